@@ -1,0 +1,1 @@
+"""Proofs: order, global order, error constants, cost. Each analysis reads a tableau and says what holds."""

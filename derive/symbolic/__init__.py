@@ -1,0 +1,1 @@
+"""Mathematics that has not heard of diffusion: alphabet, exact fields, phi functions, moments, jets, evaluation."""
