@@ -1,0 +1,268 @@
+r"""Order by jets: one step of the method on truncated series over F_p, against the exact solution of a random problem.
+
+The differential equation is that of a noise network that depends on state and time,
+
+    w' = rho' E(alpha w, t),   x = alpha w,   E(x, t) = sum_r C_r exp(A_r . x + B_r t)      (random C, A, B),
+
+with two or more terms and a state of two components: it separates the elementary differentials, which a scalar or an
+autonomous problem does not (a fourth-order condition can vanish on those). Its solution is a power series in tau = t - t_0, so a
+grid node t_0 + c h is the substitution tau = c h; the moments m_k = int Phi(t, u) B(u) (chi(u) - chi_n)^k du are series
+integrals; the weights solve V w = m over the ring of series. The history nodes are random multiples of h ("rough" grids).
+
+    order = valuation(numerical - exact) - 1,
+
+where a wrong "order too low" is impossible and a wrong "order too high" has probability below 1e-15
+(:mod:`derive.symbolic.jets`). Scaling x and the noise makes alpha(t_0) = sigma(t_0) = 1 no loss of generality; other values at t_0
+work too as long as the square roots that the formulas take exist in F_p (else :class:`~derive.symbolic.jets.NotAResidue`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import factorial
+from operator import mul
+
+import sympy as sp
+
+from derive.symbolic import alphabet as ab
+from derive.symbolic.jets import Jet, JetAlgebra, P
+
+Pair = tuple[sp.Expr, sp.Expr]
+Tamper = Callable[[list[Jet]], list[Jet]]
+
+CHARTS: Mapping[str, sp.Expr] = {
+    "lambda": ab.lam, "rho": ab.rho, "t": ab.t, "alpha": ab.alpha, "sigma": ab.sigma, "angle": sp.atan(ab.rho),
+}
+"""The words a method's ``variable`` may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class JetOrder:
+    """order: valuation of the local error minus one; leading: its coefficient in F_p (zero only if ``exact``).
+
+    exact: the error vanishes to the precision of the jets, ``order`` is then a lower bound.
+    """
+
+    order: int
+    leading: int
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JetProblem:
+    """A random problem along its exact solution: everything a power series in tau = t - t_0.
+
+    names: value of each symbol that formulas may use; x, eps: state and noise, one jet per component.
+    """
+
+    algebra: JetAlgebra
+    names: Mapping[sp.Symbol, Jet]
+    x: tuple[Jet, ...]
+    eps: tuple[Jet, ...]
+
+    def value(self, expression: sp.Expr) -> Jet:
+        """A formula in t, alpha, sigma, rho, lambda, dalpha, dsigma along the solution."""
+        return evaluate_jet(expression, self.names, self.algebra)
+
+    def combination(self, pair: Pair) -> tuple[Jet, ...]:
+        """``c0 x0 + c1 eps`` for each component."""
+        c0, c1 = self.value(pair[0]), self.value(pair[1])
+        alpha, sigma = self.names[ab.alpha], self.names[ab.sigma]
+        return tuple(c0 * ((x - sigma * e) / alpha) + c1 * e for x, e in zip(self.x, self.eps))
+
+
+def evaluate_jet(expression: sp.Expr, names: Mapping[sp.Symbol, Jet], algebra: JetAlgebra) -> Jet:
+    """A SymPy expression at jets; powers are integers or have denominators that are powers of two."""
+    if expression.is_Symbol:
+        return names[expression]
+    if expression.is_Rational:
+        return algebra.number(Fraction(int(expression.p), int(expression.q)))
+    if expression is sp.pi:
+        return algebra.pi()
+    if expression is sp.E:
+        return algebra.exp(algebra.number(1))
+    if expression.is_Pow and expression.base is not sp.E:
+        exponent = sp.Rational(expression.exp)
+        return evaluate_jet(expression.base, names, algebra) ** Fraction(int(exponent.p), int(exponent.q))
+    operation = _OPERATIONS.get(expression.func)
+    if operation is None:
+        raise TypeError(f"no jet of {expression.func}")
+    return operation(algebra, *(evaluate_jet(a, names, algebra) for a in expression.args))
+
+
+_OPERATIONS: Mapping[type, Callable[..., Jet]] = {
+    sp.Add: JetAlgebra.add, sp.Mul: JetAlgebra.mul, sp.exp: JetAlgebra.exp, sp.log: JetAlgebra.log,
+    sp.sin: JetAlgebra.sin, sp.cos: JetAlgebra.cos, sp.tan: JetAlgebra.tan, sp.atan: JetAlgebra.atan,
+    ab.expm1: JetAlgebra.expm1, ab.log1p: JetAlgebra.log1p,
+}
+
+
+def jet_problem(
+    alpha: sp.Expr, sigma: sp.Expr, *, terms: int, dimension: int = 2, modes: int = 2, start: Fraction = Fraction(0),
+    seed: int = 0,
+) -> JetProblem:
+    """The schedule as jets about ``start``, and the exact solution of a random problem on it to ``terms`` terms."""
+    algebra = JetAlgebra(terms, seed)
+    names: dict[sp.Symbol, Jet] = {ab.t: Jet.variable(terms, start)}
+    a, s = evaluate_jet(alpha, names, algebra), evaluate_jet(sigma, names, algebra)
+    rho = s / a
+    names |= {ab.alpha: a, ab.sigma: s, ab.rho: rho, ab.dalpha: a.derivative(), ab.dsigma: s.derivative()}
+    names[ab.lam] = -algebra.log(rho)
+    x, eps = _exact_solution(a, rho.derivative(), dimension, modes, terms, random.Random(f"jet problem {seed}"))
+    return JetProblem(algebra, names, x, eps)
+
+
+def _exact_solution(
+    alpha: Jet, slope: Jet, dimension: int, modes: int, terms: int, rng: random.Random
+) -> tuple[tuple[Jet, ...], tuple[Jet, ...]]:
+    """w' = rho' E(alpha w, t) coefficient by coefficient: each mode y_r = exp(A_r . x + B_r t) obeys k y_k = sum i g_i y_{k-i}."""
+    def draw() -> int:
+        return rng.randrange(1, P)
+
+    axes = range(dimension)
+    inner = [[draw() for _ in axes] for _ in range(modes)]
+    drift = [draw() for _ in range(modes)]
+    outer = [[draw() for _ in range(modes)] for _ in axes]
+    a, d = alpha.dense(), slope.dense()
+    w = [[draw()] for _ in axes]
+    x: list[list[int]] = [[] for _ in axes]
+    eps: list[list[int]] = [[] for _ in axes]
+    rates: list[list[int]] = [[] for _ in range(modes)]
+    y: list[list[int]] = [[] for _ in range(modes)]
+    for k in range(min(len(a), len(d), terms - 1)):
+        for i in axes:
+            x[i].append(sum(map(mul, a, w[i][::-1])) % P)
+        for r in range(modes):
+            g = sum(inner[r][i] * x[i][k] for i in axes) + (drift[r] if k == 1 else 0)
+            rates[r].append(k * g % P)
+            y[r].append(sum(map(mul, rates[r][1:], y[r][::-1])) * pow(k, -1, P) % P if k else 1)
+        for i in axes:
+            eps[i].append(sum(outer[i][r] * y[r][k] for r in range(modes)) % P)
+            w[i].append(sum(map(mul, d, eps[i][::-1])) * pow(k + 1, -1, P) % P)
+    return tuple(Jet(0, v) for v in x), tuple(Jet(0, v) for v in eps)
+
+
+def weights(
+    problem: JetProblem, integrand: Pair, chart: sp.Expr, nodes: Sequence[int], moments: Mapping[int, sp.Expr] | None = None
+) -> tuple[Jet, list[Jet]]:
+    """(Phi, weights): the row on history nodes t_0 + c h, c in ``nodes`` (nodes[0] = 0), for the step from t_0 to t_0 + h."""
+    names = problem.names
+    p, q = problem.value(integrand[0]), problem.value(integrand[1])
+    a, s, rho = names[ab.alpha], names[ab.sigma], names[ab.rho]
+    d = a * q - s * p
+    growth = (names[ab.dalpha] * q - names[ab.dsigma] * p) / d
+    factor = problem.algebra.exp(growth.integral())
+    density = a * a * rho.derivative() / d
+    chi = problem.value(chart)
+    shifted = chi - Jet.constant(chi[0], chi.precision)
+    transition = factor        # Phi(t_0 + h, t_0) = G(h)/G(0), G(0) = 1
+    raw, power = [], density / factor
+    for _ in nodes:
+        raw.append(transition * power.integral())
+        power = power * shifted
+    if moments:
+        raw = _overridden(problem, raw, shifted, density / chi.derivative(), moments)
+    theta = [shifted.at(c) if c else Jet(shifted.precision, ()) for c in nodes]
+    return transition, _interpolatory(theta, raw)
+
+
+def _overridden(
+    problem: JetProblem, raw: list[Jet], span: Jet, prefactor: Jet, moments: Mapping[int, sp.Expr]
+) -> list[Jet]:
+    """Moments replaced by formulas in mu_k = m_k/(C span^{k+1}) and phi_{k+1} = mu_k/k!, C = B/chi' at the end of the step."""
+    unit = prefactor * span
+    scale = [unit]
+    for _ in raw:
+        scale.append(scale[-1] * span)
+    mu = [m / u for m, u in zip(raw, scale)]
+    known = {sp.Symbol(f"mu{k}"): m for k, m in enumerate(mu)}
+    known |= {sp.Symbol(f"phi{k + 1}"): m / factorial(k) for k, m in enumerate(mu)}
+    plain = {k: _plain(e) for k, e in moments.items()}
+    return [
+        scale[k] * evaluate_jet(plain[k], known, problem.algebra) if k in plain else m for k, m in enumerate(raw)
+    ]
+
+
+def _plain(expression: sp.Expr) -> sp.Expr:
+    """The expression with symbols that carry no assumptions."""
+    return sp.sympify(expression, strict=True).xreplace(
+        {x: sp.Symbol(x.name) for x in sp.sympify(expression, strict=True).free_symbols}
+    )
+
+
+def _interpolatory(theta: Sequence[Jet], moments: Sequence[Jet]) -> list[Jet]:
+    """V w = m by Lagrange: w_j = (sum_k [theta^k] prod_{i != j} (theta - theta_i) m_k) / prod (theta_j - theta_i)."""
+    out = []
+    for j, node in enumerate(theta):
+        polynomial: list[Jet | int] = [1]
+        denominator: Jet | int = 1
+        for i, other in enumerate(theta):
+            if i != j:
+                polynomial = [u - other * v for u, v in zip([0, *polynomial], [*polynomial, 0])]
+                denominator = (node - other) * denominator
+        numerator = sum((m * c for c, m in zip(polynomial, moments)), start=0)
+        out.append(numerator / denominator)
+    return out
+
+
+def certify_order(
+    alpha: sp.Expr,
+    sigma: sp.Expr,
+    prediction: Pair,
+    integrand: Pair,
+    chart: sp.Expr | str,
+    steps: int,
+    *,
+    moments: Mapping[int, sp.Expr] | None = None,
+    grid: Sequence[int] | None = None,
+    dimension: int = 2,
+    start: Fraction = Fraction(0),
+    terms: int | None = None,
+    seed: int = 0,
+    tamper: Tamper | None = None,
+) -> JetOrder:
+    """The order of the ``steps``-step row for schedules ``alpha(t)``, ``sigma(t)``.
+
+    prediction, integrand: (c0, c1) and (p, q): what the network returns and what is interpolated, in the symbols of
+        :mod:`derive.symbolic.alphabet`. chart: a word of :data:`CHARTS` or an expression in the same symbols.
+    moments: overridden moments by power, in phi1.. and mu0.. (exact: mu_k = k! phi_{k+1}).
+    grid: positions of the history nodes in units of h, newest first (0, then negative); random by default.
+    tamper: a change of the list of weights (mutation tests).
+    """
+    problem = jet_problem(
+        alpha, sigma, terms=terms or 2 * steps + 6, dimension=dimension, start=start, seed=seed
+    )
+    rng = random.Random(f"jet grid {seed}")
+    nodes = [0, *(rng.randrange(1, P) for _ in range(steps - 1))] if grid is None else list(grid)
+    chosen = CHARTS[chart] if isinstance(chart, str) else chart
+    transition, row = weights(problem, integrand, chosen, nodes, moments)
+    values = _integrand_values(problem, prediction, integrand)
+    return _local_error(problem, transition, tamper(row) if tamper else row, values, nodes)
+
+
+def _integrand_values(problem: JetProblem, prediction: Pair, integrand: Pair) -> tuple[Jet, ...]:
+    """F = cx x + cr N as the solver forms it from the network's output."""
+    c0, c1 = (problem.value(e) for e in prediction)
+    p, q = (problem.value(e) for e in integrand)
+    a, s = problem.names[ab.alpha], problem.names[ab.sigma]
+    d = a * c1 - s * c0
+    cx, cr = (p * c1 - q * c0) / d, (a * q - s * p) / d
+    return tuple(cx * x + cr * n for x, n in zip(problem.x, problem.combination(prediction)))
+
+
+def _local_error(
+    problem: JetProblem, transition: Jet, row: Sequence[Jet], values: Sequence[Jet], nodes: Sequence[int]
+) -> JetOrder:
+    errors = []
+    for x, f in zip(problem.x, values):
+        step = transition * x[0]
+        for w, c in zip(row, nodes, strict=True):
+            step = step + w * f.at(c)
+        errors.append(step - x)
+    worst = min(errors, key=lambda e: e.valuation)
+    if worst.is_zero:
+        return JetOrder(worst.precision - 1, 0, exact=True)
+    return JetOrder(worst.valuation - 1, worst.c[0])
