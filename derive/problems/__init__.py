@@ -1,0 +1,58 @@
+"""Problems: each builds the one semilinear form that method families see.
+
+    x(t) = (G(t)/G(s)) x(s) + int_s^t (G(t)/G(u)) w(u) F(u) du
+
+The folder is the registry: ``problems/<kind>.py`` exports ``REFERENCE`` and ``pose(...) -> SemilinearProblem``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from derive.predictions import Prediction
+from derive.schedules import Schedule
+from derive.tableau import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class SemilinearProblem:
+    """The variation-of-constants formula in one variable, with everything a step needs besides the method.
+
+    variable: its name; chart: chi(t); factor: G(t) (None: by quadrature of ``drift`` A(t)); weight: B(u)/G(u) (with G = 1 where
+    it is None); kernel: closed or not; prefactor: P(t) with m_k = P h mu_k for a closed kernel; mass: the limit of the total
+    weight where G vanishes; finite: whether chi is finite at "sigma_zero" / "alpha_zero"; departs: whether a step can start there
+    (G finite and non-zero); to_integrand: (cx, cr) with F = cx x + cr N; to_data: the same for x0.
+    All expressions are in (t, alpha, sigma, rho, dalpha, dsigma): functions of one grid point.
+    """
+
+    schedule: Schedule
+    prediction: Prediction
+    integrand: Prediction
+    variable: str
+    chart: sp.Expr
+    factor: sp.Expr | None
+    drift: sp.Expr
+    weight: sp.Expr
+    kernel: Kernel
+    prefactor: sp.Expr | None
+    mass: sp.Expr | None
+    finite: dict[str, bool]
+    departs: dict[str, bool]
+    vanishes: dict[str, bool]
+    to_integrand: tuple[sp.Expr, sp.Expr]
+    to_data: tuple[sp.Expr, sp.Expr]
+
+    def __str__(self) -> str:
+        factor = self.factor if self.factor is not None else "exp(int A)"
+        return "\n".join(
+            [
+                f"schedule {self.schedule.kind}; network returns {self.prediction.kind}; integrand {self.integrand.kind}; variable {self.variable}",
+                f"  G        = {factor}",
+                f"  weight   = {self.weight}",
+                f"  chi      = {self.chart}",
+                f"  {self.kernel}" + (f", C = {self.prefactor} * h" if self.prefactor is not None else ""),
+                f"  F        = ({self.to_integrand[0]}) x + ({self.to_integrand[1]}) N",
+            ]
+        )

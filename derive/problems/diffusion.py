@@ -1,0 +1,145 @@
+r"""The probability-flow ODE of a diffusion or flow model, in any integrand and any variable.
+
+With x = alpha x0 + sigma eps and an integrand F = p x0 + q eps, D = alpha q - sigma p,
+
+    x' = A x + B F,   A = (alpha' q - sigma' p)/D,   B = (alpha sigma' - sigma alpha')/D,   G'/G = A       (arXiv:2011.13456, Eq. 13)
+
+and the network output N = c0 x0 + c1 eps becomes F by one 2x2 solve. In rho = sigma/alpha the weight of F is
+B/G dt = alpha / ((q - rho p) G) drho, so a variable chi has the closed kernel P e^{a (chi - chi_t)} exactly when
+d log f/d chi is a rational number a, f = alpha / ((q - rho p) G chi'(rho)): that is decided symbolically, and every other
+pair of integrand and variable gets its moments by quadrature.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+from sympy import QQ
+
+from derive.predictions import Prediction, convert
+from derive.problems import SemilinearProblem
+from derive.schedules import Schedule, at_schedule
+from derive.symbolic.alphabet import alpha, dalpha, dsigma, lam, rho, sigma, t
+from derive.tableau import Kernel
+
+REFERENCE = "arXiv:2011.13456 (Eq. 13); arXiv:2206.00927 (Prop. 3.1)"
+
+CHARTS: dict[str, sp.Expr] = {
+    "lambda": -sp.log(rho),
+    "rho": rho,
+    "angle": sp.atan(rho),
+    "t": t,
+    "alpha": alpha,
+    "sigma": sigma,
+}
+"""The variables that have a name, in the alphabet; angle = atan2(sigma, alpha) is the arc length of a VP path."""
+
+DATA = Prediction("data", sp.Integer(1), sp.Integer(0), sigma)
+
+
+def pose(schedule: Schedule, prediction: Prediction, integrand: Prediction, variable: str | sp.Expr) -> SemilinearProblem:
+    """The semilinear problem of ``integrand`` in ``variable`` (a name of :data:`CHARTS` or an expression).
+
+    Raises ValueError with one line if the integrand does not determine x0 and eps together with x.
+    """
+    name = variable if isinstance(variable, str) else str(variable)
+    chart = CHARTS[variable] if isinstance(variable, str) else variable.subs(lam, -sp.log(rho))
+    p, q = integrand.c0, integrand.c1
+    determinant = sp.cancel(_planar(alpha * q - sigma * p))
+    if determinant == 0:
+        raise ValueError(f"integrand {integrand.kind} is proportional to x: alpha*q - sigma*p vanishes")
+    drift = sp.cancel(_planar(dalpha * q - dsigma * p) / determinant)
+    speed = sp.cancel(_planar(alpha * dsigma - sigma * dalpha) / determinant)
+    factor = None if integrand.factor is None else _normal_factor(integrand.factor)
+    kernel, prefactor = _closed_kernel(schedule, integrand, factor, chart, speed)
+    weight = speed if factor is None else sp.cancel(speed / factor)
+    ends = {"sigma_zero": {sigma: 0}, "alpha_zero": {alpha: 0}}
+    return SemilinearProblem(
+        schedule=schedule,
+        prediction=prediction,
+        integrand=integrand,
+        variable=name,
+        chart=_planar(chart),
+        factor=factor,
+        drift=drift,
+        weight=weight,
+        kernel=kernel,
+        prefactor=prefactor,
+        mass=_mass(p, q),
+        finite={end: _finite(chart, schedule, end) for end in ends},
+        departs={end: factor is not None and _regular(factor.subs(at)) for end, at in ends.items()},
+        vanishes={end: factor is not None and factor.subs(at) == 0 for end, at in ends.items()},
+        to_integrand=convert(prediction, integrand),
+        to_data=convert(prediction, DATA),
+    )
+
+
+def _planar(expr: sp.Expr) -> sp.Expr:
+    """The expression in (alpha, sigma), rho eliminated."""
+    return expr.subs(rho, sigma / alpha)
+
+
+def _normal_factor(factor: sp.Expr) -> sp.Expr:
+    """G as the root of an expanded square, so that its value where alpha or sigma is zero can be read off."""
+    squared = sp.expand(sp.cancel(_planar(factor) ** 2))
+    return sp.sqrt(squared) if squared.is_polynomial(alpha, sigma) else _planar(factor)
+
+
+def _regular(value: sp.Expr) -> bool:
+    return value != 0 and not value.has(sp.oo, sp.zoo, sp.nan, -sp.oo)
+
+
+def _finite(chart: sp.Expr, schedule: Schedule, end: str) -> bool:
+    """Whether chi is finite where sigma = 0 (rho = 0) or alpha = 0 (rho = infinite)."""
+    if end == "sigma_zero":
+        value = chart.subs({sigma: 0, rho: 0, t: schedule.data})
+    else:
+        value = sp.limit(chart.subs({alpha: 0, t: schedule.noise}), rho, sp.oo) if chart.has(rho) else chart.subs(alpha, 0)
+    return not value.has(sp.oo, sp.zoo, sp.nan, -sp.oo)
+
+
+def _mass(p: sp.Expr, q: sp.Expr) -> sp.Expr | None:
+    """-B/A where G vanishes: alpha/p at sigma = 0 (x = alpha x0), sigma/q at alpha = 0."""
+    if p == 1 and q == 0:
+        return alpha
+    if p == 0 and q == 1:
+        return sigma
+    return None
+
+
+def _closed_kernel(
+    schedule: Schedule, integrand: Prediction, factor: sp.Expr | None, chart: sp.Expr, speed: sp.Expr
+) -> tuple[Kernel, sp.Expr | None]:
+    """The exponential kernel in this chart and its prefactor, or the general kernel."""
+    if factor is None:
+        return Kernel(None), None
+    if speed == 1 and factor == 1:
+        slope = sp.diff(at_schedule(chart, schedule), t)
+        if slope.is_Rational and slope != 0:
+            return Kernel(QQ(0)), 1 / slope
+    chi = _in_rho(chart, schedule)
+    if chi is None:
+        return Kernel(None), None
+    p, q = (c.subs(sigma, rho * alpha) for c in (integrand.c0, integrand.c1))
+    gap = sp.cancel(q - rho * p)
+    density = sp.cancel(alpha / gap) / factor.subs(sigma, rho * alpha) / sp.diff(chi, rho)
+    if schedule.invariant is not None:
+        density = sp.powsimp(density.subs(alpha, schedule.invariant))
+    if density.free_symbols - {rho}:
+        return Kernel(None), None
+    rate = sp.cancel(sp.together(sp.diff(density, rho) / density / sp.diff(chi, rho)))
+    rate = sp.cancel(sp.powsimp(rate))
+    if not rate.is_Rational:
+        return Kernel(None), None
+    prefactor = sp.cancel(_planar(sp.cancel(alpha / (gap * sp.diff(chi, rho)))))
+    return Kernel(-QQ(int(rate.p), int(rate.q))), prefactor
+
+
+def _in_rho(chart: sp.Expr, schedule: Schedule) -> sp.Expr | None:
+    """chi as a function of rho alone, using the schedule's invariant where it has one."""
+    table: dict[sp.Expr, sp.Expr] = {}
+    if schedule.invariant is not None:
+        table |= {alpha: schedule.invariant, sigma: rho * schedule.invariant}
+    if schedule.t_of_rho is not None:
+        table[t] = schedule.t_of_rho
+    chi = sp.cancel(chart.subs(table)) if table else chart
+    return chi if chi.free_symbols == {rho} else None
