@@ -1,0 +1,141 @@
+"""Who may import whom. The arrows point from the mathematics to the code that runs, never back.
+
+A row of ``ARROWS`` is a module or package, the parts of this project it may import, and the foreign packages it may
+import; the longest matching row holds. A new package has to be given a row.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from tests.architecture.source import imports, module_name, place, sources
+
+FIRST_PARTY = ("derive", "runtime", "generated", "tests", "templates")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """ours: prefixes of our modules; foreign: other packages, anywhere; lazily: other packages, inside functions only."""
+
+    ours: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    lazily: tuple[str, ...] = ()
+
+
+COMMON = ("derive.errors", "derive.parameters")
+POSED = ("derive.symbolic", "derive.schedules", "derive.predictions")
+LOWERED = (*POSED, "derive.problems", "derive.tableau", "derive.families")
+REAL = "runtime.real"  # wide arithmetic without torch: what an expression means in numbers
+
+ARROWS: dict[str, Row] = {
+    "derive": Row(),
+    "derive.errors": Row(),
+    "derive.parameters": Row(("derive.errors",), ("sympy",)),
+    "derive.lookup": Row(COMMON),
+    "derive.yamlnodes": Row(COMMON, ("yaml",)),
+    "derive.expression": Row((*COMMON, "derive.symbolic"), ("sympy",)),
+    # Folders of schedules, predictions and families are reached through the registry only; the grids are free of torch.
+    "derive.spec": Row(
+        (*COMMON, "derive.lookup", "derive.yamlnodes", "derive.expression", "derive.symbolic", "runtime.grids"), ("sympy",)
+    ),
+    "derive.symbolic": Row((*COMMON, "derive.symbolic", REAL), ("sympy", "mpmath")),
+    "derive.schedules": Row((*COMMON, "derive.symbolic", "derive.schedules", REAL), ("sympy", "mpmath")),
+    "derive.predictions": Row((*COMMON, "derive.symbolic", "derive.predictions"), ("sympy",)),
+    "derive.tableau": Row((*COMMON, "derive.symbolic"), ("sympy",)),
+    "derive.problems": Row((*COMMON, *POSED, "derive.problems", "derive.tableau"), ("sympy",)),
+    "derive.families": Row(
+        (*COMMON, "derive.symbolic", "derive.problems", "derive.tableau", "derive.families"), ("sympy",)
+    ),
+    "derive.analysis": Row((*COMMON, "derive.symbolic", "derive.tableau", "derive.analysis"), ("sympy", "mpmath")),
+    "derive.program": Row((*COMMON, "derive.program")),
+    "derive.program.coefficients": Row((*COMMON, "derive.program", "derive.schedules"), ("sympy",)),
+    "derive.program.lower": Row((*COMMON, *LOWERED, "derive.program"), ("sympy",)),
+    # The reference executor reads the tableau itself, in wide arithmetic: it must not share the backends' path.
+    "derive.program.interpret": Row((*COMMON, *LOWERED, "derive.program", REAL), ("sympy", "mpmath", "numpy")),
+    "derive.backends": Row((*COMMON, "derive.program", "derive.backends")),
+    # The one coefficient printer: expressions, and the module they stand in.
+    "derive.backends.printer": Row((*COMMON, "derive.symbolic", "derive.schedules", "derive.backends"), ("sympy",)),
+    "derive.backends.coefficients": Row((*COMMON, "derive.program", "derive.backends"), ("sympy",)),
+    "derive.gate": Row(COMMON),
+    "derive.emit": Row((*COMMON, "derive.backends", "derive.program", "derive.gate"), ("jinja2",)),
+    "derive.measure": Row(
+        (*COMMON, "derive.measure", "derive.program", "derive.symbolic", "runtime"),
+        ("torch", "numpy", "scipy", "mpmath", "sympy"),
+        ("sklearn", "matplotlib"),
+    ),
+    "derive.audit": Row(
+        (*COMMON, "derive.audit", "derive.measure", "derive.program", "derive.symbolic", "runtime"),
+        ("torch", "numpy", "scipy", "mpmath", "sympy"),
+        ("diffusers", "k_diffusion"),
+    ),
+    "derive.report": Row(
+        (*COMMON, "derive.symbolic", "derive.tableau", "derive.analysis", "derive.report"),
+        ("sympy", "mpmath", "numpy", "matplotlib"),
+    ),
+    "derive.pipeline": Row(("derive", "runtime"), ("sympy",)),
+    "derive.cli": Row(("derive",)),
+    "derive.__main__": Row(("derive.cli",)),
+    "generated": Row(("runtime", "generated"), ("torch", "triton")),
+    "runtime": Row(("runtime",), ("torch", "mpmath"), ("triton", "diffusers", "k_diffusion", "tqdm")),
+    # What the spec reader and the planner of coefficients use starts in milliseconds.
+    "runtime.real": Row((), ("mpmath",)),
+    "runtime.quadrature": Row(("runtime.real",), ("mpmath",)),
+    "runtime.grids": Row(("runtime.real",)),
+}
+TOP = ("derive.pipeline", "derive.cli", "derive.__main__")
+MODULES = sources("derive", "runtime", "generated")
+
+
+def covers(prefix: str, module: str) -> bool:
+    return module == prefix or module.startswith(prefix + ".")
+
+
+def row_of(module: str) -> tuple[str, Row]:
+    name = max((p for p in ARROWS if covers(p, module)), key=len)
+    if name == "derive" and module != "derive":
+        pytest.fail(f"{module}: give the module a row in ARROWS")
+    return name, ARROWS[name]
+
+
+def test_the_tree_is_where_the_table_says():
+    assert {module_name(p).split(".")[0] for p in MODULES} >= {"derive", "runtime"}
+    assert len(MODULES) > 20
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_follow_the_arrows(path):
+    module = module_name(path)
+    name, row = row_of(module)
+    wrong = []
+    for found in imports(path):
+        top = found.module.split(".")[0]
+        if top == "__future__" or (top in sys.stdlib_module_names and top not in FIRST_PARTY):
+            continue
+        if top in FIRST_PARTY:
+            allowed = covers(module, found.module) or any(covers(p, found.module) for p in row.ours)
+        else:
+            allowed = top in row.foreign or (found.local and top in row.lazily)
+        if not allowed:
+            wrong.append(f"{place(path, found.line)}: {module} imports {found.module}; the row {name} allows {row}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("top", TOP)
+def test_nothing_imports_the_top_back(top):
+    users = [
+        place(path, found.line)
+        for path in MODULES
+        for found in imports(path)
+        if covers(top, found.module) and module_name(path) not in TOP
+    ]
+    assert not users
+
+
+def test_the_runtime_rows_name_nothing_symbolic():
+    for name, row in ARROWS.items():
+        if name.split(".")[0] in ("runtime", "generated"):
+            assert not {"sympy", "jinja2", "yaml", "numpy"} & {*row.foreign, *row.lazily}
+            assert not any(covers("derive", p) for p in row.ours)
