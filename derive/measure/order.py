@@ -1,0 +1,341 @@
+r"""The order of a solver, measured: its own coefficients at 320 bits, a network that is not a toy, and a decision rule.
+
+The network is eps(x, t) = E(x/alpha, rho) with E a random tanh layer on two components and on rho. With w = x/alpha the exact
+solution obeys dw/drho = E(w, rho): non-linear, non-autonomous, coupled, and the same for every schedule, prediction and
+variable, so one extrapolated reference serves all. What the network returns is formed from (x0, eps) by the solver's own
+``denoised`` row, so a wrong conversion shows as a wrong order.
+
+Protocol. N = 32, 64, .. steps over lambda in [-1, 1]; e_N the error at the end; p_N = log2(e_N/e_2N) is *not* accepted as it is (an error
+term may change sign: published three-step solvers show 1.04, 1.69, 1.87 on their way to 2). One Richardson step on the exponents,
+p_R = 2 p_2N - p_N, removes the O(1/N) part; decided when two consecutive p_R agree to 0.02 and lie within 0.02 of an integer.
+Grids: uniform in lambda, uniform in t, and a periodic rough pattern (smooth grids hide defects that need unequal steps;
+random grids have no error expansion). A solver with a low-order start converges to its global order, measured with start="ramp".
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from math import exp as float_exp
+from math import isfinite, log2
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.polynomial import chebyshev
+
+from derive.measure.reference import gbs
+from runtime.real import Real, exp, real, sqrt, tanh
+
+PATTERN = (1.0, 0.55, 1.7, 0.8, 1.25, 0.6, 1.5, 0.9)
+"""Relative step sizes of the rough grid, repeated."""
+LAMBDA = (-1.0, 1.0)
+"""The range of lambda over which orders are measured."""
+Vector = tuple[Real, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One step ``x' = a x + sum_j b[j] F_{n-j}``, ``F_n = cx x + cr raw`` (cx, cr None: the network returns F itself)."""
+
+    a: Real
+    b: tuple[Real, ...]
+    cx: Real | None
+    cr: Real | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSolver:
+    """What a measurement needs to know of a solver; all numbers are Reals, times are floats.
+
+    steps: integrand values a full row combines. noise, data: ends of the time interval. alpha, rho: of t.
+    denoised: t -> (dx, dr) with x0 = dx x + dr raw.
+    rows: (nodes, orders) -> one Row per step i from nodes[i] to nodes[i + 1] with the row of order orders[i].
+    start, final: what the solver does by itself at both ends.
+    """
+
+    steps: int
+    noise: float
+    data: float
+    alpha: Callable[[float], Real]
+    rho: Callable[[float], Real]
+    denoised: Callable[[float], tuple[Real, Real]]
+    rows: Callable[[Sequence[float], Sequence[int]], Iterator[Row]]
+    start: str = "ramp"
+    final: str = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of the table: steps, error, p_N and p_R (None where not available yet)."""
+
+    steps: int
+    error: float
+    p: float | None
+    richardson: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFit:
+    """The outcome: the best estimate, the table behind it, and whether the decision rule was satisfied."""
+
+    order_estimate: float
+    table: tuple[Line, ...]
+    decided: bool
+
+    @property
+    def order(self) -> int | None:
+        """The order as an integer if decided, else None."""
+        return round(self.order_estimate) if self.decided else None
+
+    def __str__(self) -> str:
+        def cell(p: float | None) -> str:
+            return f"{p:8.3f}" if p is not None else "       -"
+
+        head = f"order {self.order}" if self.decided else f"undecided, last estimate {self.order_estimate:.3f}"
+        lines = [f"{x.steps:6d}  {x.error:9.2e}  {cell(x.p)}  {cell(x.richardson)}" for x in self.table]
+        return "\n".join([head, "     N      error       p_N       p_R", *lines])
+
+
+# -- solvers ---------------------------------------------------------------------------------------------------
+
+
+def emitted_rows(module: ModuleType) -> MeasuredSolver:
+    """A generated ``coefficients.py`` (as imported), run in its own 320-bit arithmetic."""
+    past = module.STEPS
+    columns = {name: i for i, name in enumerate(module.COLUMNS)}
+    weights = [columns[f"b{j}"] for j in range(past)]
+    convert = "cx" in columns
+
+    def rows(nodes: Sequence[float], orders: Sequence[int]) -> Iterator[Row]:
+        points = [module.node(real(t)) for t in nodes]
+        spans = [module.span(a, b) for a, b in zip(points, points[1:], strict=False)]
+        for i, order in enumerate(orders):
+            h = tuple(spans[i - j] for j in range(order))
+            c = module.ROWS[order - 1](points[i], points[i + 1], h)
+            tail = (real(c[columns["cx"]]), real(c[columns["cr"]])) if convert else (None, None)
+            yield Row(real(c[columns["a"]]), tuple(real(c[j]) for j in weights), *tail)
+
+    return MeasuredSolver(
+        past, float(module.DOMAIN[0]), float(module.DOMAIN[1]),
+        lambda t: module.alpha(real(t)), lambda t: module.rho(real(t)), lambda t: module.denoised(module.node(real(t))),
+        rows, module.START, module.FINAL,
+    )
+
+
+def step_orders(steps: int, count: int, start: str, final: str) -> list[int]:
+    """The order of each of ``count`` steps: ramp 1, 2, .., k; lower_order also .., 2, 1 at the end."""
+    full = [steps if start == "exact" else min(steps, i + 1) for i in range(count)]
+    return [min(k, count - i) for i, k in enumerate(full)] if final == "lower_order" else full
+
+
+# -- the test problem ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TanhNetwork:
+    """E_i(w, rho) = d_i + sum_r c_ir tanh(a_r . w + b_r rho + e_r): smooth, coupled, non-linear, depends on time."""
+
+    inner: tuple[tuple[Real, ...], ...]
+    drift: tuple[Real, ...]
+    shift: tuple[Real, ...]
+    outer: tuple[tuple[Real, ...], ...]
+    offset: tuple[Real, ...]
+    initial: Vector
+
+    @classmethod
+    def random(cls, seed: int = 0, dimension: int = 2, units: int = 2) -> TanhNetwork:
+        """Coefficients k/97 of size 1/2 to 1 with random signs."""
+        rng = random.Random(f"tanh network {seed}")
+
+        def draw(count: int) -> tuple[Real, ...]:
+            return tuple(real(Fraction(rng.randint(48, 97) * rng.choice((-1, 1)), 97)) for _ in range(count))
+
+        return cls(
+            tuple(draw(dimension) for _ in range(units)), draw(units), draw(units),
+            tuple(draw(units) for _ in range(dimension)), draw(dimension), draw(dimension),
+        )
+
+    def __call__(self, w: Vector, rho: Real) -> Vector:
+        """eps at w = x/alpha and rho = sigma/alpha."""
+        t = [
+            tanh(sum(map(_times, a, w), b * rho + e))
+            for a, b, e in zip(self.inner, self.drift, self.shift, strict=True)
+        ]
+        return tuple(sum(map(_times, c, t), d) for c, d in zip(self.outer, self.offset, strict=True))
+
+
+def _times(a: Real, b: Real) -> Real:
+    return a * b
+
+
+@lru_cache(maxsize=8)
+def _network(seed: int) -> TanhNetwork:
+    return TanhNetwork.random(seed)
+
+
+@lru_cache(maxsize=64)
+def _solution_on_lattice(seed: int, index: int) -> Vector:
+    """w at lambda = LAMBDA[0] + index/16, from w = initial at LAMBDA[0]: order 24, one step per 1/32 of lambda."""
+    net = _network(seed)
+    if index == 0:
+        return net.initial
+    left = _solution_on_lattice(seed, index - 1)
+    low, high = (exp(-(real(LAMBDA[0]) + real(Fraction(i, 16)))) for i in (index - 1, index))
+    return gbs(net, left, low, high, 2)
+
+
+def exact_solution(seed: int, rho: Real) -> Vector:
+    """w(rho) of the test problem to about 1e-45; initial value at lambda = LAMBDA[0]."""
+    from math import log
+
+    index = max(round((-log(float(rho)) - LAMBDA[0]) * 16), 0)
+    base = exp(-(real(LAMBDA[0]) + real(Fraction(index, 16))))
+    return gbs(_network(seed), _solution_on_lattice(seed, index), base, rho, 1)
+
+
+# -- grids -----------------------------------------------------------------------------------------------------
+
+
+def time_of_lambda(solver: MeasuredSolver, degree: int = 24) -> Callable[[np.ndarray], np.ndarray]:
+    """A smooth map from u in [0, 1] (uniform in lambda, noise to data) to times, by interpolation of the inverse.
+
+    The part of LAMBDA that the schedule reaches is used; ends of the time interval are avoided.
+    """
+    inner = [solver.noise + (solver.data - solver.noise) * f for f in (1e-6, 1 - 1e-6)]
+    low, high = (-_log_rho(solver, t) for t in inner)
+    low, high = max(low, LAMBDA[0]), min(high, LAMBDA[1])
+    points = chebyshev.chebpts1(degree + 1)
+    times = [_invert(solver, inner, low + (high - low) * (1 + x) / 2) for x in points]
+    coefficients = chebyshev.chebfit(points, times, degree)
+    return lambda u: chebyshev.chebval(2 * np.asarray(u) - 1, coefficients)
+
+
+def _log_rho(solver: MeasuredSolver, t: float) -> float:
+    from math import log
+
+    value = float(solver.rho(t))
+    return log(value) if value > 0 else -700.0
+
+
+def _invert(solver: MeasuredSolver, ends: Sequence[float], lam: float) -> float:
+    """t with lambda(t) = lam by the Illinois rule; lambda rises from ends[0] to ends[1]."""
+    (a, b), goal = ends, float_exp(-lam)
+    fa, fb = (float(solver.rho(t)) - goal for t in (a, b))
+    if not isfinite(fa):
+        fa = 1e6
+    for _ in range(200):
+        t = b - fb * (b - a) / (fb - fa) if fb != fa else (a + b) / 2
+        f = float(solver.rho(t)) - goal
+        if abs(f) < 1e-14 * goal or abs(b - a) <= 1e-15 * max(abs(a), abs(b)):
+            break
+        if f * fb < 0:
+            a, fa = b, fb
+        else:
+            fa /= 2
+        b, fb = t, f
+    return t
+
+
+def _uniform_lambda(to_time: Callable[[np.ndarray], np.ndarray], n: int) -> np.ndarray:
+    return to_time(np.linspace(0, 1, n + 1))
+
+
+def _uniform_t(to_time: Callable[[np.ndarray], np.ndarray], n: int) -> np.ndarray:
+    ends = to_time(np.array([0.0, 1.0]))
+    return np.linspace(ends[0], ends[1], n + 1)
+
+
+def _rough(to_time: Callable[[np.ndarray], np.ndarray], n: int) -> np.ndarray:
+    u = np.concatenate([[0.0], np.cumsum(np.resize(PATTERN, n))])
+    return to_time(u / u[-1])
+
+
+GRIDS: dict[str, Callable[[Callable[[np.ndarray], np.ndarray], int], np.ndarray]] = {
+    "lambda": _uniform_lambda, "time": _uniform_t, "rough": _rough,
+}
+
+
+# -- the measurement -------------------------------------------------------------------------------------------
+
+
+def solve(solver: MeasuredSolver, nodes: Sequence[float], start: str, final: str, seed: int = 0) -> tuple[Vector, Vector]:
+    """(numerical, exact) w at the last node, starting from the exact solution at the first ``steps`` (or one) nodes."""
+    net, count = _network(seed), len(nodes) - 1
+    first = solver.steps - 1 if start == "exact" else 0
+    orders = step_orders(solver.steps, count - first, start, final)
+    x: Vector = ()
+    history: list[Vector] = []
+    for i, row in enumerate(solver.rows(nodes, [min(i + 1, solver.steps) for i in range(first)] + orders)):
+        alpha, rho = solver.alpha(nodes[i]), solver.rho(nodes[i])
+        if i <= first:
+            x = tuple(alpha * w for w in exact_solution(seed, rho))
+        history = [_integrand(solver, row, net, x, alpha, rho, nodes[i]), *history[: solver.steps - 1]]
+        if i >= first:
+            x = _combined(row, x, history)
+    alpha, rho = solver.alpha(nodes[-1]), solver.rho(nodes[-1])
+    return tuple(v / alpha for v in x), exact_solution(seed, rho)
+
+
+def _integrand(
+    solver: MeasuredSolver, row: Row, net: TanhNetwork, x: Vector, alpha: Real, rho: Real, t: float
+) -> Vector:
+    """F at a node: the network's raw output, recovered from x0 by ``denoised``, then converted by the row's cx, cr."""
+    w = tuple(v / alpha for v in x)
+    dx, dr = solver.denoised(t)
+    raw = tuple((v - rho * e - dx * s) / dr for v, e, s in zip(w, net(w, rho), x, strict=True))
+    if row.cx is None or row.cr is None:
+        return raw
+    return tuple(row.cx * s + row.cr * r for s, r in zip(x, raw, strict=True))
+
+
+def _combined(row: Row, x: Vector, history: Sequence[Vector]) -> Vector:
+    used = [(b, f) for b, f in zip(row.b, history, strict=False) if b]
+    return tuple(sum((b * f[i] for b, f in used), row.a * v) for i, v in enumerate(x))
+
+
+def fit_order(error: Callable[[int], Any], cap: int, first: int = 32, tolerance: float = 0.02) -> OrderFit:
+    """The protocol on a function N -> error: double N until two Richardson exponents agree near an integer."""
+    table: list[Line] = []
+    n, before = first, None
+    while n <= cap:
+        e = error(n)
+        p = log2(float(table_error / e)) if table and e else None
+        previous = table[-1] if table else None
+        richardson = 2 * p - previous.p if previous and previous.p is not None and p is not None else None
+        table.append(Line(n, float(e), p, richardson))
+        if richardson is not None and before is not None and abs(richardson - before) < tolerance:
+            if abs(richardson - round(richardson)) < tolerance:
+                return OrderFit(richardson, tuple(table), True)
+        table_error, before, n = e, richardson, 2 * n
+    last = table[-1]
+    estimate = last.richardson if last.richardson is not None else (last.p if last.p is not None else float("nan"))
+    return OrderFit(estimate, tuple(table), False)
+
+
+def measured_order(
+    solver: ModuleType | MeasuredSolver, start: str = "exact", *, final: str = "keep", grid: str = "rough",
+    cap: int = 2048, seed: int = 0,
+) -> OrderFit:
+    """The order of the full row (start="exact": history from the exact solution) or with the 1, 2, .., k ramp (start="ramp").
+
+    solver: an imported ``coefficients.py`` or a :class:`MeasuredSolver`. grid: a name of :data:`GRIDS`. cap: largest N.
+    """
+    chosen = solver if isinstance(solver, MeasuredSolver) else emitted_rows(solver)
+    to_time = time_of_lambda(chosen)
+
+    def error(n: int) -> Real:
+        nodes = [float(t) for t in GRIDS[grid](to_time, n)]
+        found, exact = solve(chosen, nodes, start, final, seed)
+        return sqrt(sum((a - b) ** 2 for a, b in zip(found, exact, strict=True)))
+
+    return fit_order(error, cap)
+
+
+def measured_global_order(solver: ModuleType | MeasuredSolver, *, grid: str = "rough", cap: int = 2048, seed: int = 0) -> OrderFit:
+    """The order with the solver's own start and last-step rule (``denoise`` is not a step of the ODE and is left out)."""
+    chosen = solver if isinstance(solver, MeasuredSolver) else emitted_rows(solver)
+    return measured_order(chosen, chosen.start, final=chosen.final, grid=grid, cap=cap, seed=seed)
