@@ -36,12 +36,13 @@ ARROWS: dict[str, Row] = {
     "derive.parameters": Row(("derive.errors",), ("sympy",)),
     "derive.lookup": Row(COMMON),
     "derive.yamlnodes": Row(COMMON, ("yaml",)),
-    "derive.expression": Row((*COMMON, "derive.symbolic"), ("sympy",)),
+    "derive.expression": Row((*COMMON, "derive.symbolic", "derive.yamlnodes"), ("sympy",)),
     # Folders of schedules, predictions and families are reached through the registry only; the grids are free of torch.
     "derive.spec": Row(
         (*COMMON, "derive.lookup", "derive.yamlnodes", "derive.expression", "derive.symbolic", "runtime.grids"), ("sympy",)
     ),
     "derive.symbolic": Row((*COMMON, "derive.symbolic", REAL), ("sympy", "mpmath")),
+    "derive.symbolic.evaluate": Row((*COMMON, "derive.symbolic", "derive.schedules", REAL), ("sympy", "mpmath")),  # its Table
     "derive.schedules": Row((*COMMON, "derive.symbolic", "derive.schedules", REAL), ("sympy", "mpmath")),
     "derive.predictions": Row((*COMMON, "derive.symbolic", "derive.predictions"), ("sympy",)),
     "derive.tableau": Row((*COMMON, "derive.symbolic"), ("sympy",)),
@@ -50,6 +51,9 @@ ARROWS: dict[str, Row] = {
         (*COMMON, "derive.symbolic", "derive.problems", "derive.tableau", "derive.families"), ("sympy",)
     ),
     "derive.analysis": Row((*COMMON, "derive.symbolic", "derive.tableau", "derive.analysis"), ("sympy", "mpmath")),
+    # The method's numbers on the posed problem: a step's error constant depends on the schedule.
+    "derive.analysis.numbers": Row((*COMMON, *LOWERED, "derive.analysis"), ("sympy", "mpmath")),
+    "derive.derivation": Row((*COMMON, *LOWERED, "derive.analysis"), ("sympy",)),
     "derive.program": Row((*COMMON, "derive.program")),
     "derive.program.coefficients": Row((*COMMON, "derive.program", "derive.schedules"), ("sympy",)),
     "derive.program.lower": Row((*COMMON, *LOWERED, "derive.program"), ("sympy",)),
@@ -60,7 +64,10 @@ ARROWS: dict[str, Row] = {
     "derive.backends.printer": Row((*COMMON, "derive.symbolic", "derive.schedules", "derive.backends"), ("sympy",)),
     "derive.backends.coefficients": Row((*COMMON, "derive.program", "derive.backends"), ("sympy",)),
     "derive.gate": Row(COMMON),
-    "derive.emit": Row((*COMMON, "derive.backends", "derive.program", "derive.gate"), ("jinja2",)),
+    "derive.store": Row(COMMON),
+    "derive.emit": Row(
+        (*COMMON, "derive.backends", "derive.program", "derive.gate", "derive.store", "templates"), ("jinja2",)
+    ),
     "derive.measure": Row(
         (*COMMON, "derive.measure", "derive.program", "derive.symbolic", "runtime"),
         ("torch", "numpy", "scipy", "mpmath", "sympy"),
