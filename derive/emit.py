@@ -12,7 +12,7 @@ import json
 import keyword
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import jinja2
 
 import templates
-from derive.backends import coefficients
+from derive.backends import _coefficients as coefficients
 from derive.backends import torch as torch_backend
 from derive.errors import InternalError
 from derive.program.coefficients import CoefficientModule
@@ -42,17 +42,11 @@ class Spec(Protocol):
     def canonical(self) -> str: ...
 
 
-class Claims(Protocol):
-    """What emission needs of the proved claims."""
-
-    def as_dict(self, name: str, spec_sha256: str, references: tuple[str, ...]) -> dict[str, Any]: ...
-
-
 class Derived(Protocol):
     """What emission needs of a derivation: see :mod:`derive.pipeline`."""
 
     spec: Spec
-    claims: Claims
+    claims: Mapping[str, Any]
     program: Program
     module: CoefficientModule
     derivation: Sequence[str]
@@ -137,13 +131,7 @@ def _render(template: str, **values: Any) -> str:
 
 
 def _json(derived: Derived) -> str:
-    return json.dumps(claims(derived), indent=2, ensure_ascii=True, default=exact, allow_nan=False) + "\n"
-
-
-def claims(derived: Derived) -> dict[str, Any]:
-    """The content of claims.json."""
-    spec = derived.spec
-    return derived.claims.as_dict(spec.name, spec.sha256, tuple(spec.references))
+    return json.dumps(dict(derived.claims), indent=2, ensure_ascii=True, default=exact, allow_nan=False) + "\n"
 
 
 def exact(value: object) -> Any:
@@ -169,7 +157,7 @@ def _doc(*paragraphs: str) -> list[str]:
 
 def _promise(derived: Derived) -> str:
     """``Proved: order 2 ...; built on ...``: one line from the claims."""
-    found = claims(derived)
+    found = derived.claims
     words = {"order": "order {}", "global_order": "{} with the declared start and last step", "stiff_order": "stiff {}"}
     proved = [text.format(found[key]) for key, text in words.items() if found.get(key) is not None]
     proof = f"Proved: {', '.join(proved)}. " if proved else ""
@@ -204,4 +192,4 @@ def _step_doc(derived: Derived) -> list[str]:
     )
 
 
-__all__ = ["claims", "compare", "environment", "exact", "render", "write"]
+__all__ = ["compare", "environment", "exact", "render", "write"]

@@ -1,5 +1,5 @@
 """Programs and coefficients as text: one file per backend, and the only printer of SymPy expressions.
 
 The folder is the registry: ``backends/<name>.py`` exports ``FILE`` (what it writes), ``TEMPLATE`` and
-``context(program, ...)``; :mod:`derive.backends.printer` and :mod:`derive.backends.coefficients` serve all of them.
+``context(program)``; :mod:`derive.backends.printer` and the modules with a leading underscore serve all of them.
 """

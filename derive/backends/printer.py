@@ -215,7 +215,7 @@ _OPERATORS: dict[type, Callable[[sp.Expr, sp.Expr], sp.Expr]] = {
 def read_back(node: ast.expr) -> sp.Expr:
     """The expression that a piece of printed text means; table and module functions come back undefined."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return sp.Integer(node.value) if type(node.value) is int else sp.Symbol(repr(node.value))
+        return sp.Integer(node.value) if type(node.value) is int else _float(node.value)
     if isinstance(node, ast.Name):
         return sp.pi if node.id == "pi" else sp.Symbol(node.id)
     if isinstance(node, (ast.Attribute, ast.Subscript)):
@@ -230,17 +230,29 @@ def read_back(node: ast.expr) -> sp.Expr:
     raise InternalError(f"the output holds what was never printed: {ascii(ast.unparse(node))[:60]}")
 
 
-def same_value(written: ast.expr, meant: sp.Expr) -> bool:
+def int_quotient(node: ast.BinOp) -> bool:
+    """Would Python divide an int by an int here (or raise an int to a power that makes a float)?"""
+    return isinstance(node.op, (ast.Div, ast.FloorDiv)) and _is_int(node.left) and _is_int(node.right)
+
+
+def _is_int(node: ast.expr) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        return _is_int(node.operand)
+    if isinstance(node, ast.BinOp):
+        return _is_int(node.left) and _is_int(node.right)
+    return isinstance(node, ast.Constant) and isinstance(node.value, int)
+
+
+def same_value(written: ast.expr, meant: sp.Expr | int, tables: Mapping[str, Table] | None = None) -> bool:
     """Is the written text the expression that was meant? By structure; failing that to 30 digits at three points.
 
-    Assumptions are dropped on both sides, and tables are compared by name, side and argument.
+    Assumptions are dropped on both sides; a curve or a function of the module counts as one unknown value.
     """
-    back, plain = read_back(written), _plain(meant)
+    back, plain = read_back(written), _plain(sp.Integer(meant) if isinstance(meant, int) else meant, tables or {})
     if back == plain:
         return True
+    back, plain = (e.xreplace({f: sp.Symbol(str(f)) for f in e.atoms(AppliedUndef)}) for e in (back, plain))
     names = sorted(back.free_symbols | plain.free_symbols, key=lambda s: s.name)
-    if back.atoms(AppliedUndef) or plain.atoms(AppliedUndef):
-        return sp.expand(back - plain) == 0
     for trial in range(3):
         point = {s: sp.Rational(7 * i + 3 * trial + 11, 10 * i + 31 + trial) for i, s in enumerate(names)}
         a, b = (sp.N(e.subs(point), 40) for e in (back, plain))
@@ -249,9 +261,11 @@ def same_value(written: ast.expr, meant: sp.Expr) -> bool:
     return True
 
 
-def _plain(expr: sp.Expr) -> sp.Expr:
-    """``expr`` with plain symbols: printed names, no assumptions; a written call becomes a function of its arguments."""
-    return expr.xreplace({symbol: _plain_symbol(symbol.name) for symbol in expr.free_symbols})
+def _plain(expr: sp.Expr, tables: Mapping[str, Table]) -> sp.Expr:
+    """``expr`` as it is read back: printed names without assumptions, curves and written calls as applied functions."""
+    plain = expr.xreplace({symbol: _plain_symbol(symbol.name) for symbol in expr.free_symbols})
+    curves = (alphabet.tabulated, alphabet.tabulated_slope)
+    return plain.replace(lambda e: isinstance(e, curves), lambda e: _plain_curve(e, tables))
 
 
 def _plain_symbol(name: str) -> sp.Expr:
@@ -259,3 +273,17 @@ def _plain_symbol(name: str) -> sp.Expr:
     if call is None:
         return sp.Symbol(symbol_name(name))
     return sp.Function(call[1])(*(sp.Symbol(symbol_name(a)) for a in call[2].split(", ")))
+
+
+def _plain_curve(curve: sp.Function, tables: Mapping[str, Table]) -> sp.Expr:
+    key = getattr(curve.args[0], "name", str(curve.args[0]))
+    table = tables[key]
+    places = [sp.Symbol(name) for name in table_names(key, table)]
+    places += [_float(x) for x in (table.low, table.high)] if table.kind == "chebyshev" else []
+    name = table.kind + ("_slope" if isinstance(curve, alphabet.tabulated_slope) else "")
+    return sp.Function(name)(*places, curve.args[1])
+
+
+def _float(value: float) -> sp.Expr:
+    """A float stands for itself, bit for bit: a symbol with its digits."""
+    return -sp.Symbol(repr(-value)) if value < 0 else sp.Symbol(repr(value))

@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from derive.backends.coefficients import docstring
-from derive.backends.layout import INDENT, statement
+from derive.backends._coefficients import docstring
+from derive.backends._layout import INDENT, statement
 from derive.errors import InternalError
 from derive.program.ir import Combine, Evaluate, Line, Phase, Program, Push
 

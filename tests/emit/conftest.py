@@ -111,24 +111,16 @@ class FakeSpec:
 
 
 @dataclass(frozen=True)
-class FakeClaims:
-    """What an analysis would have proved."""
-
-    order: int = 2
-
-    def as_dict(self, name: str, spec_sha256: str, references: tuple[str, ...]) -> dict[str, Any]:
-        return {
-            "schema": 1, "name": name, "spec_sha256": spec_sha256, "order": self.order, "global_order": 2,
-            "stiff_order": 1, "error_constant": {"exact": Fraction(-5, 12)}, "references": list(references),
-        }  # fmt: skip
-
-
-@dataclass(frozen=True)
 class FakeDerived:
     """A derivation as emission sees it."""
 
     spec: FakeSpec = field(default_factory=FakeSpec)
-    claims: FakeClaims = field(default_factory=FakeClaims)
+    claims: dict[str, Any] = field(
+        default_factory=lambda: {
+            "schema": 1, "name": "sample_dpmpp_2m", "spec_sha256": "5c" * 32, "order": 2, "global_order": 2,
+            "stiff_order": 1, "error_constant": {"exact": Fraction(-5, 12)}, "references": ["arXiv:2211.01095"],
+        }
+    )  # fmt: skip
     program: Program = field(default_factory=program)
     module: CoefficientModule = field(default_factory=module)
     derivation: tuple[str, ...] = ("# sample_dpmpp_2m", "", "$$x' = a x + b_0 m_0 + b_1 m_1$$")

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from derive.backends.layout import INDENT, WIDTH, sequence, statement
+from derive.backends._layout import INDENT, WIDTH, sequence, statement
 from derive.backends.printer import Printer, symbol_name, table_names
 from derive.errors import InternalError
 from derive.program.coefficients import Assign, CoefficientModule, Function
