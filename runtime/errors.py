@@ -1,0 +1,33 @@
+"""Errors of a solve, by what was wrong. Each is also the built-in error a caller would expect.
+
+TypeError and ValueError themselves are raised for plain misuse of an argument; these are the ones worth catching by name.
+"""
+
+from __future__ import annotations
+
+
+class RuntimeFault(Exception):
+    """Base of the errors that this package names."""
+
+
+class ShapeError(RuntimeFault, ValueError):
+    """Two tensors that have to have one shape do not; the message has both. Nothing is ever broadcast."""
+
+
+class DeviceError(RuntimeFault, ValueError):
+    """Two tensors that have to be on one device are not; the message has both."""
+
+
+class NonFiniteError(RuntimeFault, ArithmeticError):
+    """NaN or infinity in the state or in what the model returned; the message has step, time and count."""
+
+
+class LimitError(RuntimeFault, ValueError):
+    """A coefficient of a step is not finite, or has no finite limit at an end of the schedule; the message has the remedy."""
+
+
+class StaleStateError(RuntimeFault, RuntimeError):
+    """A State was used after the step that consumed it (its buffers now hold the next state)."""
+
+
+__all__ = ["DeviceError", "LimitError", "NonFiniteError", "RuntimeFault", "ShapeError", "StaleStateError"]

@@ -1,0 +1,112 @@
+"""Plan: the nodes of a solve and its coefficient table; immutable, shared by threads, requests and devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from runtime.tabulate import Tabulated
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What ``solver.plan`` returns.
+
+    nodes: the N + 1 times exactly as given (per-sample grids: B tuples); ``history`` of them lie before the first step.
+    steps: model evaluations, i.e. calls of ``solver.step``: N - history, one more with ``final: denoise``.
+    orders: order of each step. columns: names of the table's columns. direction: "sampling" or "inversion".
+    """
+
+    solver: str
+    nodes: tuple[Any, ...]
+    history: int
+    direction: str
+    columns: tuple[str, ...]
+    orders: tuple[int, ...]
+    samples: int | None
+    """None, or the batch size B of per-sample grids."""
+    grids: tuple[Tabulated, ...]
+    """One, or the distinct ones of per-sample grids."""
+    which: tuple[int, ...]
+    """Per-sample: sample -> index in ``grids``."""
+    _cache: dict = field(default_factory=dict, repr=False)
+
+    @property
+    def steps(self) -> int:
+        """Number of model evaluations."""
+        return len(self.orders)
+
+    @property
+    def table(self) -> torch.Tensor:
+        """Float64 [steps, K], per-sample [steps, K, B]; a fresh copy. Each entry is the exact value, rounded once."""
+        return self._stack(lambda g: g.rows)
+
+    def time(self, i: int) -> float | torch.Tensor:
+        """What the network is fed before step ``i``: a float, per-sample a float64 tensor [B]."""
+        self.check_index(i)
+        if self.samples is None:
+            return self.grids[0].times[i]
+        return torch.tensor([self.grids[w].times[i] for w in self.which], dtype=torch.float64)
+
+    def input_scale(self, i: int) -> float | torch.Tensor:
+        """The factor c_in of the network's input, ``model(c_in x, t)``, before step ``i``; 1.0 where there is none."""
+        self.check_index(i)
+        if "cin" not in self.columns:
+            return 1.0
+        column = self.table[i, self.columns.index("cin")]
+        return float(column) if self.samples is None else column
+
+    def check_index(self, i: int) -> None:
+        """TypeError or IndexError unless ``i`` is an int in 0..steps-1."""
+        if type(i) is not int:
+            raise TypeError(f"step index: got {type(i).__name__}; allowed: int from 0 to {self.steps - 1}")
+        if not 0 <= i < self.steps:
+            raise IndexError(f"step index: got {i}; allowed: 0 to {self.steps - 1}")
+
+    def _stack(self, what: Any) -> torch.Tensor:
+        tables = [torch.tensor(what(g), dtype=torch.float64) for g in self.grids]
+        return tables[0] if self.samples is None else torch.stack([tables[w] for w in self.which], -1)
+
+    # Device copies: made once per (device, dtype, rank), as ordinary tensors even under inference_mode.
+
+    def coefficients(self, x: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], ...]:
+        """Row of each step as tensors of x's dtype and device: 0-d, per-sample [B, 1, .., 1]."""
+        return self._placed("rows", lambda g: g.rows, x)
+
+    def denoiser(self, x: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], ...]:
+        """(dx, dr) of each step likewise: x0 = dx x + dr raw."""
+        return self._placed("denoised", lambda g: g.denoised[: self.steps], x)
+
+    def integrand(self, x: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], ...]:
+        """(cx, cr) of each history node likewise."""
+        return self._placed("history", lambda g: g.history, x)
+
+    def _placed(self, name: str, what: Any, x: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], ...]:
+        key = (name, x.device, x.dtype, x.dim() if self.samples is not None else 0)
+        found = self._cache.get(key)
+        if found is None:
+            with torch.inference_mode(False), torch.no_grad():
+                table = self._stack(what).to(x.dtype).to(x.device)
+                if self.samples is not None:
+                    table = table.reshape(*table.shape, *(1,) * (x.dim() - 1))
+                found = tuple(tuple(row.unbind(0)) for row in table.unbind(0))
+            self._cache[key] = found
+        return found
+
+    def times(self, x: torch.Tensor, batch: int) -> torch.Tensor:
+        """[steps, batch] network times on x's device: float64 for a float64 x, else float32."""
+        dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+        with torch.inference_mode(False), torch.no_grad():
+            times = self._stack(lambda g: g.times[: self.steps]).to(dtype).to(x.device)
+            return times if self.samples is not None else times.unsqueeze(1).repeat(1, batch)
+
+    def __reduce__(self) -> tuple:
+        names = [n for n in self.__dataclass_fields__ if n != "_cache"]
+        return Plan, tuple(getattr(self, n) for n in names)
+
+    def __repr__(self) -> str:
+        ends = self.nodes if self.samples is None else self.nodes[0]
+        per = "" if self.samples is None else f", {self.samples} samples"
+        return f"Plan({self.solver}: {self.steps} steps, t = {ends[0]!r} to {ends[-1]!r}{per}, {self.direction})"

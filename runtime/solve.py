@@ -1,0 +1,131 @@
+"""The only time loop.
+
+    x = before_eval(x, t_i);  raw = model(x, t_i);  callback;  x = step(x, raw, history);  x = after_step(x, i, t_i)
+
+Everything is decided before the loop: coefficients and times lie on the device, so a step is one linear combination of
+tensors and no value travels back to the host (but for check="step" and what the caller's functions do).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Callable, Iterator, Mapping
+
+import torch
+
+from runtime import checks
+from runtime.plan import Plan
+from runtime.state import State
+
+Model = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the caller wants besides the solution."""
+
+    callback: Callable[..., Any] | None = None
+    progress: bool | str = False
+    hooks: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    check: str = "end"
+
+
+def solve(solver: Any, plan: Plan, state: State, model: Model, dtype: torch.dtype, options: Options) -> torch.Tensor:
+    """Run the plan from ``state``; returns the last sample, still in the state's dtype.
+
+    dtype: what the model is given (the caller's x_T.dtype). Errors of the model pass through with a note.
+    """
+    x = state.x
+    times = plan.times(x, x.shape[0] if x.dim() else 1)
+    times = times if x.dim() else times[:, 0]
+    before, after = options.hooks.get("before_eval"), options.hooks.get("after_step")
+    denoiser = plan.denoiser(x) if options.callback else ()
+    for i in _progress(plan.steps, options.progress):
+        t = times[i]
+        if before:
+            with _noted("the hook before_eval", plan, i):
+                state = _replaced(state, before(state.x, t), "hook before_eval")
+        raw = _evaluate(model, state, t, dtype, plan, i)
+        if options.check == "step":
+            checks.finite(raw, f"the model's output, {_place(plan, i)}")
+        if options.callback:
+            _call_back(options.callback, plan, i, state.x, raw, denoiser[i])
+        state = solver.step(plan, i, state, raw)
+        if after:
+            with _noted("the hook after_step", plan, i):
+                state = _replaced(state, after(state.x, i, t), "hook after_step")
+        if options.check == "step":
+            checks.finite(state.x, f"the sample after {_place(plan, i)}")
+    return state.x
+
+
+def _evaluate(model: Model, state: State, t: torch.Tensor, dtype: torch.dtype, plan: Plan, i: int) -> torch.Tensor:
+    """One call of the network, on c_in x where the prediction asks for it; x itself must come back as it was."""
+    x = seen = state.x
+    if "cin" in plan.columns:
+        seen = x * plan.coefficients(x)[i][plan.columns.index("cin")]
+    if seen.dtype != dtype:
+        seen = seen.to(dtype)
+    version = None if x.is_inference() else x._version
+    with _noted("the model", plan, i):
+        raw = model(seen, t)
+    if version is not None and x._version != version:
+        raise RuntimeError(
+            f"the model changed its input in place at {_place(plan, i)}; the step still needs it: clone x in the model first"
+        )
+    return checks.model_output(raw, x)
+
+
+def _call_back(callback: Callable, plan: Plan, i: int, x: torch.Tensor, raw: torch.Tensor, row: tuple) -> None:
+    """callback(i, t, x, denoised) with tensors that stay valid."""
+    dx, dr = row
+    with _noted("the callback", plan, i):
+        callback(i, plan.time(i), x.detach().clone(), (dx * x + dr * raw).detach())
+
+
+def _replaced(state: State, x: Any, name: str) -> State:
+    """The state with the hook's x: into the buffer where the state owns it."""
+    old = state.x
+    if x is old:
+        return state
+    x = checks.same_shape(x, old, name)
+    if state.owned and not (torch.is_grad_enabled() and x.requires_grad):
+        old.copy_(x)
+        return state
+    return State(x, state.past[: state.filled], state.filled, False, [0])
+
+
+def _place(plan: Plan, i: int) -> str:
+    t = plan.time(i)
+    shown = f"t = {t!r}" if isinstance(t, float) else f"t = {t.min().item()!r} .. {t.max().item()!r}"
+    return f"step {i} of {plan.steps}, {shown}"
+
+
+@contextmanager
+def _noted(who: str, plan: Plan, i: int) -> Iterator[None]:
+    """Let an Exception pass with a note of where the solve was; KeyboardInterrupt and the like pass untouched."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"raised by {who} at {_place(plan, i)} of solver {plan.solver}")
+        raise
+
+
+def _progress(steps: int, wanted: bool | str) -> Iterator[int]:
+    """The step indices, with a bar on a terminal: tqdm where installed, else a plain counter; "auto" only on a terminal."""
+    import sys
+
+    if wanted is False or (wanted == "auto" and not sys.stderr.isatty()):
+        yield from range(steps)
+        return
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        for i in range(steps):
+            sys.stderr.write(f"\r{i}/{steps}")
+            sys.stderr.flush()
+            yield i
+        sys.stderr.write(f"\r{steps}/{steps}\n")
+        return
+    yield from tqdm(range(steps))
