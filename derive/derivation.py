@@ -1,0 +1,84 @@
+"""derivation.md: the formula, where it comes from and why it has its order, in LaTeX that GitHub renders."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import sympy as sp
+
+from derive.analysis.claims import Claims
+from derive.problems import SemilinearProblem
+from derive.symbolic.alphabet import alpha, dalpha, dsigma, lam, rho, sigma, t
+from derive.tableau import Tableau
+
+_NAMES = {alpha: r"\alpha", sigma: r"\sigma", rho: r"\rho", lam: r"\lambda", dalpha: r"\dot\alpha", dsigma: r"\dot\sigma", t: "t"}
+
+
+def _tex(expr: sp.Expr) -> str:
+    names = dict(_NAMES)
+    for symbol in expr.free_symbols:
+        name = str(symbol)
+        for head, tex in (("phi", r"\varphi"), ("mu", r"\mu"), ("r", "r"), ("kappa", r"\kappa")):
+            if name.startswith(head) and name[len(head) :].isdigit():
+                names[symbol] = f"{tex}_{{{name[len(head) :]}}}"
+    return str(sp.latex(expr, symbol_names=names))
+
+
+def derivation(name: str, problem: SemilinearProblem, tableau: Tableau, proof: Claims, references: Sequence[str]) -> tuple[str, ...]:
+    """The lines of derivation.md."""
+    lines = [f"# {name}", ""]
+    lines += _posed(problem)
+    lines += _derived(problem, tableau)
+    lines += _proved(proof, tableau)
+    if references:
+        lines += ["## References", "", *(f"- {r}" for r in references), ""]
+    return tuple(lines)
+
+
+def _posed(problem: SemilinearProblem) -> list[str]:
+    p, q = problem.integrand.c0, problem.integrand.c1
+    cx, cr = problem.to_integrand
+    factor = _tex(problem.factor) if problem.factor is not None else r"\exp\int A\,dt"
+    return [
+        "## The problem",
+        "",
+        rf"With $x = \alpha x_0 + \sigma\varepsilon$ and $\lambda = \log(\alpha/\sigma)$, $\rho = \sigma/\alpha$, the integrand is",
+        "",
+        rf"$$ F = {_tex(p)}\,x_0 + {_tex(q)}\,\varepsilon, \qquad \dot x = A x + B F, \qquad A = {_tex(problem.drift)}, \qquad \frac BG = {_tex(problem.weight)}. $$",
+        "",
+        rf"The network's output $N$ becomes $F = \left({_tex(cx)}\right) x + \left({_tex(cr)}\right) N$. The integrating factor $G = {factor}$ gives",
+        "",
+        r"$$ x(t) = \frac{G(t)}{G(s)}\,x(s) + G(t)\int_s^t \frac{B(u)}{G(u)}\,F(u)\,du. $$",
+        "",
+    ]
+
+
+def _derived(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
+    kernel = tableau.kernel
+    lines = ["## The step", "", rf"$F$ is a polynomial in $\chi = {_tex(problem.chart)}$; $\theta = (\chi - \chi_n)/h$, $h = \chi_{{n+1}} - \chi_n$, $r_j = h_{{n-1-j}}/h_n$."]
+    if kernel.closed and problem.prefactor is not None:
+        rate = sp.Rational(int(kernel.rate.numerator), int(kernel.rate.denominator))  # type: ignore[attr-defined]
+        z = _tex(rate * sp.Symbol("h"))
+        exponent = r"\,d\theta" if rate == 0 else rf" e^{{z(1-\theta)}}\,d\theta, \quad z = {z}"
+        lines += ["", rf"The kernel is closed: $C = \left({_tex(problem.prefactor)}\right) h$ at $t_{{n+1}}$ and $\mu_k = \int_0^1 \theta^k{exponent}$, so $\mu_k = k!\,\varphi_{{k+1}}(z)$."]
+    else:
+        lines += ["", r"The kernel has no closed form in this variable; $\mu_k = \int_s^t \frac{B}{G}\,\theta^k\,du$ by quadrature and $C = G(t)$."]
+    lines += ["", "In Newton form, by order:", "", tableau.latex(), "", r"The weights of the values $F_{n-j}$ are $w_j = \sum_{k\ge j} M_k / \prod_{i\le k,\,i\ne j}(\theta_j-\theta_i)$.", ""]
+    return lines
+
+
+def _proved(proof: Claims, tableau: Tableau) -> list[str]:
+    constant = proof.constant.as_expr()
+    return [
+        "## The proof",
+        "",
+        r"The weights reproduce $\widetilde m_k = \sum_j w_j\theta_j^k$, and exact $-$ numerical $= C\sum_k \frac{h^k}{k!}\,(\mu_k - \widetilde m_k)\,F^{(k)}$.",
+        "",
+        f"- Order **{proof.order}** for all step ratios; {proof.limiting}, so not {proof.order + 1}.",
+        f"- Global order **{proof.global_order}** with start `{proof.start}` and final `{proof.final}` (rows of order {', '.join(map(str, proof.row_orders))}).",
+        f"- Stiff order {proof.stiff_order}: moments 0 to {proof.stiff_order - 1} are exact for every $z$.",
+        rf"- Leading error $P\,h^{{{proof.order + 1}}}\,\left({_tex(constant)}\right) F^{{({proof.derivative})}}$; on a uniform grid the constant is ${sp.latex(sp.Rational(proof.error_constant.numerator, proof.error_constant.denominator))}$.",
+        rf"- Error-constant function of an interpolatory row: $M_{{{tableau.steps}}}/{tableau.steps}!$ with $M_{{{tableau.steps}}} = {_tex(proof.error_function.as_expr())}$.",
+        "- Zero-stable on every grid: the only root of the first characteristic polynomial on the unit circle is 1.",
+        "",
+    ]

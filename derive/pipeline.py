@@ -1,0 +1,215 @@
+"""The eight stops from a spec to a checked solver, as eight calls.
+
+    read -> resolve -> pose -> derive -> prove -> lower -> emit -> check
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Mapping
+
+from derive import emit, gate
+from derive.analysis.claims import Claims, prove, refute
+from derive.derivation import derivation
+from derive.errors import Fault, InternalError, SpecError
+from derive.lookup import load
+from derive.predictions import Prediction
+from derive.problems import SemilinearProblem
+from derive.program.coefficients import CoefficientModule
+from derive.program.ir import Program
+from derive.program.lower import coefficients, lower
+from derive.program.passes import optimise, streams
+from derive.program.verify import verify as verify_program
+from derive.schedules import Schedule
+from derive.spec import Chosen, Spec, read_spec
+from derive.tableau import Tableau
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """Everything between a spec and its files; every field prints.
+
+    proof: the claims as an object; claims: the content of claims.json.
+    """
+
+    spec: Spec
+    schedule: Schedule
+    prediction: Prediction
+    integrand: Prediction
+    problem: SemilinearProblem
+    tableau: Tableau
+    proof: Claims
+    program: Program
+    module: CoefficientModule
+    derivation: tuple[str, ...] = field(repr=False)
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        return self.proof.as_dict(self.spec.name, self.spec.sha256, self.spec.references)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A solver on disk: what was derived, where it is, which files changed, what the check measured."""
+
+    derived: Derived
+    folder: Path
+    written: tuple[str, ...]
+    checked: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether a generated folder is what its spec says, with a line per check."""
+
+    ok: bool
+    lines: tuple[str, ...]
+
+
+def new_solver(spec_path: str | Path, out_dir: str | Path, backends: tuple[str, ...] | None = None, force: bool = False) -> Result:
+    """Read a spec, derive, prove, emit and check a solver; write ``out_dir/<name>/``.
+
+    Raises SpecError (exit 2), RefusedError (1), FileSystemError (3) or InternalError (4); on any of them nothing is written.
+    """
+    spec = read_spec(spec_path)
+    if backends:
+        spec = spec.with_backends(backends)
+    derived = derive(spec)
+    files = emit.render(derived)
+    gate.check(files, derived)
+    folder = Path(out_dir) / spec.name
+    checked = check(files, spec.name)
+    written = emit.write(files, folder, force)
+    return Result(derived, folder, tuple(written), checked)
+
+
+def derive(spec: Spec) -> Derived:
+    """Stops 2 to 6: everything symbolic. Raises SpecError with the place in the spec."""
+    schedule, prediction, integrand, network = resolve(spec)
+    problem = pose(spec, schedule, prediction, integrand)
+    tableau = tabulate(spec, problem)
+    faults = refute(tableau, spec.claims)
+    if faults:
+        raise SpecError(*(spec.fault(f.key, f.message) for f in faults))
+    program = optimise(lower(tableau, problem, spec.name, network.scale is not None))
+    verify_program(program)
+    main = program.phase("main")
+    proof = prove(tableau, (main.kernels, *streams(main)))
+    constants = (
+        ("INPUT", network.kind, "what the network is fed"),
+        ("GRID", _plain(spec.grid), "the default grid"),
+    )
+    module = coefficients(tableau, problem, program, network.time, network.scale, constants)
+    text = derivation(spec.name, problem, tableau, proof, spec.references)
+    return Derived(spec, schedule, prediction, integrand, problem, tableau, proof, program, module, text)
+
+
+def resolve(spec: Spec) -> tuple[Schedule, Prediction, Prediction, Any]:
+    """Stop 2: names -> objects, by folder lookup. The last one is what the network is fed."""
+    from derive.predictions import network_input
+
+    faults: list[Fault] = []
+    schedule = _build(spec, "derive.schedules", spec.problem.schedule, "problem.schedule", faults)
+    prediction = _build(spec, "derive.predictions", spec.problem.prediction, "problem.prediction", faults)
+    integrand = _build(spec, "derive.predictions", spec.method.parameters["integrand"], "method.integrand", faults)
+    if faults:
+        raise SpecError(*faults)
+    try:
+        network = network_input(spec.problem.prediction.parameters, schedule)
+    except ValueError as error:
+        raise SpecError(spec.fault("problem.prediction", str(error))) from error
+    return schedule, prediction, integrand, network
+
+
+def _build(spec: Spec, folder: str, chosen: Chosen, key: str, faults: list[Fault]) -> Any:
+    try:
+        return load(folder, chosen.kind).build(**chosen.parameters)
+    except ValueError as error:
+        faults.append(spec.fault(key, str(error)))
+        return None
+
+
+def pose(spec: Spec, schedule: Schedule, prediction: Prediction, integrand: Prediction) -> SemilinearProblem:
+    """Stop 3: the semilinear problem in the method's variable."""
+    problem = load("derive.problems", spec.problem.kind)
+    try:
+        return problem.pose(schedule, prediction, integrand, spec.method.parameters["variable"])
+    except ValueError as error:
+        raise SpecError(spec.fault("method.integrand", str(error))) from error
+
+
+def tabulate(spec: Spec, problem: SemilinearProblem) -> Tableau:
+    """Stop 4: the family's tableau for the kernel of the posed problem."""
+    family = load("derive.families", spec.method.family)
+    own = {k: v for k, v in spec.method.parameters.items() if k not in ("integrand", "variable")}
+    try:
+        return family.build(problem.kernel, **own)
+    except ValueError as error:
+        raise SpecError(spec.fault("method.weights", str(error))) from error
+
+
+def _plain(chosen: Chosen | None) -> dict[str, Any]:
+    if chosen is None:
+        return {}
+    number = {k: (v if isinstance(v, (int, str, bool)) else float(v)) for k, v in chosen.parameters.items() if v is not None}
+    return {"kind": chosen.kind, **number}
+
+
+def check(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    """Stop 8: in a fresh process, import the very bytes, compare them with the oracle and the interpreter, measure the order."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="phiforge-") as scratch:
+        folder = Path(scratch) / "generated" / name
+        folder.mkdir(parents=True)
+        for file, data in files.items():
+            (folder / file).write_bytes(data)
+        return check_folder(folder)
+
+
+def check_folder(folder: Path) -> dict[str, Any]:
+    """The same for a folder on disk."""
+    roots = os.pathsep.join(dict.fromkeys([str(Path(__file__).resolve().parent.parent), *filter(None, sys.path)]))
+    command = [sys.executable, "-B", "-m", "derive.check", str(folder.resolve())]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": roots}, check=False)
+    if done.returncode not in (0, 1):
+        raise InternalError(f"the check of the generated code failed:\n{done.stderr.strip()}")
+    report: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return report
+
+
+def verify(path: str | Path) -> Verification:
+    """Re-derive from the spec beside the generated files, compare bytes, re-prove the claims, measure the order."""
+    folder = Path(path)
+    derived = derive(read_spec(folder / "spec.yaml"))
+    files = emit.render(derived)
+    gate.check(files, derived)
+    differences = emit.compare(files, folder)
+    lines = [f"differs: {d}" for d in differences] or [f"{len(files)} files are byte for byte what the spec gives"]
+    lines += str(derived.proof).splitlines()
+    report = check_folder(folder) if not differences else {"ok": False, "lines": []}
+    return Verification(not differences and report["ok"], (*lines, *report["lines"]))
+
+
+def explain(derived: Derived, stop: str, latex: bool = False) -> str:
+    """The intermediate result of a stop as text (or LaTeX where it is a formula)."""
+    if latex:
+        return "\n".join(derived.derivation)
+    stops: dict[str, str] = {
+        "resolve": f"{_listing(derived.schedule)}\n{_listing(derived.prediction)}\n{_listing(derived.integrand)}",
+        "pose": str(derived.problem),
+        "derive": str(derived.tableau),
+        "prove": str(derived.proof),
+        "lower": str(derived.program),
+    }
+    return stops[stop]
+
+
+def _listing(thing: Any) -> str:
+    fields = [f for f in thing.__dataclass_fields__ if getattr(thing, f) not in (None, (), {})]
+    return "\n".join([type(thing).__name__.lower(), *(f"  {f:<12} {getattr(thing, f)}" for f in fields)])

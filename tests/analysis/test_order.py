@@ -1,0 +1,113 @@
+"""Orders proved from moments: exact rows, published variants, perturbed weights, start and final rules."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from sympy import QQ
+
+from derive.analysis.claims import prove, refute
+from derive.analysis.order import error_function, global_order, row_order, tableau_orders, uniform_value
+from derive.families.exponential_multistep import build
+from derive.symbolic.moments import Weight, alphabet
+from derive.tableau import Kernel, multistep_row
+
+AB = alphabet()
+DATA, NOISE, FLAT, ANY = Kernel(QQ(-1)), Kernel(QQ(1)), Kernel(QQ(0)), Kernel(None)
+KERNELS = [DATA, NOISE, FLAT, ANY, Kernel(QQ(-2))]
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+@pytest.mark.parametrize("steps", range(1, 7))
+def test_exact_rows_have_order_steps_and_not_more(kernel, steps):
+    found = row_order(multistep_row(steps, kernel), kernel.rate)
+    assert found.order == found.stiff_order == steps
+    assert found.limiting.moment == steps and found.limiting.series.valuation == 0
+    assert all(r.vanishes for r in found.residuals[:-1])
+
+
+def test_published_third_order_row_is_second_order():
+    """DPM-Solver(++)-3M as public code has it: mt_2 = phi_3 for 2 phi_3."""
+    found = row_order(multistep_row(3, DATA, {2: AB.phi[3]}), DATA.rate)
+    assert found.order == found.stiff_order == 2
+    assert str(found.residuals[2]) == "-h/6 + h^2/24 - h^3/120"
+    assert found.limiting.moment == 2 and found.limiting.ratio == Fraction(1, 2)
+    assert [(k, uniform_value(c)) for k, c in found.constants] == [(2, Fraction(1, 12))]
+
+
+@pytest.mark.parametrize(
+    ("override", "kernel", "constant"),
+    [
+        (AB.phi[1] / 2, DATA, Fraction(1, 12)),
+        (AB.phi[1] / 2, NOISE, Fraction(-1, 12)),
+        (AB.ring(QQ(1, 2)), DATA, Fraction(-1, 6)),
+        (AB.ring(QQ(1, 2)), NOISE, Fraction(1, 6)),
+    ],
+)
+def test_relaxed_second_order_rows(override, kernel, constant):
+    """exact - numerical = C h^2 [(2 + 3 r0)/12 F'' + c F'] with c = +-1/12 (midpoint, bh2), -+1/6 (bh1)."""
+    found = row_order(multistep_row(2, kernel, {1: override}), kernel.rate)
+    assert (found.order, found.stiff_order) == (2, 1)
+    assert [k for k, _ in found.constants] == [1, 2]
+    assert uniform_value(found.constants[0][1]) == constant
+    assert str(found.constants[1][1]) == str((2 + 3 * AB.r[0]) / 12)
+
+
+def test_wrong_zeroth_moment_is_order_zero():
+    found = row_order(multistep_row(2, DATA, {0: AB.phi[1] * QQ(1000000001, 1000000000)}), DATA.rate)
+    assert found.order == 0 and not found.consistent
+
+
+@pytest.mark.parametrize("steps", range(1, 7))
+def test_a_weight_that_is_off_is_refused(steps):
+    """Multiplying any single weight by 1 + 1e-9 must not pass as a solution of the moment equation."""
+    row = multistep_row(steps, DATA)
+    for j in range(steps):
+        weights = list(row.weights)
+        weights[j] = Weight(weights[j].numerator * QQ(1000000001, 1000000000), weights[j].differences)
+        with pytest.raises(ValueError, match="do not reproduce moment"):
+            row_order(replace(row, given=tuple(weights)), DATA.rate)
+
+
+@pytest.mark.parametrize(
+    ("start", "final", "steps", "want"),
+    [
+        ("exact", "keep", 3, 3), ("ramp", "keep", 3, 2), ("exact", "lower_order", 3, 2), ("exact", "denoise", 4, 4),
+        ("ramp", "keep", 1, 1), ("ramp", "lower_order", 2, 2), ("exact", "keep", 1, 1),
+    ],
+)  # fmt: skip
+def test_global_order_with_start_and_final_rules(start, final, steps, want):
+    tableau = build(DATA, steps, "exact", start, final)
+    assert global_order(tableau, tableau_orders(tableau)) == want
+
+
+def test_claims_are_refuted_with_the_residual():
+    import sympy as sp
+
+    published = build(DATA, 3, {2: sp.Symbol("phi3")}, "ramp", "lower_order")
+    [fault] = refute(published, {"order": 3})
+    assert fault.key == "claims.order"
+    assert fault.message == (
+        "order 3 is not provable: moment 2 is 1/2 of the exact one (residual -h/6 + h^2/24 - h^3/120); provable order 2"
+    )
+    assert not refute(published, {"order": 2})
+    [fault] = refute(build(DATA, 3, "exact", "ramp", "keep"), {"order": 3, "global_order": 3})
+    assert fault.key == "claims.global_order" and "provable 2" in fault.message
+    assert "values reproduce moments 0 to 1 only" in refute(build(DATA, 2, "exact", "ramp", "keep"), {"order": 3})[0].message
+
+
+def test_claims_of_the_exact_three_step_method():
+    claims = prove(build(DATA, 3, "exact", "ramp", "lower_order"), (1, 4, 2))
+    assert (claims.order, claims.global_order, claims.stiff_order, claims.derivative) == (3, 2, 3, 3)
+    assert claims.error_constant == Fraction(3, 8)
+    assert claims.row_orders == (1, 2, 3) and claims.zero_stable
+    r0, r1, *_ = AB.r
+    p = AB.phi
+    assert claims.error_function == 6 * p[4] + 2 * (2 * r0 + r1) * p[3] + r0 * (r0 + r1) * p[2]
+    data = claims.as_dict("x", "0" * 64, ("arXiv:2211.01095",))
+    assert data["error_constant"]["exact"] == "3/8" and data["cost"] == {"kernels": 1, "reads": 4, "writes": 2}
+
+
+def test_error_function_is_the_next_newton_moment():
+    row = multistep_row(2, NOISE)
+    assert error_function(row) == 2 * AB.phi[3] + AB.r[0] * AB.phi[2]
