@@ -7,9 +7,14 @@ paper and the equation) and ``build(**parameters) -> Schedule``; its docstring's
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Mapping
+from fractions import Fraction
+from typing import Any, Literal, Mapping
 
 import sympy as sp
+
+from derive.symbolic import alphabet as ab
+from derive.symbolic.alphabet import expm1
+from derive.symbolic.differences import difference, log_difference
 
 End = Literal["regular", "sigma_zero", "alpha_zero"]
 
@@ -45,7 +50,8 @@ class Schedule:
     invariant: alpha as a function of ``rho`` if the schedule has one (VP: 1/sqrt(1+rho^2), VE: 1, flow: 1/(1+rho)).
     t_of_rho: ``t`` as an elementary function of ``rho`` where there is one (edm, flow), else None.
     index_steps: number of discrete training steps if ``t`` is a table index, else None.
-    warp: a map of [0, 1] onto itself (noise at 0... data at 1) that default time grids go through (flow shift), in ``u``.
+    warp: a map of the time interval onto itself that default time grids go through, ``t = warp(u)`` for the unwarped time
+        ``u`` (flow shift; it keeps both ends), else None.
     """
 
     kind: str
@@ -65,3 +71,60 @@ class Schedule:
     warp: sp.Expr | None = None
     tables: Mapping[str, Table] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+PRESERVING = 1 / sp.sqrt(1 + ab.rho**2)
+"""alpha as a function of rho where alpha^2 + sigma^2 = 1."""
+
+
+def rational(value: int | Fraction) -> sp.Rational:
+    """An exact parameter as a SymPy rational."""
+    return sp.Rational(value.numerator, value.denominator)
+
+
+def preserving(
+    kind: str, log_alpha: sp.Expr, noise: sp.Rational, data: sp.Rational, noise_end: End, data_end: End, **more: Any
+) -> Schedule:
+    """The variance-preserving schedule of ``log_alpha``: sigma = sqrt(-expm1(2 log alpha)), rho = sqrt(expm1(-2 log alpha))."""
+    rho = sp.sqrt(expm1(-2 * log_alpha))
+    return Schedule(
+        kind=kind,
+        log_alpha=log_alpha,
+        alpha=sp.exp(log_alpha),
+        sigma=sp.sqrt(-expm1(2 * log_alpha)),
+        rho=rho,
+        dlambda=-log_difference(rho),
+        dlog_alpha=difference(log_alpha),
+        noise=noise,
+        data=data,
+        noise_end=noise_end,
+        data_end=data_end,
+        invariant=PRESERVING,
+        **more,
+    )
+
+
+def at_schedule(expr: sp.Expr, schedule: Schedule) -> sp.Expr:
+    """``expr`` in the alphabet as a function of ``t`` alone: alpha, sigma, rho, dalpha, dsigma, lambda of the schedule.
+
+    A rational expression is reduced first, with sigma' = (sigma^2)'/(2 sigma), so that what only looks singular at
+    sigma = 0 or alpha = 0 is finite there.
+    """
+    expr = sp.sympify(expr)
+    square = sp.Symbol("_sigma_squared_slope", real=True)
+    path = (ab.alpha, ab.sigma, ab.rho, ab.dalpha, ab.dsigma)
+    if expr.is_rational_function(*path) and expr.has(*path):
+        expr = sp.cancel(expr.subs({ab.rho: ab.sigma / ab.alpha, ab.dsigma: square / (2 * ab.sigma)}))
+    if schedule.invariant == PRESERVING:
+        expr = expr.subs(ab.alpha**2 + ab.sigma**2, 1)
+    values = {
+        ab.lam: -sp.log(schedule.rho),
+        ab.rho: schedule.rho,
+        ab.alpha: schedule.alpha,
+        ab.sigma: schedule.sigma,
+        ab.dalpha: sp.diff(schedule.alpha, ab.t),
+        ab.dsigma: sp.diff(schedule.sigma, ab.t),
+        square: sp.diff(schedule.sigma**2, ab.t),
+    }
+    expr = expr.xreplace({k: v for k, v in values.items() if k in expr.free_symbols})
+    return sp.cancel(expr) if expr.is_rational_function(ab.t) else expr

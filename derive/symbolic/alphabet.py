@@ -23,6 +23,10 @@ class expm1(sp.Function):  # noqa: N801  (the field's name)
 
     nargs = 1
 
+    @classmethod
+    def eval(cls, x: sp.Expr) -> sp.Expr | None:
+        return x if x.is_zero else None
+
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return sp.exp(self.args[0])
 
@@ -31,6 +35,10 @@ class log1p(sp.Function):  # noqa: N801
     """``log(1 + x)`` without cancellation; kept unevaluated."""
 
     nargs = 1
+
+    @classmethod
+    def eval(cls, x: sp.Expr) -> sp.Expr | None:
+        return x if x.is_zero else None
 
     def fdiff(self, argindex: int = 1) -> sp.Expr:
         return 1 / (1 + self.args[0])

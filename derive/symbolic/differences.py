@@ -1,0 +1,91 @@
+r"""Differences f(t) - f(s) and log f(t) - log f(s) that keep their digits for t next to s.
+
+Written as two values subtracted, a difference loses |f| eps / |f(t) - f(s)|. Every rule here moves the small quantity t - s
+inside, down to a rational function that is factored exactly:
+
+    exp g:   e^{g_s} expm1(dg)          sin g:  2 cos((g_t + g_s)/2) sin(dg/2)        a b:  da b_t + a_s db
+    log f:   log1p(df / f_s)            tan g:  sin(dg)/(cos g_t cos g_s)             sqrt: db/(sqrt b_t + sqrt b_s)
+
+What has no rule (a tabulated curve, a power with a symbolic exponent) stays a plain difference, which is what 320-bit
+arithmetic is for.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from derive.symbolic.alphabet import expm1, log1p, s, t
+
+
+def difference(expr: sp.Expr) -> sp.Expr:
+    """``expr(t) - expr(s)`` for an expression in ``t``, as an expression in ``t`` and ``s``."""
+    expr = sp.sympify(expr)
+    if not expr.has(t):
+        return sp.Integer(0)
+    if expr.is_rational_function(t):
+        return _factored(expr - _at_s(expr))
+    if expr.is_Add:
+        return sp.Add(*map(difference, expr.args))
+    if expr.is_Mul:
+        head, tail = expr.as_two_terms()
+        return difference(head) * tail + _at_s(head) * difference(tail)
+    if expr.is_Pow and not isinstance(expr, sp.exp):
+        return _power_difference(*expr.args)
+    rule = _RULES.get(expr.func)
+    return rule(expr.args[0]) if rule else _plain(expr)
+
+
+def log_difference(expr: sp.Expr) -> sp.Expr:
+    """``log(expr(t)/expr(s))`` for an expression that keeps its sign."""
+    expr = sp.sympify(expr)
+    if not expr.has(t):
+        return sp.Integer(0)
+    if isinstance(expr, sp.exp):
+        return difference(expr.args[0])
+    if expr.is_Pow and not expr.exp.has(t):
+        return expr.exp * log_difference(expr.base)
+    if expr.is_Pow and not expr.base.has(t):
+        return difference(expr.exp) * sp.log(expr.base)
+    if expr.is_rational_function(t):
+        return log1p(_factored(expr / _at_s(expr) - 1))
+    if expr.is_Mul:
+        return sp.Add(*map(log_difference, expr.args))
+    return log1p(difference(expr) / _at_s(expr))
+
+
+def _at_s(expr: sp.Expr) -> sp.Expr:
+    return expr.subs(t, s)
+
+
+def _factored(expr: sp.Expr) -> sp.Expr:
+    """Exact factorisation over Q (and the constants that occur), which pulls out t - s."""
+    return sp.factor(sp.together(expr))
+
+
+def _power_difference(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
+    if exponent.has(t):
+        return base ** _at_s(exponent) * expm1(difference(exponent) * sp.log(base)) if not base.has(t) else _plain(base**exponent)
+    before = _at_s(base)
+    if exponent == sp.Rational(1, 2):
+        return difference(base) / (sp.sqrt(base) + sp.sqrt(before))
+    if exponent.is_Integer and 0 < exponent <= 8:
+        n = int(exponent)
+        return difference(base) * sp.Add(*(base**i * before ** (n - 1 - i) for i in range(n)))
+    if exponent.is_Rational and exponent < 0:
+        return -_power_difference(base, -exponent) * base**exponent * before**exponent
+    return _plain(base**exponent)
+
+
+def _plain(expr: sp.Expr) -> sp.Expr:
+    return expr - _at_s(expr)
+
+
+_RULES = {
+    sp.exp: lambda g: sp.exp(_at_s(g)) * expm1(difference(g)),
+    expm1: lambda g: sp.exp(_at_s(g)) * expm1(difference(g)),
+    sp.log: log_difference,
+    log1p: lambda g: log_difference(1 + g),
+    sp.sin: lambda g: 2 * sp.cos((g + _at_s(g)) / 2) * sp.sin(difference(g) / 2),
+    sp.cos: lambda g: -2 * sp.sin((g + _at_s(g)) / 2) * sp.sin(difference(g) / 2),
+    sp.tan: lambda g: sp.sin(difference(g)) / (sp.cos(g) * sp.cos(_at_s(g))),
+}
