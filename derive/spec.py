@@ -1,0 +1,350 @@
+"""The spec: what a user types, read strictly, every fault at once, every value exact and with its place in the file.
+
+The keys of ``method``, of a schedule, a prediction and a grid are not known here: each module of ``derive/families``,
+``derive/schedules`` and ``derive/predictions`` declares its own, and a grid's are the keyword arguments of its function.
+``Spec.canonical()`` is the same spec with nothing implicit; reading it back gives an equal Spec.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import typing
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import lru_cache, singledispatch
+from typing import Any, Mapping
+
+from derive import lookup
+from derive.errors import Fault, SpecError, near_miss, show
+from derive.fields import BAD, Chosen, Kinds, Reader, join, number_text, read_chosen, read_field, read_fields, read_kind
+from derive.parameters import Choice, Field, Flag, Integer, Number, Parameters, Quantity, Text
+from derive.reserved import NAME, reason
+from derive.yamlnodes import Mapping as MappingNode
+from derive.yamlnodes import Node, Scalar, Sequence, compose, decode, folder_of, read_bounded
+
+MAX_ORDER = 16
+MAX_GRID_STEPS = 10_000
+MAX_REFERENCES = 32
+
+KEYS = ("name", "description", "problem", "method", "claims", "grid", "backends", "references")
+
+CLAIMS: Parameters = {
+    name: Integer(default=None, low=1, high=MAX_ORDER, doc=doc)
+    for name, doc in {
+        "order": "classical order on variable grids, from exact starting values",
+        "global_order": "order with the declared start and final",
+        "stiff_order": "order without a bound on the stiff part",
+    }.items()
+}
+"""What a spec may claim: exactly what is proved."""
+
+DESCRIPTION = Text(default="", limit=2000)
+REFERENCE = Text(limit=300)
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemSpec:
+    """What is solved: kind (a module of ``derive.problems``), noise schedule, what the network returns."""
+
+    kind: str
+    schedule: Chosen
+    prediction: Chosen
+
+
+@dataclass(frozen=True, slots=True)
+class MethodSpec:
+    """A method family (a module of ``derive.families``) and its parameters, complete."""
+
+    family: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A spec without faults. Places, formula texts and the file name do not count for equality."""
+
+    name: str
+    problem: ProblemSpec
+    method: MethodSpec
+    description: str = ""
+    claims: dict[str, int] = field(default_factory=dict)
+    grid: Chosen | None = None
+    backends: tuple[str, ...] = ("torch",)
+    references: tuple[str, ...] = ()
+    file: str = field(default="<spec>", compare=False)
+    where: Mapping[str, tuple[int, int]] = field(default_factory=dict, compare=False)
+    texts: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def fault(self, key: str, message: str) -> Fault:
+        """A fault at the place of ``key``, or of the nearest key above it that the file has."""
+        place = key
+        while place and place not in self.where:
+            place = place.rpartition(".")[0]
+        line, column = self.where.get(place, (1, 1))
+        return Fault(message, key, self.file, line, column)
+
+    def canonical(self) -> str:
+        """The spec as YAML with defaults written out, keys in fixed order, exact numbers; ASCII only."""
+        return "\n".join(_canonical_lines(self)) + "\n"
+
+    @property
+    def sha256(self) -> str:
+        """Of the canonical text."""
+        return hashlib.sha256(self.canonical().encode("ascii")).hexdigest()
+
+    def with_backends(self, backends: tuple[str, ...]) -> Spec:
+        """The same spec for other backends. Raises SpecError for one that does not exist."""
+        for name in backends:
+            if name not in lookup.names("derive.backends"):
+                raise SpecError(Fault(lookup.unknown("derive.backends", name), "backends", self.file))
+        return replace(self, backends=tuple(dict.fromkeys(backends)))
+
+
+# -------------------------------------------------------------------------------------------------------------- reading
+
+
+def read_spec(path: str | os.PathLike[str]) -> Spec:
+    """The spec in a file. Raises SpecError with every fault, FileSystemError if there is no such regular file."""
+    file = os.fspath(path)
+    file = file if file.isprintable() else ascii(file)[1:-1]
+    return _read(decode(read_bounded(path), file), Reader(file, folder_of(path)))
+
+
+def read_spec_text(text: str, file: str = "<spec>") -> Spec:
+    """The spec in a text; it cannot name other files. Raises SpecError with every fault."""
+    return _read(text.removeprefix("\ufeff"), Reader(file))
+
+
+def _read(text: str, reader: Reader) -> Spec:
+    root, found = compose(text, reader.file)
+    reader.faults.extend(found)
+    spec = _spec(root, reader) if isinstance(root, MappingNode) else _no_mapping(root, reader)
+    if reader.faults:
+        unique = dict.fromkeys(sorted(reader.faults, key=lambda fault: (fault.line, fault.column)))
+        raise SpecError(*unique)
+    assert spec is not None
+    return spec
+
+
+def _no_mapping(root: Node | None, reader: Reader) -> None:
+    said = "nothing" if root is None else "a list" if isinstance(root, Sequence) else "a single value"
+    place = root or Scalar(None, line=1, column=1)
+    reader.fault(place, "", f"got {said}; allowed: a mapping with the keys {', '.join(KEYS)}")
+
+
+def _spec(root: MappingNode, reader: Reader) -> Spec | None:
+    for key, node in root.entries:
+        reader.where[join("", key.text)] = (node.line, node.column)
+        if key.text not in KEYS:
+            reader.fault(key, join("", key.text), f"unknown key; allowed: {', '.join(KEYS)}{near_miss(key.text, KEYS)}")
+    name = _required(root, "name", "a name such as my_solver", reader, _name)
+    problem = _required(root, "problem", "a mapping with kind, schedule, prediction", reader, _problem)
+    method = _required(root, "method", "a mapping with family and its parameters", reader, _method)
+    values = {
+        key: read(reader, node) for key, read in _OPTIONAL.items() if (node := root.get(key)) is not None
+    }
+    if reader.faults:
+        return None
+    return Spec(name, problem, method, **values, file=reader.file, where=reader.where, texts=reader.texts)
+
+
+def _required(root: MappingNode, key: str, allowed: str, reader: Reader, read: Any) -> Any:
+    node = root.get(key)
+    return reader.fault(root, key, f"missing; allowed: {allowed}") if node is None else read(reader, node)
+
+
+def _name(reader: Reader, node: Node) -> Any:
+    if not isinstance(node, Scalar) or not isinstance(node.value, str) or not NAME.fullmatch(node.value):
+        odd = next((c for c in str(node.value) if not c.isascii()), "") if isinstance(node, Scalar) else ""
+        hint = f" (U+{ord(odd):04X} is not one of them)" if odd else ""
+        return reader.wrong(node, "name", f"a small letter, then up to 47 small letters a-z, digits and _{hint}")
+    taken = reason(node.value)
+    if taken:
+        return reader.fault(node, "name", f"got {show(node.value)}, which is {taken}; allowed: another name, such as {node.value[:40]}_solver")
+    return node.value
+
+
+def _problem(reader: Reader, node: Node) -> Any:
+    if not isinstance(node, MappingNode):
+        return reader.wrong(node, "problem", "a mapping with kind, schedule, prediction")
+    kinds = lookup.names("derive.problems")
+    values = read_fields(reader, node, {"kind": Choice(options=kinds)}, "problem", ("schedule", "prediction"))
+    parts = {}
+    for key, package, written_out in (("schedule", "derive.schedules", "expression"), ("prediction", "derive.predictions", "linear")):
+        inner = node.get(key)
+        if inner is None:
+            parts[key] = reader.fault(node, f"problem.{key}", f"missing; allowed: {', '.join(lookup.names(package))}")
+        else:
+            reader.where[f"problem.{key}"] = (inner.line, inner.column)
+            parts[key] = read_chosen(reader, inner, f"problem.{key}", package, written_out)
+    return ProblemSpec(values.get("kind", BAD), parts["schedule"], parts["prediction"])
+
+
+def _method(reader: Reader, node: Node) -> Any:
+    families = lookup.names("derive.families")
+    if not isinstance(node, MappingNode):
+        return reader.wrong(node, "method", "a mapping with family and its parameters")
+    inner = node.get("family")
+    if inner is None:
+        return reader.fault(node, "method.family", f"missing; allowed: {', '.join(families)}")
+    reader.where["method.family"] = (inner.line, inner.column)
+    family = read_field(Choice(options=families), reader, inner, "method.family")
+    if family is BAD:
+        return BAD
+    fields = lookup.load("derive.families", family).PARAMETERS
+    return MethodSpec(family, read_fields(reader, node, fields, "method", ("family",), f"family {family}"))
+
+
+def _claims(reader: Reader, node: Node) -> Any:
+    if not isinstance(node, MappingNode):
+        return reader.wrong(node, "claims", f"a mapping with {', '.join(CLAIMS)}")
+    return read_fields(reader, node, CLAIMS, "claims")
+
+
+def _grid(reader: Reader, node: Node) -> Any:
+    grids = _grids()
+    return read_kind(reader, node, "grid", Kinds(tuple(sorted(grids)), grids.__getitem__))
+
+
+def _backends(reader: Reader, node: Node) -> Any:
+    known = lookup.names("derive.backends")
+    if not isinstance(node, Sequence) or not node.items:
+        return reader.wrong(node, "backends", f"a list such as [torch], of {', '.join(known)}")
+    return _items(reader, node, "backends", Choice(options=known))
+
+
+def _references(reader: Reader, node: Node) -> Any:
+    if not isinstance(node, Sequence) or len(node.items) > MAX_REFERENCES:
+        return reader.wrong(node, "references", f"a list of at most {MAX_REFERENCES} texts")
+    for place, item in enumerate(node.items):
+        if isinstance(item, Scalar) and not str(item.value).isprintable():
+            reader.fault(item, f"references[{place}]", "got a line break or control character; allowed: one line of text")
+    return _items(reader, node, "references", REFERENCE)
+
+
+def _items(reader: Reader, node: Sequence, key: str, declared: Field) -> Any:
+    values: list[Any] = []
+    for place, item in enumerate(node.items):
+        reader.where[f"{key}[{place}]"] = (item.line, item.column)
+        value = read_field(declared, reader, item, f"{key}[{place}]")
+        if value is not BAD and value in values:
+            value = reader.fault(item, f"{key}[{place}]", f"got {show(value)} twice; allowed: once")
+        values.append(value)
+    return tuple(values)
+
+
+_OPTIONAL: Mapping[str, Any] = {
+    "description": lambda reader, node: read_field(DESCRIPTION, reader, node, "description"),
+    "claims": _claims,
+    "grid": _grid,
+    "backends": _backends,
+    "references": _references,
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------- grids
+
+
+@lru_cache(maxsize=1)
+def _grids() -> dict[str, Parameters]:
+    """The fields of every grid of ``runtime.grids``, from the signatures of its functions."""
+    from runtime.grids import GRIDS
+
+    return {name: _grid_fields(function) for name, function in GRIDS.items()}
+
+
+def _grid_fields(function: Any) -> Parameters:
+    hints = typing.get_type_hints(function)
+    own = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    steps = Integer(default=None, low=1, high=MAX_GRID_STEPS, doc="number of steps")
+    return {"steps": steps, **{p.name: _grid_field(hints[p.name], p.default) for p in own}}
+
+
+def _grid_field(hint: Any, default: Any) -> Field:
+    """A field from an annotation: bool, int, float, or a Literal of words; ``| None`` where it may be left out."""
+    options = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return Choice(default=default, options=options)
+    base = next((option for option in options if option is not type(None)), hint)
+    if base is int:
+        return Integer(default=default, low=-MAX_GRID_STEPS, high=MAX_GRID_STEPS)
+    return {bool: Flag, float: Number}[base](default=default)
+
+
+# ------------------------------------------------------------------------------------------------------------ canonical
+
+
+def _canonical_lines(spec: Spec) -> list[str]:
+    problem, method = spec.problem, spec.method
+    lines = [f"name: {spec.name}"]
+    if spec.description:
+        lines.append(f"description: {quoted(spec.description)}")
+    lines += ["problem:", f"  kind: {problem.kind}"]
+    lines += [f"  {key}: {_text(getattr(problem, key), f'problem.{key}', spec.texts)}" for key in ("schedule", "prediction")]
+    lines += ["method:", f"  family: {method.family}"]
+    lines += [f"  {key}: {_text(value, f'method.{key}', spec.texts)}" for key, value in method.parameters.items()]
+    if spec.claims:
+        lines.append("claims: {" + ", ".join(f"{key}: {value}" for key, value in spec.claims.items()) + "}")
+    if spec.grid is not None:
+        lines.append(f"grid: {_text(spec.grid, 'grid', spec.texts)}")
+    lines.append(f"backends: [{', '.join(spec.backends)}]")
+    if spec.references:
+        lines.append(f"references: [{', '.join(map(quoted, spec.references))}]")
+    return lines
+
+
+def quoted(text: str) -> str:
+    """A double-quoted YAML scalar in ASCII, on one line."""
+    return '"' + "".join(_ESCAPES.get(char) or (char if " " <= char <= "~" else _escaped(char)) for char in text) + '"'
+
+
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    return f"\\U{code:08X}" if code > 0xFFFF else f"\\u{code:04X}"
+
+
+@singledispatch
+def _text(value: Any, key: str, texts: Mapping[str, str]) -> str:
+    """A value as canonical YAML; anything not registered below is a formula, whose text is kept under its key."""
+    return quoted(texts[key])
+
+
+@_text.register
+def _(value: bool, key: str, texts: Mapping[str, str]) -> str:
+    return "true" if value else "false"
+
+
+@_text.register(int)
+@_text.register(Fraction)
+def _(value: int | Fraction, key: str, texts: Mapping[str, str]) -> str:
+    return number_text(value)
+
+
+@_text.register
+def _(value: str, key: str, texts: Mapping[str, str]) -> str:
+    return value if NAME.fullmatch(value) and value not in _QUOTED_WORDS else quoted(value)
+
+
+_QUOTED_WORDS = frozenset({"true", "false", "null", "y", "n", "yes", "no", "on", "off"})
+
+
+@_text.register
+def _(value: tuple, key: str, texts: Mapping[str, str]) -> str:
+    return "[" + ", ".join(_text(item, key, texts) for item in value) + "]"
+
+
+@_text.register
+def _(value: Chosen, key: str, texts: Mapping[str, str]) -> str:
+    own = {name: _text(inner, f"{key}.{name}", texts) for name, inner in value.parameters.items()}
+    return "{" + ", ".join(f"{k}: {v}" for k, v in ({"kind": value.kind} | own).items()) + "}" if own else value.kind
+
+
+@_text.register
+def _(value: dict, key: str, texts: Mapping[str, str]) -> str:
+    inner = ", ".join(f"{k}: {_text(v, f'{key}.moments.{k}', texts)}" for k, v in value.items())
+    return "{moments: {" + inner + "}}"
