@@ -5,15 +5,17 @@ The differential equation is that of a noise network that depends on state and t
     w' = rho' E(alpha w, t),   x = alpha w,   E(x, t) = sum_r C_r exp(A_r . x + B_r t)      (random C, A, B),
 
 with two or more terms and a state of two components: it separates the elementary differentials, which a scalar or an
-autonomous problem does not (a fourth-order condition can vanish on those). Its solution is a power series in tau = t - t_0, so a
-grid node t_0 + c h is the substitution tau = c h; the moments m_k = int Phi(t, u) B(u) (chi(u) - chi_n)^k du are series
-integrals; the weights solve V w = m over the ring of series. The history nodes are random multiples of h ("rough" grids).
+autonomous problem does not (a fourth-order condition can vanish on those). Its solution is a power series in
+tau = t - t_0, so a grid node t_0 + c h is the substitution tau = c h; the moments
+m_k = int Phi(t, u) B(u) (chi(u) - chi_n)^k du are series integrals; the weights solve V w = m over the ring of series.
+The history nodes are random multiples of h ("rough" grids).
 
     order = valuation(numerical - exact) - 1,
 
 where a wrong "order too low" is impossible and a wrong "order too high" has probability below 1e-15
-(:mod:`derive.symbolic.jets`). Scaling x and the noise makes alpha(t_0) = sigma(t_0) = 1 no loss of generality; other values at t_0
-work too as long as the square roots that the formulas take exist in F_p (else :class:`~derive.symbolic.jets.NotAResidue`).
+(:mod:`derive.symbolic.jets`). Scaling x and the noise makes alpha(t_0) = sigma(t_0) = 1 no loss of generality; other
+values at t_0 work too as long as the square roots that the formulas take exist in F_p (else
+:class:`~derive.symbolic.jets.NotAResidue`).
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from operator import mul
 import sympy as sp
 
 from derive.symbolic import alphabet as ab
+from derive.symbolic.evaluate import evaluate
 from derive.symbolic.jets import Jet, JetAlgebra, P
 
 Pair = tuple[sp.Expr, sp.Expr]
@@ -65,39 +68,13 @@ class JetProblem:
 
     def value(self, expression: sp.Expr) -> Jet:
         """A formula in t, alpha, sigma, rho, lambda, dalpha, dsigma along the solution."""
-        return evaluate_jet(expression, self.names, self.algebra)
+        return evaluate(expression, self.names, self.algebra)
 
     def combination(self, pair: Pair) -> tuple[Jet, ...]:
         """``c0 x0 + c1 eps`` for each component."""
         c0, c1 = self.value(pair[0]), self.value(pair[1])
         alpha, sigma = self.names[ab.alpha], self.names[ab.sigma]
         return tuple(c0 * ((x - sigma * e) / alpha) + c1 * e for x, e in zip(self.x, self.eps))
-
-
-def evaluate_jet(expression: sp.Expr, names: Mapping[sp.Symbol, Jet], algebra: JetAlgebra) -> Jet:
-    """A SymPy expression at jets; powers are integers or have denominators that are powers of two."""
-    if expression.is_Symbol:
-        return names[expression]
-    if expression.is_Rational:
-        return algebra.number(Fraction(int(expression.p), int(expression.q)))
-    if expression is sp.pi:
-        return algebra.pi()
-    if expression is sp.E:
-        return algebra.exp(algebra.number(1))
-    if expression.is_Pow and expression.base is not sp.E:
-        exponent = sp.Rational(expression.exp)
-        return evaluate_jet(expression.base, names, algebra) ** Fraction(int(exponent.p), int(exponent.q))
-    operation = _OPERATIONS.get(expression.func)
-    if operation is None:
-        raise TypeError(f"no jet of {expression.func}")
-    return operation(algebra, *(evaluate_jet(a, names, algebra) for a in expression.args))
-
-
-_OPERATIONS: Mapping[type, Callable[..., Jet]] = {
-    sp.Add: JetAlgebra.add, sp.Mul: JetAlgebra.mul, sp.exp: JetAlgebra.exp, sp.log: JetAlgebra.log,
-    sp.sin: JetAlgebra.sin, sp.cos: JetAlgebra.cos, sp.tan: JetAlgebra.tan, sp.atan: JetAlgebra.atan,
-    ab.expm1: JetAlgebra.expm1, ab.log1p: JetAlgebra.log1p,
-}
 
 
 def jet_problem(
@@ -107,7 +84,7 @@ def jet_problem(
     """The schedule as jets about ``start``, and the exact solution of a random problem on it to ``terms`` terms."""
     algebra = JetAlgebra(terms, seed)
     names: dict[sp.Symbol, Jet] = {ab.t: Jet.variable(terms, start)}
-    a, s = evaluate_jet(alpha, names, algebra), evaluate_jet(sigma, names, algebra)
+    a, s = evaluate(alpha, names, algebra), evaluate(sigma, names, algebra)
     rho = s / a
     names |= {ab.alpha: a, ab.sigma: s, ab.rho: rho, ab.dalpha: a.derivative(), ab.dsigma: s.derivative()}
     names[ab.lam] = -algebra.log(rho)
@@ -118,7 +95,8 @@ def jet_problem(
 def _exact_solution(
     alpha: Jet, slope: Jet, dimension: int, modes: int, terms: int, rng: random.Random
 ) -> tuple[tuple[Jet, ...], tuple[Jet, ...]]:
-    """w' = rho' E(alpha w, t) coefficient by coefficient: each mode y_r = exp(A_r . x + B_r t) obeys k y_k = sum i g_i y_{k-i}."""
+    """w' = rho' E(alpha w, t) term by term; a mode y = exp(A . x + B t) = exp(g) obeys k y_k = sum i g_i y_{k-i}."""
+
     def draw() -> int:
         return rng.randrange(1, P)
 
@@ -146,9 +124,13 @@ def _exact_solution(
 
 
 def weights(
-    problem: JetProblem, integrand: Pair, chart: sp.Expr, nodes: Sequence[int], moments: Mapping[int, sp.Expr] | None = None
+    problem: JetProblem,
+    integrand: Pair,
+    chart: sp.Expr,
+    nodes: Sequence[int],
+    moments: Mapping[int, sp.Expr] | None = None,
 ) -> tuple[Jet, list[Jet]]:
-    """(Phi, weights): the row on history nodes t_0 + c h, c in ``nodes`` (nodes[0] = 0), for the step from t_0 to t_0 + h."""
+    """(Phi, weights) of the step from t_0 to t_0 + h with history nodes t_0 + c h, c in ``nodes`` (nodes[0] = 0)."""
     names = problem.names
     p, q = problem.value(integrand[0]), problem.value(integrand[1])
     a, s, rho = names[ab.alpha], names[ab.sigma], names[ab.rho]
@@ -172,7 +154,7 @@ def weights(
 def _overridden(
     problem: JetProblem, raw: list[Jet], span: Jet, prefactor: Jet, moments: Mapping[int, sp.Expr]
 ) -> list[Jet]:
-    """Moments replaced by formulas in mu_k = m_k/(C span^{k+1}) and phi_{k+1} = mu_k/k!, C = B/chi' at the end of the step."""
+    """Moments by formulas in mu_k = m_k/(C span^{k+1}), phi_{k+1} = mu_k/k!, C = B/chi' at the end of the step."""
     unit = prefactor * span
     scale = [unit]
     for _ in raw:
@@ -182,15 +164,13 @@ def _overridden(
     known |= {sp.Symbol(f"phi{k + 1}"): m / factorial(k) for k, m in enumerate(mu)}
     plain = {k: _plain(e) for k, e in moments.items()}
     return [
-        scale[k] * evaluate_jet(plain[k], known, problem.algebra) if k in plain else m for k, m in enumerate(raw)
+        scale[k] * evaluate(plain[k], known, problem.algebra) if k in plain else m for k, m in enumerate(raw)
     ]
 
 
 def _plain(expression: sp.Expr) -> sp.Expr:
     """The expression with symbols that carry no assumptions."""
-    return sp.sympify(expression, strict=True).xreplace(
-        {x: sp.Symbol(x.name) for x in sp.sympify(expression, strict=True).free_symbols}
-    )
+    return expression.xreplace({x: sp.Symbol(x.name) for x in expression.free_symbols})
 
 
 def _interpolatory(theta: Sequence[Jet], moments: Sequence[Jet]) -> list[Jet]:
@@ -203,8 +183,8 @@ def _interpolatory(theta: Sequence[Jet], moments: Sequence[Jet]) -> list[Jet]:
             if i != j:
                 polynomial = [u - other * v for u, v in zip([0, *polynomial], [*polynomial, 0])]
                 denominator = (node - other) * denominator
-        numerator = sum((m * c for c, m in zip(polynomial, moments)), start=0)
-        out.append(numerator / denominator)
+        terms = [m * c for c, m in zip(polynomial, moments)]
+        out.append(sum(terms[1:], start=terms[0]) / denominator)
     return out
 
 

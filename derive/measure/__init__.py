@@ -1,1 +1,1 @@
-"""Numerical evidence, independent of the proofs: problems with known solutions, reference solutions, measured orders."""
+"""Numerical evidence, independent of the proofs: known solutions, reference solutions, measured orders."""

@@ -1,15 +1,16 @@
 r"""The order of a solver, measured: its own coefficients at 320 bits, a network that is not a toy, and a decision rule.
 
-The network is eps(x, t) = E(x/alpha, rho) with E a random tanh layer on two components and on rho. With w = x/alpha the exact
-solution obeys dw/drho = E(w, rho): non-linear, non-autonomous, coupled, and the same for every schedule, prediction and
-variable, so one extrapolated reference serves all. What the network returns is formed from (x0, eps) by the solver's own
-``denoised`` row, so a wrong conversion shows as a wrong order.
+The network is eps(x, t) = E(x/alpha, rho) with E a random tanh layer on two components and on rho. With w = x/alpha the
+exact solution obeys dw/drho = E(w, rho): non-linear, non-autonomous, coupled, and the same for every schedule,
+prediction and variable, so one extrapolated reference serves all. What the network returns is formed from (x0, eps) by
+the solver's own ``denoised`` row, so a conversion cx, cr that does not match it shows as a wrong order.
 
-Protocol. N = 32, 64, .. steps over lambda in [-1, 1]; e_N the error at the end; p_N = log2(e_N/e_2N) is *not* accepted as it is (an error
-term may change sign: published three-step solvers show 1.04, 1.69, 1.87 on their way to 2). One Richardson step on the exponents,
-p_R = 2 p_2N - p_N, removes the O(1/N) part; decided when two consecutive p_R agree to 0.02 and lie within 0.02 of an integer.
-Grids: uniform in lambda, uniform in t, and a periodic rough pattern (smooth grids hide defects that need unequal steps;
-random grids have no error expansion). A solver with a low-order start converges to its global order, measured with start="ramp".
+Protocol. N = 32, 64, .. steps over lambda in [-1, 1]; e_N the error at the end; p_N = log2(e_N/e_2N) is *not* accepted
+as it is (an error term may change sign: published three-step solvers show 1.04, 1.69, 1.87 on their way to 2). One
+Richardson step on the exponents, p_R = 2 p_2N - p_N, removes the O(1/N) part; decided when two consecutive p_R agree to
+0.02 and lie within 0.02 of an integer. Grids: uniform in lambda, uniform in t, and a periodic rough pattern (smooth
+grids hide defects that need unequal steps; random grids have no error expansion). A solver with a low-order start
+converges to its global order, measured with start="ramp".
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from math import exp as float_exp
-from math import isfinite, log2
+from math import isfinite, log, log2
 from types import ModuleType
 from typing import Any
 
@@ -39,7 +41,7 @@ Vector = tuple[Real, ...]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step ``x' = a x + sum_j b[j] F_{n-j}``, ``F_n = cx x + cr raw`` (cx, cr None: the network returns F itself)."""
+    """One step ``x' = a x + sum_j b[j] F_{n-j}``, ``F_n = cx x + cr raw`` (None: the network returns F itself)."""
 
     a: Real
     b: tuple[Real, ...]
@@ -112,7 +114,7 @@ def emitted_rows(module: ModuleType) -> MeasuredSolver:
 
     def rows(nodes: Sequence[float], orders: Sequence[int]) -> Iterator[Row]:
         points = [module.node(real(t)) for t in nodes]
-        spans = [module.span(a, b) for a, b in zip(points, points[1:], strict=False)]
+        spans = [module.span(a, b) for a, b in pairwise(points)]
         for i, order in enumerate(orders):
             h = tuple(spans[i - j] for j in range(order))
             c = module.ROWS[order - 1](points[i], points[i + 1], h)
@@ -190,8 +192,6 @@ def _solution_on_lattice(seed: int, index: int) -> Vector:
 
 def exact_solution(seed: int, rho: Real) -> Vector:
     """w(rho) of the test problem to about 1e-45; initial value at lambda = LAMBDA[0]."""
-    from math import log
-
     index = max(round((-log(float(rho)) - LAMBDA[0]) * 16), 0)
     base = exp(-(real(LAMBDA[0]) + real(Fraction(index, 16))))
     return gbs(_network(seed), _solution_on_lattice(seed, index), base, rho, 1)
@@ -215,8 +215,6 @@ def time_of_lambda(solver: MeasuredSolver, degree: int = 24) -> Callable[[np.nda
 
 
 def _log_rho(solver: MeasuredSolver, t: float) -> float:
-    from math import log
-
     value = float(solver.rho(t))
     return log(value) if value > 0 else -700.0
 
@@ -262,14 +260,16 @@ GRIDS: dict[str, Callable[[Callable[[np.ndarray], np.ndarray], int], np.ndarray]
 # -- the measurement -------------------------------------------------------------------------------------------
 
 
-def solve(solver: MeasuredSolver, nodes: Sequence[float], start: str, final: str, seed: int = 0) -> tuple[Vector, Vector]:
+def solve(
+    solver: MeasuredSolver, nodes: Sequence[float], start: str, final: str, seed: int = 0
+) -> tuple[Vector, Vector]:
     """(numerical, exact) w at the last node, starting from the exact solution at the first ``steps`` (or one) nodes."""
     net, count = _network(seed), len(nodes) - 1
     first = solver.steps - 1 if start == "exact" else 0
     orders = step_orders(solver.steps, count - first, start, final)
     x: Vector = ()
     history: list[Vector] = []
-    for i, row in enumerate(solver.rows(nodes, [min(i + 1, solver.steps) for i in range(first)] + orders)):
+    for i, row in enumerate(solver.rows(nodes, [*range(1, first + 1), *orders])):
         alpha, rho = solver.alpha(nodes[i]), solver.rho(nodes[i])
         if i <= first:
             x = tuple(alpha * w for w in exact_solution(seed, rho))
@@ -300,27 +300,35 @@ def _combined(row: Row, x: Vector, history: Sequence[Vector]) -> Vector:
 def fit_order(error: Callable[[int], Any], cap: int, first: int = 32, tolerance: float = 0.02) -> OrderFit:
     """The protocol on a function N -> error: double N until two Richardson exponents agree near an integer."""
     table: list[Line] = []
-    n, before = first, None
+    n, coarse = first, None
     while n <= cap:
-        e = error(n)
-        p = log2(float(table_error / e)) if table and e else None
-        previous = table[-1] if table else None
-        richardson = 2 * p - previous.p if previous and previous.p is not None and p is not None else None
-        table.append(Line(n, float(e), p, richardson))
-        if richardson is not None and before is not None and abs(richardson - before) < tolerance:
-            if abs(richardson - round(richardson)) < tolerance:
-                return OrderFit(richardson, tuple(table), True)
-        table_error, before, n = e, richardson, 2 * n
-    last = table[-1]
-    estimate = last.richardson if last.richardson is not None else (last.p if last.p is not None else float("nan"))
-    return OrderFit(estimate, tuple(table), False)
+        fine = error(n)
+        p = log2(float(coarse / fine)) if coarse and fine else None
+        before = table[-1].p if table else None
+        table.append(Line(n, float(fine), p, None if p is None or before is None else 2 * p - before))
+        if _settled(table[-2:], tolerance):
+            return OrderFit(table[-1].richardson or 0.0, tuple(table), True)
+        n, coarse = 2 * n, fine
+    found = [q for q in (table[-1].richardson, table[-1].p) if q is not None]
+    return OrderFit(found[0] if found else float("nan"), tuple(table), False)
+
+
+def _settled(last: Sequence[Line], tolerance: float) -> bool:
+    """The last two Richardson exponents agree, and the last one is next to an integer."""
+    known = [line.richardson for line in last if line.richardson is not None]
+    return len(known) == 2 and max(abs(known[1] - known[0]), abs(known[1] - round(known[1]))) < tolerance
 
 
 def measured_order(
-    solver: ModuleType | MeasuredSolver, start: str = "exact", *, final: str = "keep", grid: str = "rough",
-    cap: int = 2048, seed: int = 0,
+    solver: ModuleType | MeasuredSolver,
+    start: str = "exact",
+    *,
+    final: str = "keep",
+    grid: str = "rough",
+    cap: int = 2048,
+    seed: int = 0,
 ) -> OrderFit:
-    """The order of the full row (start="exact": history from the exact solution) or with the 1, 2, .., k ramp (start="ramp").
+    """The order of the full row: ``start="exact"``: history from the exact solution; "ramp": rows of order 1, 2, .., k.
 
     solver: an imported ``coefficients.py`` or a :class:`MeasuredSolver`. grid: a name of :data:`GRIDS`. cap: largest N.
     """
@@ -335,7 +343,12 @@ def measured_order(
     return fit_order(error, cap)
 
 
-def measured_global_order(solver: ModuleType | MeasuredSolver, *, grid: str = "rough", cap: int = 2048, seed: int = 0) -> OrderFit:
-    """The order with the solver's own start and last-step rule (``denoise`` is not a step of the ODE and is left out)."""
+def measured_global_order(
+    solver: ModuleType | MeasuredSolver, *, grid: str = "rough", cap: int = 2048, seed: int = 0
+) -> OrderFit:
+    """The order with the solver's own start and last-step rule.
+
+    ``final: denoise`` is not a step of the differential equation and is left out.
+    """
     chosen = solver if isinstance(solver, MeasuredSolver) else emitted_rows(solver)
     return measured_order(chosen, chosen.start, final=chosen.final, grid=grid, cap=cap, seed=seed)

@@ -1,11 +1,12 @@
 r"""Reference solutions: Gragg-Bulirsch-Stoer extrapolation in any arithmetic, and DOP853 for float64.
 
-Gragg's modified midpoint rule with n sub-steps has an error expansion in even powers of 1/n (Hairer, Norsett, Wanner 1993,
-Sec. II.8), so ``columns`` rules with n = 2, 4, 6, .. extrapolate to order ``2 * columns``. The state is a tuple of numbers of any type with
-+ - * / (``runtime.real.Real``, mpmath, gmpy2, float), so the same code checks itself at twice the digits.
+Gragg's modified midpoint rule with n sub-steps has an error expansion in even powers of 1/n (Hairer, Norsett, Wanner
+1993, Sec. II.8), so ``columns`` rules with n = 2, 4, 6, .. extrapolate to order ``2 * columns``. The state is a tuple
+of numbers of any type with + - * / (``runtime.real.Real``, mpmath, gmpy2, float), so the code is checked against itself
+at twice the digits.
 
-A diffusion ODE is integrated in its smooth variable: with w = x/alpha, dw/drho = eps(alpha w, t(rho)) has no schedule in it at
-all, so one reference serves every schedule (:mod:`derive.measure.order`).
+A diffusion ODE is integrated in its smooth variable: with w = x/alpha, dw/drho = eps(alpha w, t(rho)) has no schedule
+in it at all, so one reference serves every schedule (:mod:`derive.measure.order`).
 """
 
 from __future__ import annotations
@@ -28,9 +29,8 @@ def gbs_step(field: Field, y: Vector, s: Any, width: Any, columns: int = 12) -> 
         table = [current]
         for k in range(1, j):
             ratio = j * j - (j - k) * (j - k)
-            table.append(
-                tuple(a + (a - b) * ((j - k) * (j - k)) / ratio for a, b in zip(table[-1], previous[k - 1], strict=True))
-            )
+            share = (j - k) * (j - k)
+            table.append(tuple(a + (a - b) * share / ratio for a, b in zip(table[-1], previous[k - 1], strict=True)))
     return table[-1]
 
 
@@ -54,7 +54,7 @@ def gbs(field: Field, y: Vector, s: Any, t: Any, steps: int, columns: int = 12) 
 
 
 def checked_gbs(field: Field, y: Vector, s: Any, t: Any, steps: int, tolerance: float, columns: int = 12) -> Vector:
-    """:func:`gbs`, computed with ``steps`` and ``2 steps``; ArithmeticError where they differ by more than ``tolerance``."""
+    """:func:`gbs` with ``2 steps``; ArithmeticError if ``steps`` gives something else by more than ``tolerance``."""
     coarse = gbs(field, y, s, t, steps, columns)
     fine = gbs(field, y, s, t, 2 * steps, columns)
     gap = max(abs(a - b) for a, b in zip(coarse, fine, strict=True))

@@ -19,6 +19,12 @@ import random
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from operator import mul
+from typing import TYPE_CHECKING
+
+from derive.symbolic.evaluate import clenshaw, derivative_coefficients
+
+if TYPE_CHECKING:
+    from derive.schedules import Table
 
 P = (1 << 61) - 1
 """The modulus; p = 3 (mod 4), so a square root is one power."""
@@ -28,7 +34,8 @@ _INVERSE = [0, 1]
 for _i in range(2, _SIZE):
     _INVERSE.append((P - P // _i) * _INVERSE[P % _i] % P)
 
-Scalar = int | Fraction
+Scalar = int | float | Fraction
+"""Exact numbers: a float is the binary rational that it stores."""
 
 
 class PrecisionError(ArithmeticError):
@@ -40,8 +47,11 @@ class NotAResidue(ArithmeticError):
 
 
 def residue(x: Scalar) -> int:
-    """The image of an integer or rational in F_p."""
-    return x % P if isinstance(x, int) else x.numerator * pow(x.denominator, -1, P) % P
+    """The image of an exact number in F_p."""
+    if isinstance(x, int):
+        return x % P
+    exact = Fraction(x)
+    return exact.numerator * pow(exact.denominator, -1, P) % P
 
 
 def square_root(c: int) -> int:
@@ -127,7 +137,7 @@ class Jet:
 
     def __eq__(self, other: object) -> bool:
         """Equal to the common precision."""
-        if not isinstance(other, (Jet, int, Fraction)):
+        if not isinstance(other, (Jet, int, float, Fraction)):
             return NotImplemented
         return (self - other).is_zero
 
@@ -140,7 +150,7 @@ class Jet:
 
     def __add__(self, other: Jet | Scalar) -> Jet:
         if not isinstance(other, Jet):
-            if not isinstance(other, (int, Fraction)):
+            if not isinstance(other, (int, float, Fraction)):
                 return NotImplemented
             if self.precision <= 0 or not other:
                 return self
@@ -163,7 +173,7 @@ class Jet:
         if isinstance(other, Jet):
             n = min(len(self.c), len(other.c))
             return Jet(self.valuation + other.valuation, _product(self.c, other.c, n) if n else ())
-        if not isinstance(other, (int, Fraction)):
+        if not isinstance(other, (int, float, Fraction)):
             return NotImplemented
         r = residue(other)
         return Jet(self.valuation, [x * r % P for x in self.c])
@@ -182,7 +192,7 @@ class Jet:
         return Jet.constant(other, max(len(self.c), 1)) / self
 
     def __pow__(self, exponent: Scalar) -> Jet:
-        """Integer powers, and powers in Z/2 of a jet whose leading coefficient is a square and whose valuation is even."""
+        """Powers with denominators 1, 2, 4, ..; a root needs a leading coefficient that is a square in F_p."""
         q = Fraction(exponent)
         if not q:
             return Jet.constant(1, max(self.precision, 1))
@@ -241,7 +251,7 @@ class Jet:
         return out.truncated(stop)
 
     def inverse(self) -> Jet:
-        """The series reversion g with f(g(h)) = h, by Lagrange: [h^n] g = 1/n [h^{n-1}] (h/f)^n. Valuation must be 1."""
+        """The series reversion g, f(g(h)) = h, by Lagrange: [h^n] g = 1/n [h^{n-1}] (h/f)^n; f has valuation 1."""
         if self.valuation != 1:
             raise ValueError("only a jet of valuation 1 has a compositional inverse")
         base = Jet.constant(1, len(self.c)) / Jet(0, self.c)
@@ -270,6 +280,12 @@ def _sincos_tail(f: Jet) -> tuple[list[int], list[int]]:
         s.append(ds % P * _INVERSE[k] % P)
         c.append(-dc % P * _INVERSE[k] % P)
     return s, c
+
+
+def _smooth(table: Table) -> tuple[tuple[float, ...], float, float]:
+    if table.kind != "chebyshev":
+        raise TypeError(f"a table of kind {table.kind} is not smooth: no series")
+    return table.values, table.low, table.high
 
 
 _QUARTERS = range(-32, 33)
@@ -364,15 +380,6 @@ class JetAlgebra:
             out = out * v
         return out
 
-    def sub(self, a: Jet, b: Jet) -> Jet:
-        return a - b
-
-    def div(self, a: Jet, b: Jet) -> Jet:
-        return a / b
-
-    def neg(self, a: Jet) -> Jet:
-        return -a
-
     def pow(self, base: Jet, exponent: Scalar) -> Jet:
         return base**exponent
 
@@ -412,6 +419,52 @@ class JetAlgebra:
     def atan(self, f: Jet) -> Jet:
         self._regular(f, "atan")
         return (f.derivative() / (f * f + 1)).integral() + self.atan_constant(f[0])
+
+    def asin(self, f: Jet) -> Jet:
+        return self.atan(f / self.sqrt(1 - f * f))
+
+    def acos(self, f: Jet) -> Jet:
+        return self.pi() / 2 - self.asin(f)
+
+    def sinh(self, f: Jet) -> Jet:
+        e = self.exp(f)
+        return (e - 1 / e) / 2
+
+    def cosh(self, f: Jet) -> Jet:
+        e = self.exp(f)
+        return (e + 1 / e) / 2
+
+    def tanh(self, f: Jet) -> Jet:
+        e = self.exp(f * 2)
+        return (e - 1) / (e + 1)
+
+    def asinh(self, f: Jet) -> Jet:
+        return self.log(f + self.sqrt(f * f + 1))
+
+    def acosh(self, f: Jet) -> Jet:
+        return self.log(f + self.sqrt(f * f - 1))
+
+    def atanh(self, f: Jet) -> Jet:
+        return self.log((1 + f) / (1 - f)) / 2
+
+    def chebyshev(self, coefficients: Sequence[float], low: float, high: float, t: Jet) -> Jet:
+        """``sum c_k T_k`` on [low, high] at a jet; the floats are exact rationals."""
+        x = (t * 2 - Fraction(low) - Fraction(high)) / (Fraction(high) - Fraction(low))
+        return clenshaw([self.number(c) for c in coefficients], x)
+
+    def chebyshev_slope(self, coefficients: Sequence[float], low: float, high: float, t: Jet) -> Jet:
+        """d/dt of :meth:`chebyshev`."""
+        x = (t * 2 - Fraction(low) - Fraction(high)) / (Fraction(high) - Fraction(low))
+        slope = derivative_coefficients([self.number(c) for c in coefficients])
+        return clenshaw(slope, x) * 2 / (Fraction(high) - Fraction(low))
+
+    def tabulated(self, table: Table, t: Jet) -> Jet:
+        """A smooth table at a jet. A polygon has no order: TypeError."""
+        return self.chebyshev(*_smooth(table), t)
+
+    def tabulated_slope(self, table: Table, t: Jet) -> Jet:
+        """d/dt of :meth:`tabulated`."""
+        return self.chebyshev_slope(*_smooth(table), t)
 
     def phi(self, k: int, z: Jet) -> Jet:
         """phi_k of a jet without constant term: sum z^j/(j+k)!."""

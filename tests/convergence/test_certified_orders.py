@@ -1,4 +1,4 @@
-"""Every prediction, in every variable, with one to four steps, on a random schedule: the order is k, proved over F_p."""
+"""Every prediction, in every variable, with one to four steps, on random schedules: order k, proved over F_p."""
 
 import random
 from fractions import Fraction
@@ -7,16 +7,16 @@ from itertools import product
 import pytest
 import sympy as sp
 
-from derive.analysis.jet_order import CHARTS, certify_order
+from derive.analysis.jet_order import CHARTS, certify_order, jet_problem, weights
 from derive.symbolic import alphabet as ab
 from derive.symbolic.jets import P, residue
 
 PREDICTIONS = {
-    "noise": (sp.S.Zero, sp.S.One),
-    "data": (sp.S.One, sp.S.Zero),
+    "noise": (sp.Integer(0), sp.Integer(1)),
+    "data": (sp.Integer(1), sp.Integer(0)),
     "v": (-ab.sigma, ab.alpha),
     "velocity": (ab.dalpha, ab.dsigma),
-    "score": (sp.S.Zero, -1 / ab.sigma),
+    "score": (sp.Integer(0), -1 / ab.sigma),
     "edm": (
         ab.sigma**2 / sp.sqrt(ab.sigma**2 + sp.Rational(9, 16)) / ab.sigma,
         -sp.Rational(9, 16) / sp.sqrt(ab.sigma**2 + sp.Rational(9, 16)),
@@ -91,9 +91,7 @@ def test_moment_overrides_of_published_solvers() -> None:
 
 def test_uniform_grid_in_time_reports_adams_bashforth() -> None:
     """Velocity in t on alpha = 1, sigma = 1 + t is Adams-Bashforth: weights (3/2, -1/2) h."""
-    from derive.analysis.jet_order import jet_problem, weights
-
-    problem = jet_problem(sp.S.One, 1 + ab.t, terms=8)
+    problem = jet_problem(sp.Integer(1), 1 + ab.t, terms=8)
     transition, row = weights(problem, PREDICTIONS["velocity"], ab.t, [0, P - 1])
     assert transition == 1
     assert [w.c[0] for w in row] == [residue(Fraction(3, 2)), residue(Fraction(-1, 2))]
@@ -102,8 +100,9 @@ def test_uniform_grid_in_time_reports_adams_bashforth() -> None:
 
 def test_same_answer_for_other_problems_and_more_terms() -> None:
     alpha, sigma = random_schedule(random.Random(3))
+    noise, data = PREDICTIONS["noise"], PREDICTIONS["data"]
     orders = {
-        certify_order(alpha, sigma, PREDICTIONS["noise"], PREDICTIONS["data"], "lambda", 3, seed=s, terms=n, dimension=d).order
+        certify_order(alpha, sigma, noise, data, "lambda", 3, seed=s, terms=n, dimension=d).order
         for s, n, d in product((1, 2), (10, 18), (1, 2, 3))
     }
     assert orders == {3}

@@ -1,4 +1,4 @@
-"""Coefficient modules written by hand after the generated files' contract: VP-linear, data integrand in lambda, 1 to 3 steps."""
+"""Coefficient modules written by hand after the generated files' contract: VP-linear, data in lambda, 1 to 3 steps."""
 
 from __future__ import annotations
 
