@@ -1,8 +1,8 @@
-"""The output gate: nothing is written that this file, knowing only Python's grammar, has not read back and agreed with.
+"""The output gate: nothing is written that has not been read back, by Python's own grammar, as what was meant.
 
 It works on bytes, because a file can mean something else than the text that was meant for it. Every Python file is
-parsed and may hold imports from a short list, definitions, assignments of literals or names, and no call at module level
-but ``load``.
+parsed; it may hold imports from a short list, definitions, assignments of literals or names, and at module level no
+call but ``load``.
 Every number is then read back: constants and tables equal the intended values bit for bit, every expression equals the
 intended one, and no int is divided by an int. What fails is our bug, so it raises :class:`InternalError`.
 """
@@ -38,8 +38,8 @@ IMPORTS: Mapping[str, frozenset[str] | None] = {
 _STATEMENTS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.Expr)
 _NODES = (
     ast.Module, ast.Import, ast.ImportFrom, ast.alias, ast.FunctionDef, ast.ClassDef, ast.AnnAssign, ast.arguments,
-    ast.arg, ast.Assign, ast.Return, ast.Expr, ast.Tuple, ast.Dict, ast.Constant, ast.Name, ast.Attribute, ast.Subscript,
-    ast.Slice, ast.Call, ast.keyword, ast.BinOp, ast.UnaryOp, ast.Starred, ast.operator, ast.unaryop, ast.expr_context,
+    ast.arg, ast.Assign, ast.Return, ast.Expr, ast.Tuple, ast.Dict, ast.Constant, ast.Name, ast.Attribute,
+    ast.Subscript, ast.Slice, ast.Call, ast.keyword, ast.BinOp, ast.UnaryOp, ast.Starred, ast.operator, ast.unaryop, ast.expr_context,
 )  # fmt: skip
 _FORBIDDEN = frozenset(
     {

@@ -1,4 +1,4 @@
-"""Program -> ``step_torch.py``: per phase one function that returns new tensors and one that works in place.
+"""PyTorch: per phase one function that returns new tensors and one that works in place (``step_torch.py``).
 
 ``x' = sum coefficient * value`` is printed as it is read. In place, the first term of a line is a product into its
 buffer and every further term one ``addcmul_``: x' accumulates in x, the newest integrand goes to the free buffer of the
