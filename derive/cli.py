@@ -141,9 +141,9 @@ def _shown_folder(folder: Path) -> str:
 
 
 def _verify(options: argparse.Namespace) -> Answer:
+    folder = solver_folder(options.target)
     from derive import pipeline
 
-    folder = solver_folder(options.target)
     _busy(f"verifying {folder} ...", options)
     try:
         found = pipeline.verify(folder)
@@ -289,7 +289,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m derive",
         description="Derive, prove and generate solvers from a spec.",
-        epilog="exit codes: 0 done; 1 differs or would overwrite; 2 spec or usage; 3 file system; 4 our bug; 130 stopped",
+        epilog="exit codes: 0 done; 1 differs or would overwrite; 2 spec or usage; 3 file system; 4 our bug",
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, verb in VERBS.items():

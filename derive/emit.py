@@ -79,6 +79,12 @@ def _ident(name: str) -> str:
     return _Filtered(name)
 
 
+def _number(value: int) -> str:
+    if type(value) is not int:
+        raise InternalError(f"not an int: {ascii(value)[:60]}")
+    return _Filtered(value)
+
+
 def _names(names: Sequence[str], suffix: str = "") -> str:
     """The inside of a tuple of names."""
     return _Filtered(", ".join(_ident(name + suffix) for name in names) + ("," if len(names) == 1 else ""))
@@ -103,7 +109,7 @@ def environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,  # nothing here is HTML; the filters below decide what is printed
     )
-    env.filters = {"line": _line, "lines": _lines, "ident": _ident, "names": _names, "prose": _prose}
+    env.filters = {"line": _line, "lines": _lines, "ident": _ident, "names": _names, "number": _number, "prose": _prose}
     return env
 
 

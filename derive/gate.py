@@ -39,7 +39,8 @@ _STATEMENTS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.As
 _NODES = (
     ast.Module, ast.Import, ast.ImportFrom, ast.alias, ast.FunctionDef, ast.ClassDef, ast.AnnAssign, ast.arguments,
     ast.arg, ast.Assign, ast.Return, ast.Expr, ast.Tuple, ast.Dict, ast.Constant, ast.Name, ast.Attribute,
-    ast.Subscript, ast.Slice, ast.Call, ast.keyword, ast.BinOp, ast.UnaryOp, ast.Starred, ast.operator, ast.unaryop, ast.expr_context,
+    ast.Subscript, ast.Slice, ast.Call, ast.keyword, ast.BinOp, ast.UnaryOp, ast.Starred, ast.operator,
+    ast.unaryop, ast.expr_context,
 )  # fmt: skip
 _FORBIDDEN = frozenset(
     {

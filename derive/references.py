@@ -34,8 +34,9 @@ PAPERS: dict[str, Paper] = {
                         "Score-Based Generative Modeling through Stochastic Differential Equations", 2020),
     "2102.09672": Paper("nichol2021improved", "Nichol, Alex and Dhariwal, Prafulla",
                         "Improved Denoising Diffusion Probabilistic Models", 2021),
-    "2112.10752": Paper("rombach2021ldm", "Rombach, Robin and Blattmann, Andreas and Lorenz, Dominik and Esser, Patrick "
-                        "and Ommer, Bj{\\\"o}rn", "High-Resolution Image Synthesis with Latent Diffusion Models", 2021),
+    "2112.10752": Paper("rombach2021ldm", "Rombach, Robin and Blattmann, Andreas and Lorenz, Dominik and Esser, "
+                        "Patrick and Ommer, Bj{\\\"o}rn",
+                        "High-Resolution Image Synthesis with Latent Diffusion Models", 2021),
     "2202.00512": Paper("salimans2022progressive", "Salimans, Tim and Ho, Jonathan",
                         "Progressive Distillation for Fast Sampling of Diffusion Models", 2022),
     "2204.13902": Paper("zhang2022deis", "Zhang, Qinsheng and Chen, Yongxin",
@@ -57,10 +58,10 @@ PAPERS: dict[str, Paper] = {
     "2307.01952": Paper("podell2023sdxl", "Podell, Dustin and English, Zion and Lacey, Kyle and Blattmann, Andreas and "
                         "Dockhorn, Tim and M{\\\"u}ller, Jonas and Penna, Joe and Rombach, Robin",
                         "SDXL: Improving Latent Diffusion Models for High-Resolution Image Synthesis", 2023),
-    "2403.03206": Paper("esser2024sd3", "Esser, Patrick and Kulal, Sumith and Blattmann, Andreas and Entezari, Rahim "
-                        "and M{\\\"u}ller, Jonas and Saini, Harry and Levi, Yam and Lorenz, Dominik and Sauer, Axel and "
-                        "Boesel, Frederic and Podell, Dustin and Dockhorn, Tim and English, Zion and Rombach, Robin",
-                        "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis", 2024),
+    "2403.03206": Paper("esser2024sd3", "Esser, Patrick and Kulal, Sumith and Blattmann, Andreas and Entezari, "
+                        "Rahim and M{\\\"u}ller, Jonas and Saini, Harry and Levi, Yam and Lorenz, Dominik and Sauer, "
+                        "Axel and Boesel, Frederic and Podell, Dustin and Dockhorn, Tim and English, Zion and Rombach, "
+                        "Robin", "Scaling Rectified Flow Transformers for High-Resolution Image Synthesis", 2024),
     "10.1017/S0962492910000048": Paper("hochbruck2010exponential", "Hochbruck, Marlis and Ostermann, Alexander",
                                        "Exponential Integrators", 2010, "Acta Numerica 19, 209--286"),
 }  # fmt: skip

@@ -40,8 +40,14 @@ def context(program: Program) -> dict[str, Any]:
         "functions": [_returning(b, program) for b in bodies] + [_in_place(b, program) for b in bodies],
         "in_place": any("torch." in line for b in bodies for line in _in_place(b, program)),
         "names": [b.phase.name for b in bodies],
-        "history": program.history,
+        "ring": _ring(bodies, program),
     }
+
+
+def _ring(bodies: list[Body], program: Program) -> int:
+    """Buffers that the in-place functions need: the history and one free; none if nothing is kept or converted."""
+    uses = any("m[-1]" in line for body in bodies for line in _in_place(body, program))
+    return program.history + 1 if uses else program.history
 
 
 def formulas(phase: Phase) -> str:
