@@ -111,7 +111,7 @@ def prove(tableau: Tableau, cost: tuple[int, int, int]) -> Claims:
         reads=cost[1],
         writes=cost[2],
         row_orders=tuple(o.order for o in orders),
-        limiting=f"moment {main.limiting.moment} is off by {main.limiting}",
+        limiting=_reason(main, tableau) + ("" if main.limiting.moment >= tableau.steps else f" (residual {main.limiting})"),
     )
 
 
@@ -131,11 +131,15 @@ def refute(tableau: Tableau, claimed: dict[str, int]) -> list[Fault]:
 
 
 def _unprovable(claimed: int, main: RowOrder, tableau: Tableau) -> str:
+    reason = _reason(main, tableau)
+    return f"order {claimed} is not provable: {reason} (residual {main.limiting}); provable order {main.order}"
+
+
+def _reason(main: RowOrder, tableau: Tableau) -> str:
+    """Why the order is not one more."""
     bad = main.limiting
     if bad.moment >= tableau.steps:
-        reason = f"{tableau.steps} values reproduce moments 0 to {tableau.steps - 1} only"
-    elif bad.ratio is not None and bad.ratio != 1:
-        reason = f"moment {bad.moment} is {bad.ratio} of the exact one"
-    else:
-        reason = f"moment {bad.moment} is not the exact one"
-    return f"order {claimed} is not provable: {reason} (residual {bad}); provable order {main.order}"
+        return f"{tableau.steps} value{'s reproduce moments 0 to' if tableau.steps > 1 else ' reproduces moment'} {tableau.steps - 1} only"
+    if bad.ratio is not None and bad.ratio != 1:
+        return f"moment {bad.moment} is {bad.ratio} of the exact one"
+    return f"moment {bad.moment} is not the exact one"

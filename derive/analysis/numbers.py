@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
-import mpmath
 import sympy as sp
 from sympy.polys.rings import PolyElement
 
 from derive.problems import SemilinearProblem
 from derive.schedules import at_schedule
 from derive.symbolic.alphabet import t
-from derive.symbolic.evaluate import MpmathAlgebra, evaluate
+from derive.symbolic.evaluate import Mpmath, evaluate
 from derive.tableau import Row, Tableau
 
 
@@ -27,10 +26,9 @@ class Oracle:
 
     def __init__(self, tableau: Tableau, problem: SemilinearProblem, digits: int = 50) -> None:
         self.tableau, self.problem = tableau, problem
-        self.mp = mpmath.MPContext()
-        self.mp.dps = digits + 120
+        self.algebra = Mpmath(int((digits + 120) * 3.33))
+        self.mp = self.algebra.context
         self.digits = digits
-        self.algebra = MpmathAlgebra(self.mp)
         self._expressions: dict[sp.Expr, sp.Expr] = {}
 
     def at(self, expr: sp.Expr, time: Any) -> Any:

@@ -18,7 +18,7 @@ from sympy import QQ
 from derive.predictions import Prediction, convert
 from derive.problems import SemilinearProblem
 from derive.schedules import Schedule, at_schedule
-from derive.symbolic.alphabet import alpha, dalpha, dsigma, lam, rho, sigma, t
+from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, lam, rho, sigma, t
 from derive.tableau import Kernel
 
 REFERENCE = "arXiv:2011.13456 (Eq. 13); arXiv:2206.00927 (Prop. 3.1)"
@@ -32,6 +32,9 @@ CHARTS: dict[str, sp.Expr] = {
     "sigma": sigma,
 }
 """The variables that have a name, in the alphabet; angle = atan2(sigma, alpha) is the arc length of a VP path."""
+
+REGULAR = {"angle": 2 * sp.atan(sigma / (alpha + sp.sqrt(alpha**2 + sigma**2)))}
+"""Charts in a form that is finite where alpha = 0."""
 
 DATA = Prediction("data", sp.Integer(1), sp.Integer(0), sigma)
 
@@ -51,26 +54,51 @@ def pose(schedule: Schedule, prediction: Prediction, integrand: Prediction, vari
     speed = sp.cancel(_planar(alpha * dsigma - sigma * dalpha) / determinant)
     factor = None if integrand.factor is None else _normal_factor(integrand.factor)
     kernel, prefactor = _closed_kernel(schedule, integrand, factor, chart, speed)
-    weight = speed if factor is None else sp.cancel(speed / factor)
+    weight = _weight(p, q, speed, factor)
     ends = {"sigma_zero": {sigma: 0}, "alpha_zero": {alpha: 0}}
+    convert_to = tuple(on_path(c, schedule) for c in convert(prediction, integrand))
     return SemilinearProblem(
         schedule=schedule,
         prediction=prediction,
         integrand=integrand,
         variable=name,
-        chart=_planar(chart),
-        factor=factor,
+        chart=on_path(REGULAR.get(name, chart), schedule),
+        factor=None if factor is None else on_path(factor, schedule),
         drift=drift,
-        weight=weight,
+        weight=on_path(weight, schedule),
         kernel=kernel,
-        prefactor=prefactor,
-        mass=_mass(p, q),
+        prefactor=None if prefactor is None else on_path(prefactor, schedule),
+        mass=None if _mass(p, q) is None else on_path(_mass(p, q), schedule),
         finite={end: _finite(chart, schedule, end) for end in ends},
         departs={end: factor is not None and _regular(factor.subs(at)) for end, at in ends.items()},
         vanishes={end: factor is not None and factor.subs(at) == 0 for end, at in ends.items()},
-        to_integrand=convert(prediction, integrand),
-        to_data=convert(prediction, DATA),
+        to_integrand=(convert_to[0], convert_to[1]),
+        to_data=tuple(on_path(c, schedule) for c in convert(prediction, DATA)),  # type: ignore[arg-type]
     )
+
+
+def _weight(p: sp.Expr, q: sp.Expr, speed: sp.Expr, factor: sp.Expr | None) -> sp.Expr:
+    """B/G in t: alpha/((q - rho p) G) rho' where the integrand knows no slopes, B/G as it stands where it does."""
+    if factor is None or (p.free_symbols | q.free_symbols) & {dalpha, dsigma}:
+        return speed if factor is None else sp.cancel(speed / factor)
+    return sp.cancel(_planar(alpha / sp.cancel(_planar(q - rho * p)))) / factor * drho
+
+
+def on_path(expr: sp.Expr, schedule: Schedule) -> sp.Expr:
+    """The expression of one grid point, shortened by what always holds on this schedule's path.
+
+    alpha^2 + sigma^2 = 1 (VP), alpha + sigma = 1 (flow), alpha = 1 (VE); slopes that are numbers.
+    """
+    constants = {
+        symbol: value
+        for symbol, value in ((alpha, schedule.alpha), (dalpha, sp.diff(schedule.alpha, t)), (dsigma, sp.diff(schedule.sigma, t)))
+        if value.is_Rational
+    }
+    expr = expr.subs(constants)
+    for whole, path in ((alpha**2 + sigma**2, 1 / sp.sqrt(1 + rho**2)), (alpha + sigma, 1 / (1 + rho))):
+        if schedule.invariant == path:
+            expr = sp.cancel(expr).subs(whole, 1) if expr.is_rational_function(alpha, sigma) else expr.subs(whole, 1)
+    return expr
 
 
 def _planar(expr: sp.Expr) -> sp.Expr:

@@ -15,8 +15,7 @@ from sympy.polys.rings import PolyElement
 from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, CoefficientModule, Function
 from derive.program.ir import Combine, Evaluate, Line, Operation, Phase, Program, Push
-from derive.schedules import at_schedule
-from derive.symbolic.alphabet import alpha, dalpha, dsigma, rho, sigma, t
+from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, rho, sigma, t
 from derive.tableau import Row, Tableau
 
 MODULE_SCHEMA = 1
@@ -57,11 +56,18 @@ class _Lowering:
         return expr.subs(rho, sigma / alpha).subs(t, sp.Symbol(f"{which}.t")).subs(fields)
 
     @property
-    def slopes(self) -> bool:
-        """Whether a Node needs alpha' and sigma'."""
+    def slopes(self) -> tuple[sp.Symbol, ...]:
+        """The slopes that a Node needs, because an expression at a grid point has them."""
         p = self.problem
         used = [*p.to_integrand, *p.to_data, *(e for e in (p.factor, p.prefactor, p.mass) if e is not None)]
-        return any(e.has(dalpha) or e.has(dsigma) for e in used)
+        return tuple(x for x in (dalpha, dsigma) if any(e.has(x) for e in used))
+
+    def read_slopes(self) -> set[sp.Symbol]:
+        """The slopes that anything in the module reads."""
+        p = self.problem
+        inside = [] if p.kernel.closed else [p.weight]
+        inside += [p.drift] if p.factor is None else []
+        return set(self.slopes) | {x for x in (dalpha, dsigma, drho) if any(e.has(x) for e in inside)}
 
     def define(self, name: str, args: tuple[str, ...], doc: str, expr: sp.Expr) -> None:
         """A function of times, with common subexpressions named."""
@@ -84,7 +90,7 @@ def coefficients(
     _kernel_functions(low)
     rows = tuple(_row(low, row, network_scale) for row in tableau.rows)
     limits = _limits(low, rows, network_scale)
-    node = [("alpha", "alpha"), ("sigma", "sigma")] + ([("dalpha", "dalpha"), ("dsigma", "dsigma")] if low.slopes else [])
+    node = [("alpha", "alpha"), ("sigma", "sigma"), *((str(x), str(x)) for x in low.slopes)]
     dx, dr = (low.node(e, "s") for e in problem.to_data)
     low.functions.append(Function("denoised", ("s",), "x0 = dx*x + dr*raw at a node.", (), (dx, dr)))
     low.define("time", ("t",), "What the network is fed at time t.", network_time)
@@ -114,26 +120,31 @@ def coefficients(
 
 
 def _schedule_functions(low: _Lowering) -> None:
+    """alpha, sigma, rho through log_alpha wherever it shows; slopes only if something reads them."""
     schedule = low.schedule
+    short = {schedule.log_alpha: sp.Symbol("log_alpha(t)")} if schedule.log_alpha.has(t) else {}
     low.define("log_alpha", ("t",), "log alpha(t).", schedule.log_alpha)
-    low.define("alpha", ("t",), "alpha(t): the weight of the data.", schedule.alpha)
-    low.define("sigma", ("t",), "sigma(t): the weight of the noise.", schedule.sigma)
-    low.define("rho", ("t",), "rho = sigma/alpha.", schedule.rho)
+    low.define("alpha", ("t",), "alpha(t): the weight of the data.", schedule.alpha.subs(short))
+    low.define("sigma", ("t",), "sigma(t): the weight of the noise.", schedule.sigma.subs(short))
+    low.define("rho", ("t",), "rho = sigma/alpha.", schedule.rho.subs(short))
     low.define("dlambda", ("t", "s"), "lambda(t) - lambda(s), lambda = log(alpha/sigma), without cancellation.", schedule.dlambda)
-    weight = low.problem.weight
-    if low.slopes or (not low.problem.kernel.closed and (weight.has(dalpha) or weight.has(dsigma))):
-        low.define("dalpha", ("t",), "alpha'(t).", sp.diff(schedule.alpha, t))
-        low.define("dsigma", ("t",), "sigma'(t).", sp.diff(schedule.sigma, t))
+    read = low.read_slopes()
+    for symbol, curve, name in ((dalpha, schedule.alpha, "alpha"), (dsigma, schedule.sigma, "sigma"), (drho, schedule.rho, "rho")):
+        if symbol in read:
+            low.define(f"d{name}", ("t",), f"{name}'(t).", sp.diff(curve, t).subs(short))
+
+
+CURVES = {x: sp.Symbol(f"{x}(t)") for x in (alpha, sigma, rho, dalpha, dsigma, drho)}
+"""Curves of the schedule as calls of the module's own functions."""
 
 
 def _kernel_functions(low: _Lowering) -> None:
     problem = low.problem
-    chart = at_schedule(problem.chart, low.schedule)
-    low.define("chart", ("t",), f"chi(t): the variable {problem.variable}.", chart)
     s_t, t_t = sp.Symbol("s.t"), sp.Symbol("t.t")
+    low.define("chart", ("t",), f"chi(t): the variable {problem.variable}.", problem.chart.subs(CURVES))
     if problem.variable == "lambda":
         step = sp.Symbol("dlambda(t.t, s.t)")
-    elif chart == t:
+    elif problem.chart == t:
         step = t_t - s_t
     else:
         step = sp.Symbol("chart(t.t)") - sp.Symbol("chart(s.t)")
@@ -141,16 +152,13 @@ def _kernel_functions(low: _Lowering) -> None:
     if problem.factor is None:
         _numeric_factor(low)
     if not problem.kernel.closed:
-        low.define("weight", ("t",), "B/G: the weight of the integrand under the integral.", at_schedule(_weight(problem), low.schedule))
-
-
-def _weight(problem: SemilinearProblem) -> sp.Expr:
-    return problem.weight if problem.factor is not None else problem.weight / sp.Symbol("factor(t)")
+        weight = problem.weight if problem.factor is not None else problem.weight / sp.Symbol("factor(t)")
+        low.define("weight", ("t",), "B/G: the weight of the integrand under the integral.", weight.subs(CURVES))
 
 
 def _numeric_factor(low: _Lowering) -> None:
     schedule = low.schedule
-    low.define("drift", ("t",), "A(t) of x' = A x + B F.", at_schedule(low.problem.drift, schedule))
+    low.define("drift", ("t",), "A(t) of x' = A x + B F.", low.problem.drift.subs(CURVES))
     middle = (schedule.noise + schedule.data) / 2
     call = Assign(("a",), call="integral", args=("drift", middle, t, schedule.data))
     low.functions.append(Function("factor", ("t",), "G(t) = exp(int A), from the middle of the domain.", (call,), (sp.exp(sp.Symbol("a")),)))

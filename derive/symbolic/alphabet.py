@@ -12,7 +12,8 @@ t, s, u = sp.symbols("t s u", real=True)
 alpha, sigma, rho = sp.symbols("alpha sigma rho", positive=True)
 lam = sp.Symbol("lambda", real=True)
 dalpha, dsigma = sp.symbols("dalpha dsigma", real=True)
-"""alpha'(t) and sigma'(t)."""
+drho = sp.Symbol("drho", real=True)
+"""Slopes: alpha'(t), sigma'(t), rho'(t)."""
 h = sp.Symbol("h", real=True)
 z = sp.Symbol("z", real=True)
 theta = sp.Symbol("theta", real=True)
