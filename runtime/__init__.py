@@ -1,7 +1,7 @@
 """What executes a generated solver: tabulate the coefficients on the host, combine tensors on the device.
 
-``import runtime`` is cheap: nothing is loaded (torch, mpmath) before it is used.  ``runtime.real``, ``runtime.quadrature``
-and ``runtime.grids`` never import torch.
+``import runtime`` is cheap: nothing is loaded (torch, mpmath) before it is used.  ``runtime.real``,
+``runtime.quadrature``, ``runtime.grids`` and ``runtime.tabulate`` never import torch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ _WHERE = {
 }  # fmt: skip
 _MODULES = ("api", "checks", "errors", "grids", "loader", "plan", "quadrature", "real", "solve", "state", "tabulate")
 
-__all__ = [*_WHERE, "errors", "grids", "quadrature", "real"]
+__all__ = [
+    "DeviceError", "LimitError", "NonFiniteError", "Plan", "RuntimeFault", "ShapeError", "Solver", "StaleStateError",
+    "State", "errors", "grids", "load", "quadrature", "real",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

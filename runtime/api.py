@@ -1,4 +1,4 @@
-"""Solver: what a generated package exports. Immutable; plan() on the host, init() and step() on tensors, sample() for all.
+"""Solver: what a generated package exports. plan() on the host, init() and step() on tensors, sample() for all of it.
 
     x_{n+1} = a x_n + b0 m_n + b1 m_{n-1} + ..,    m_n = cx x_n + cr model(x_n, t_n)
 
@@ -9,9 +9,10 @@ takes and returns.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Sequence
+from typing import Any
 
 import torch
 
@@ -29,10 +30,10 @@ MOST_STEPS = 1_000_000
 class Solver:
     """A generated solver. Pickles as the name of its module."""
 
-    __slots__ = ("name", "_module", "_coefficients", "_step")
+    __slots__ = ("_coefficients", "_module", "_step", "name")
 
     def __init__(self, name: str, module: str, coefficients: ModuleType, step: ModuleType) -> None:
-        for slot, value in zip(self.__slots__, (name, module, coefficients, step)):
+        for slot, value in zip(("name", "_module", "_coefficients", "_step"), (name, module, coefficients, step)):
             object.__setattr__(self, slot, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -71,8 +72,9 @@ class Solver:
         """The nodes and the coefficient table of a solve: O(N) on the host, a fraction of a millisecond a step.
 
         steps: number of steps (default: the spec's). grid: a name in ``runtime.grids.GRIDS`` (default: the spec's, else
-        uniform in t); ``options`` are that grid's. nodes: instead of these, N + 1 times kept bit for bit, or [B, N + 1] for
-        a grid per sample. history: the first so many nodes lie before the first step; their values go to ``init``.
+        uniform in t); ``options`` are that grid's. nodes: instead of these, N + 1 times kept bit for bit, or
+        [B, N + 1] for a grid per sample. history: so many of the first nodes lie before the first step; their values go
+        to ``init``.
         direction: "sampling" (noise to data) or "inversion" (data to noise: nodes the other way round).
 
         ValueError (LimitError where a coefficient is infinite), TypeError: the message has what is allowed.
@@ -83,8 +85,8 @@ class Solver:
         k = self._coefficients.STEPS
         if self._coefficients.START == "exact" and history < k - 1:
             raise ValueError(
-                f"history: got {history}; allowed: at least {k - 1}, since this solver starts exactly: give the values at "
-                f"the {k - 1} nodes before the first step, or generate it with start: ramp"
+                f"history: got {history}; allowed: at least {k - 1}, since this solver starts exactly: give the values "
+                f"at the {k - 1} nodes before the first step, or generate it with start: ramp"
             )
         if nodes is None:
             nodes = self._grid(steps, grid, history, options)
@@ -98,7 +100,7 @@ class Solver:
         default = dict(self._coefficients.GRID)
         kind, planned = default.pop("kind", "uniform"), default.pop("steps", None)
         if name is not None and not isinstance(name, str):
-            raise TypeError(f"grid: got {type(name).__name__}; allowed: a name ({', '.join(GRIDS)}); times go to nodes=")
+            raise TypeError(f"grid: got {type(name).__name__}; allowed: {', '.join(GRIDS)}; times go to nodes=")
         name = kind if name is None else name
         checks.choice("grid", name, GRIDS)
         steps = planned if steps is None else steps
@@ -123,7 +125,7 @@ class Solver:
         else:
             given = (checks.times(nodes, domain, inversion),)
         if len(given[0]) < history + 2:
-            raise ValueError(f"nodes: got {len(given[0])}; allowed: at least {history + 2} ({history} of history, one step)")
+            raise ValueError(f"nodes: got {len(given[0])}; allowed: at least {history + 2} ({history} of history)")
         distinct = list(dict.fromkeys(given))
         grids = tuple(tabulate(self._coefficients, row, history, inversion) for row in distinct)
         if len({len(g.rows) for g in grids}) > 1:
@@ -145,8 +147,9 @@ class Solver:
     def init(self, plan: Plan, x: torch.Tensor, history: Sequence[Any] | None = None) -> State:
         """The state before step 0.
 
-        x: [B, *S] or 0-d, floating; copied, never written to. float16 and bfloat16 become a float32 state. history: for each
-        history node of the plan, oldest first, the integrand there ([B, *S]) or the pair (x, raw) that it follows from.
+        x: [B, *S] or 0-d, floating; copied, never written to. float16 and bfloat16 become a float32 state.
+        history: for each history node of the plan, oldest first, the integrand there ([B, *S]) or the pair (x, raw)
+        that it follows from.
         """
         self._own(plan)
         checks.sample(x, "x")
@@ -175,9 +178,9 @@ class Solver:
     def step(self, plan: Plan, i: int, state: State, raw: torch.Tensor) -> State:
         """The state after step ``i``, given ``raw = model(state.x, plan.time(i))``.
 
-        raw: [B, *S] on x's device, any floating dtype. While nothing needs a gradient the step runs in place on the state's
-        own buffers (no allocation) and ``state`` becomes stale: use what is returned. Where x or raw needs one, it
-        makes new tensors and every state stays valid; the values are the same.
+        raw: [B, *S] on x's device, any floating dtype. While nothing needs a gradient the step runs in place on the
+        state's own buffers (no allocation) and ``state`` becomes stale: use what is returned. Where x or raw needs one,
+        it makes new tensors and every state stays valid; the values are the same up to rounding.
         """
         self._own(plan)
         plan.check_index(i)
@@ -186,7 +189,9 @@ class Solver:
         row = plan.coefficients(x)[i]
         phase, past = plan.orders[i] - 1, state.past
         if state.filled < phase:
-            raise ValueError(f"step {i} combines {phase} past values and the state has {state.filled}: steps go in order")
+            raise ValueError(
+                f"step {i} combines {phase} past values, the state has {state.filled}: take steps in order"
+            )
         keep = self._coefficients.STEPS
         if torch.is_grad_enabled() and (x.requires_grad or raw.requires_grad or any(p.requires_grad for p in past)):
             new, past = self._step.STEPS[phase](x, raw, past[: state.filled], row)
@@ -199,7 +204,7 @@ class Solver:
         return state.stepped(past, min(state.filled + 1, keep - 1))
 
     def _owned(self, state: State) -> tuple[State, torch.Tensor, tuple[torch.Tensor, ...]]:
-        """The state with memory of its own: a copy of x and a ring of STEPS buffers, newest first, the free ones last."""
+        """The state with memory of its own: a copy of x and a ring of STEPS buffers, newest first, free ones last."""
         with torch.inference_mode(False), torch.no_grad():
             x = _fresh(state.x, state.x.dtype)
             ring = [_fresh(p, p.dtype) for p in state.past[: state.filled]]
@@ -236,15 +241,16 @@ class Solver:
     ) -> torch.Tensor:
         """Solve from x_T; returns a new tensor of x_T's shape, dtype and device.
 
-        model: ``model(x, t) -> prediction``. x: [B, *S] of x_T's dtype (do not change it in place). t: [B], float64 for a
-        float64 x_T, else float32 (indices are exact in it), on x's device; what it holds (time, index, sigma, ..) is the
-        spec's. The prediction: x's shape; any floating dtype (cast once; the state is float32 or float64 throughout).
+        model: ``model(x, t) -> prediction``. x: [B, *S] of x_T's dtype (do not change it in place). t: [B] (0-d for a
+        0-d x), float64 for a float64 x_T, else float32 (indices are exact in it), on x's device; what it holds (time,
+        index, sigma, ..) is the spec's. Prediction: x's shape, any floating dtype (cast once; the state is float32 or
+        float64 throughout).
         steps, grid, nodes, direction, options: as in ``plan``; or ``plan=`` itself. history: as in ``init``.
-        callback(i, t, x, denoised): before step i, with x at its start, t = plan.time(i), and the estimate of the data there;
-        copies that the callback may keep. hooks: {"before_eval": f(x, t) -> x, "after_step": f(x, i, t) -> x}, both
-        replace the sample. progress: True, False or "auto" (a bar only on a terminal).
+        callback(i, t, x, denoised): before step i, with x at its start, t = plan.time(i), and the estimate of the data
+        there; copies that the callback may keep. hooks: {"before_eval": f(x, t) -> x, "after_step": f(x, i, t) -> x},
+        both replace the sample. progress: True, False or "auto" (a bar only on a terminal).
         generator: accepted for symmetry, a deterministic solver never draws; noise: None.
-        check: "end" (once, after the solve), "step" (the model's output and the sample at each step) or "off": NonFiniteError.
+        check: NonFiniteError is looked for at the "end" (once), at each "step" (model and sample), or not ("off").
         Differentiable with respect to x_T and the model where gradients are enabled. Batch 0: empty, model not called.
         """
         self._check_call(model, x_T, callback, progress, generator, noise, check)
@@ -263,9 +269,7 @@ class Solver:
         return _result(x, x_T.dtype, plan, check)
 
     @staticmethod
-    def _check_call(
-        model: Any, x_T: Any, callback: Any, progress: Any, generator: Any, noise: Any, check: str
-    ) -> None:
+    def _check_call(model: Any, x_T: Any, callback: Any, progress: Any, generator: Any, noise: Any, check: str) -> None:
         if not callable(model):
             raise TypeError(f"model: got {type(model).__name__}; allowed: a callable model(x, t)")
         checks.sample(x_T)
@@ -286,7 +290,8 @@ def _result(x: torch.Tensor, dtype: torch.dtype, plan: Plan, check: str) -> torc
         return x
     out = x.to(dtype)
     if check != "off" and x.device.type != "meta" and not bool(torch.isfinite(out).all()):
-        raise NonFiniteError(f"the sample overflows {dtype}: largest entry {float(x.abs().max()):.6g}; pass x_T in float32")
+        largest = float(x.abs().max())
+        raise NonFiniteError(f"the sample overflows {dtype}: largest entry {largest:.6g}; pass x_T in float32")
     return out
 
 

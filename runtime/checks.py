@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Real as RealNumber
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -38,14 +40,15 @@ def count(name: str, value: Any, least: int) -> int:
 
 def node_list(nodes: Any) -> list[Any]:
     """A list of numbers, or a list of B lists of them (per-sample), from a sequence, tensor or array."""
-    if isinstance(nodes, (str, bytes, Mapping)) or not (hasattr(nodes, "tolist") or isinstance(nodes, (Sequence, range))):
+    listable = hasattr(nodes, "tolist") or isinstance(nodes, Sequence)
+    if isinstance(nodes, (str, bytes)) or not listable:
         raise TypeError(f"nodes: got {type(nodes).__name__}; allowed: a sequence of numbers, or [B, N+1] of them")
     listed = nodes.tolist() if hasattr(nodes, "tolist") else [n.tolist() if hasattr(n, "tolist") else n for n in nodes]
     return listed if isinstance(listed, list) else [listed]
 
 
 def times(nodes: Sequence[Any], domain: tuple[float, float], inversion: bool, sample: str = "") -> tuple[float, ...]:
-    """Strictly monotone finite times inside ``domain`` = (noise, data), from noise to data (inversion: the other way)."""
+    """Strictly monotone times inside ``domain`` = (noise, data), from noise to data (inversion: the other way)."""
     where = f"nodes{sample}"
     if len(nodes) < 2:
         raise ValueError(f"{where}: got {len(nodes)}; allowed: at least 2 times (one step)")
@@ -59,7 +62,7 @@ def times(nodes: Sequence[Any], domain: tuple[float, float], inversion: bool, sa
             raise ValueError(f"{where}[{k}]: got {t!r}; allowed: {low!r} to {high!r}")
         out.append(t)
     sign = (1 if domain[1] > domain[0] else -1) * (-1 if inversion else 1)
-    pairs = list(zip(out, out[1:]))
+    pairs = list(itertools.pairwise(out))
     wrong = [k for k, (a, b) in enumerate(pairs) if not (b - a) * sign > 0]
     if not wrong:
         return tuple(out)
@@ -152,7 +155,7 @@ def randomness(generator: Any, noise: Any) -> None:
     if generator is not None and not isinstance(generator, torch.Generator):
         raise TypeError(f"generator: got {type(generator).__name__}; allowed: torch.Generator or None")
     if noise is not None:
-        raise TypeError(f"noise: got {type(noise).__name__}; this solver is deterministic and draws none; allowed: None")
+        raise TypeError(f"noise: got {type(noise).__name__}; this solver is deterministic and draws none")
 
 
 def hooks(given: Any) -> dict[str, Any]:

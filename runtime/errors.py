@@ -1,6 +1,6 @@
 """Errors of a solve, by what was wrong. Each is also the built-in error a caller would expect.
 
-TypeError and ValueError themselves are raised for plain misuse of an argument; these are the ones worth catching by name.
+Plain misuse of an argument is a TypeError or ValueError as such; these are the ones worth catching by name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class NonFiniteError(RuntimeFault, ArithmeticError):
 
 
 class LimitError(RuntimeFault, ValueError):
-    """A coefficient of a step is not finite, or has no finite limit at an end of the schedule; the message has the remedy."""
+    """A coefficient is not finite, or has no finite limit at an end of the schedule; the message has the remedy."""
 
 
 class StaleStateError(RuntimeFault, RuntimeError):

@@ -1,20 +1,21 @@
 """Time grids: N + 1 floats from the noise end to the data end.
 
-A grid is a function ``f(schedule, steps, *, options) -> tuple[float, ...]``; a new grid is a new function here. ``schedule``
-is a generated ``coefficients`` module (``DOMAIN``, ``rho(t)``, ``DATA_END``, ..). What the options are called, their types and
-defaults are read from the signature by the spec reader.
+A grid is a function ``f(schedule, steps, *, options) -> tuple[float, ...]``; a new grid is a new function here.
+``schedule`` is a generated ``coefficients`` module (``DOMAIN``, ``rho(t)``, ``DATA_END``, ..). Names, types and
+defaults of the options are read from the signature by the spec reader.
 
-Common options. t_start, t_end: first and last node, in the schedule's own time, exact as given; default: the ends of the
-schedule. Where the data end has sigma = 0 and the grid's variable is infinite there (lambda), the grid ends with
-two nodes: the last finite one (``t_end``, default one thousandth of the interval away from the data end: t = 1e-3 for a
-continuous schedule on [0, 1], index 0 for a table of 1000), then the data end itself. ``final_zero=False`` leaves that
-last one out and ends at ``t_end``.
+Common options. t_start, t_end: first and last node, in the schedule's own time, exact as given; default: the ends of
+the schedule. Where the data end has sigma = 0 and the grid does not reach it by itself (lambda, karras, ..), it ends
+with two nodes: the last finite one (``t_end``, default one thousandth of the interval before the data end: t = 1e-3
+for a continuous schedule on [0, 1], index 0 for a table of 1000), then the data end itself. ``final_zero=False``
+leaves that last one out and ends at ``t_end``.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Literal, Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from runtime.real import Real, log, real
 
@@ -45,7 +46,7 @@ _OF_TIME: Mapping[str, Callable[[Any, float], float]] = {
 
 
 def time_of(schedule: Any, variable: str, value: float, low: float | None = None, high: float | None = None) -> float:
-    """The time at which ``variable`` (monotone in t) has ``value``: bracketing by inverse quadratic steps and bisection.
+    """The time at which ``variable`` (monotone in t) has ``value``, by a bracketing root search.
 
     low, high: a bracket (default: the schedule's interval). A value outside is a ValueError.
     """
@@ -130,7 +131,7 @@ def _index_count(schedule: Any, grid: str) -> int:
     """Number of training steps of a discrete schedule (times 0..T-1, data end -1)."""
     noise, data = schedule.DOMAIN
     if data != -1 or noise != int(noise):
-        raise ValueError(f"grid {grid!r} is for discrete schedules (times 0..T-1); this one runs from {noise} to {data}")
+        raise ValueError(f"grid {grid!r} is for discrete schedules (times T-1..-1); here: {noise!r} to {data!r}")
     return int(noise) + 1
 
 
@@ -193,22 +194,24 @@ def karras(
     steps: int,
     *,
     exponent: float = 7.0,
+    variable: Literal["rho", "sigma"] = "rho",
     t_start: float | None = None,
     t_end: float | None = None,
     sigma_min: float | None = None,
     sigma_max: float | None = None,
     final_zero: bool = True,
 ) -> Nodes:
-    """rho_i^(1/7) equidistant, rho = sigma/alpha: arXiv:2206.00364 eq. 5 (there rho is the exponent, 7).
+    """v_i^(1/7) equidistant, v = rho = sigma/alpha: arXiv:2206.00364 eq. 5 (there rho is the exponent, 7).
 
-    sigma_min, sigma_max: the range in sigma/alpha instead of t_end, t_start (k-diffusion's arguments).
+    variable: "sigma" for a schedule that starts at alpha = 0, where sigma/alpha is infinite (flow).
+    sigma_min, sigma_max: the range of the variable instead of t_end, t_start (k-diffusion's arguments).
     """
     if not exponent > 0:
         raise ValueError(f"exponent: got {exponent!r}; allowed: above 0")
-    return _in_rho(
-        schedule, steps, (t_start, t_end, sigma_min, sigma_max), final_zero,
-        lambda rho: rho ** (1 / exponent), lambda p: p**exponent,
-    )  # fmt: skip
+    if variable not in ("rho", "sigma"):
+        raise ValueError(f"variable: got {variable!r}; allowed: rho, sigma")
+    ends = (t_start, t_end, sigma_min, sigma_max)
+    return _between(schedule, steps, variable, ends, final_zero, lambda v: v ** (1 / exponent), lambda p: p**exponent)
 
 
 def exponential(
@@ -222,28 +225,46 @@ def exponential(
     final_zero: bool = True,
 ) -> Nodes:
     """log(sigma/alpha) equidistant (k-diffusion get_sigmas_exponential): ``uniform`` in lambda, ends by sigma too."""
-    return _in_rho(schedule, steps, (t_start, t_end, sigma_min, sigma_max), final_zero, math.log, math.exp)
+    return _between(schedule, steps, "rho", (t_start, t_end, sigma_min, sigma_max), final_zero, math.log, math.exp)
 
 
-def _in_rho(
-    schedule: Any, steps: int, ends: tuple, final_zero: bool,
+def _between(
+    schedule: Any, steps: int, variable: str, ends: tuple, final_zero: bool,
     forward: Callable[[float], float], back: Callable[[float], float],
 ) -> Nodes:  # fmt: skip
+    """Nodes equidistant in forward(rho) or forward(sigma)."""
     t_start, t_end, low, high = ends
     if (t_start is not None and high is not None) or (t_end is not None and low is not None):
         raise ValueError("give either t_start or sigma_max, and either t_end or sigma_min")
-    start = _start(schedule, t_start) if high is None else time_of(schedule, "lambda", -math.log(high))
-    end = _finite_end(schedule, t_end) if low is None else time_of(schedule, "lambda", -math.log(low))
-    first, last = log_rho(schedule, start), log_rho(schedule, end)
-    if not (math.isfinite(first) and math.isfinite(last)):
-        raise ValueError("sigma/alpha is 0 or infinite at an end of the grid; give t_start / t_end")
-    p, q = forward(math.exp(first)), forward(math.exp(last))
+    first = _value(schedule, variable, _start(schedule, t_start)) if high is None else high
+    last = _value(schedule, variable, _finite_end(schedule, t_end)) if low is None else low
+    if not (0 < last < math.inf and 0 < first < math.inf):
+        raise ValueError(
+            f"{variable}: {first!r} to {last!r}; a grid in it needs finite values above 0: give t_start / t_end"
+            + (' (or variable="sigma")' if first == math.inf else "")
+        )
+    start = _start(schedule, t_start) if high is None else _time(schedule, variable, high)
+    end = _finite_end(schedule, t_end) if low is None else _time(schedule, variable, low)
+    p, q = forward(first), forward(last)
 
     def inner(n: int) -> list[float]:
         values = [back(v) for v in _spread(p, q, n)[1:-1]]
-        return [start, *(time_of(schedule, "lambda", -math.log(v), start, end) for v in values), end]
+        return [start, *(_time(schedule, variable, v, start, end) for v in values), end]
 
     return _finish(schedule, steps, end, final_zero, inner)
+
+
+def _value(schedule: Any, variable: str, t: float) -> float:
+    """rho or sigma at t; inf for rho at alpha = 0."""
+    return math.inf if variable == "rho" and log_rho(schedule, t) == math.inf else _OF_TIME[variable](schedule, t)
+
+
+def _time(schedule: Any, variable: str, value: float, *bracket: float) -> float:
+    """:func:`time_of`, on a logarithmic scale, where the root search sees a nearly straight line."""
+    logarithm = math.log(value)
+    if variable == "rho":
+        return time_of(schedule, "lambda", -logarithm, *bracket)
+    return time_of(schedule, "log_sigma", logarithm, *bracket)
 
 
 def beta(
@@ -284,7 +305,7 @@ def quadratic(
 
 
 def linspace(schedule: Any, steps: int, *, rounded: bool = True) -> Nodes:
-    """``linspace(T - 1, 0, N)`` of the table's indices, then sigma = 0 (arXiv:2305.08891 table 2). One step: T - 1, then the end."""
+    """``linspace(T - 1, 0, N)`` of the table's indices, then sigma = 0 (arXiv:2305.08891 table 2)."""
     last = _index_count(schedule, "linspace") - 1
     inner = _spread(float(last), 0.0, steps - 1) if steps > 1 else [float(last)]
     return (*((float(round(t)) for t in inner) if rounded else inner), -1.0)
@@ -310,9 +331,7 @@ def simple(schedule: Any, steps: int) -> Nodes:
     return (*(float(count - 1 - int(i * (count / steps))) for i in range(steps)), -1.0)
 
 
-def sgm_uniform(
-    schedule: Any, steps: int, *, t_start: float | None = None, t_end: float | None = None
-) -> Nodes:
+def sgm_uniform(schedule: Any, steps: int, *, t_start: float | None = None, t_end: float | None = None) -> Nodes:
     """N + 1 equidistant times down to the last finite one, which sigma = 0 replaces (Stability's generative-models)."""
     start, end = _start(schedule, t_start), _finite_end(schedule, t_end)
     nodes = _spread(start, end, steps)
@@ -348,7 +367,7 @@ def beta_cdf(x: float, a: float, b: float) -> float:
 
 
 def beta_quantile(p: float, a: float, b: float) -> float:
-    """x with I_x(a, b) = p, by bisection to the last bit, from the smaller tail so that small values keep their digits."""
+    """x with I_x(a, b) = p, by bisection to the last bit, from the smaller tail so that small values keep digits."""
     if p <= 0 or p >= 1:
         return float(p >= 1)
     if p > beta_cdf(0.5, a, b):
@@ -374,4 +393,7 @@ GRIDS: Mapping[str, Callable[..., Nodes]] = {
 }
 """Every grid by name."""
 
-__all__ = ["GRIDS", "Nodes", "beta_cdf", "beta_quantile", "log_rho", "time_of", *GRIDS]
+__all__ = [
+    "GRIDS", "Nodes", "beta", "beta_cdf", "beta_quantile", "exponential", "karras", "leading", "linspace", "log_rho",
+    "quadratic", "sgm_uniform", "simple", "time_of", "trailing", "uniform",
+]  # fmt: skip

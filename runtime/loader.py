@@ -23,7 +23,7 @@ def load(path: str, coefficients: ModuleType, step: ModuleType) -> tuple[Solver,
     name = Path(path).name
     found = getattr(coefficients, "SCHEMA", None)
     if found != SCHEMA:
-        raise ImportError(f"{name}: generated code has schema {found}, this runtime has {SCHEMA}; {_REMEDY}", name=module)
+        raise ImportError(f"{name}: generated for schema {found}, this runtime has {SCHEMA}; {_REMEDY}", name=module)
     try:
         spec = Path(path, "spec.yaml").read_text(encoding="utf-8")
         claims = json.loads(Path(path, "claims.json").read_text(encoding="utf-8"))

@@ -2,18 +2,20 @@ r"""Moments of a weight on one step, to 2^-80: for the kernels that have no clos
 
 .. math:: \mu_k = \int_s^t w(u)\,\theta(u)^k\,du, \qquad \theta(u) = \frac{\chi(u) - \chi(s)}{\chi(t) - \chi(s)}
 
-At the data end a schedule behaves like a function of :math:`\sqrt{|u - t_{data}|}` (sigma of a VP schedule), which spoils
-any rule in ``u``; in ``y = sqrt|u - data|`` the integrand is analytic and Gauss-Legendre converges geometrically
-(u = data -+ y^2, du = -+ 2 y dy).  A rule of n points is accepted when it agrees with the rule of 2n points
-to 2^-80 of the integral of |w|; the result is that of 2n points, whose error is about the square of the difference.  A panel
-that does not converge with 64 points is bisected.  The result depends on the arguments only; nothing is shared between
-calls but the table of nodes.
+At the data end a schedule behaves like a function of :math:`\sqrt{|u - t_{data}|}` (sigma of a VP schedule), which
+spoils any rule in ``u``; in ``y = sqrt|u - data|`` the integrand is analytic and Gauss-Legendre converges geometrically
+(u = data -+ y^2, du = -+ 2 y dy).  A rule of n points is accepted when it agrees with the rule of 2n points to 2^-80 of
+the integral of |w|; the result is that of 2n points, whose error is about the square of the difference.  A panel that
+does not converge with 64 points is bisected.  The result depends on the arguments only; nothing is shared between calls
+but the table of nodes.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any, Callable, Sequence
+import itertools
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
 
 from runtime.real import PRECISION, Real, cos, pi, real, sqrt
 
@@ -29,7 +31,7 @@ class QuadratureError(ArithmeticError):
     """The integrand is not smooth enough (a jump, or a singularity that is not the square root at the data end)."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def gauss_legendre(n: int) -> tuple[tuple[Real, Real], ...]:
     """Nodes and weights on [-1, 1], n points, to about 2^-310: Newton on P_n from the Tricomi estimate."""
     out = []
@@ -110,7 +112,7 @@ def _integrate(
         scale = 2 * side * half
         return [scale * v for v in sums], abs(scale * absolute)
 
-    panels = [(a, b, 0) for a, b in zip(ends, ends[1:])][::-1]
+    panels = [(a, b, 0) for a, b in itertools.pairwise(ends)][::-1]
     while panels:
         a, b, depth = panels.pop()
         coarse, _ = rule(a, b, _RULES[0])

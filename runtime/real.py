@@ -1,14 +1,14 @@
 r"""Real numbers of 320 bits, for coefficients that are rounded once.
 
-A coefficient such as :math:`h\varphi_2(-h)/r` loses digits to cancellation in float64 (phi_3 by its recurrence in float32:
-42 % wrong at h = 0.001).  Here every coefficient is computed with 96 decimal digits and rounded to float64 at the very
-end, so no formula has to be rearranged for accuracy; it only has to be right.
+A coefficient such as :math:`h\varphi_2(-h)/r` loses digits to cancellation in float64 (phi_3 by its recurrence in
+float32: 42 % wrong at h = 0.001).  Here every coefficient is computed with 96 decimal digits and rounded to float64 at
+the very end, so no formula has to be rearranged for accuracy; it only has to be right.
 
 ``Real`` is the ``mpf`` type of a private mpmath context whose precision is set here and never again.  mpmath's own
 ``expm1``, ``quad``, ``findroot`` and everything under ``workprec`` change the precision of the context while they run
-and are therefore not safe with threads.  Nothing here calls them: each function is one call into ``mpmath.libmp``, whose
-functions are pure (precision is an argument).  Their only shared state is a cache of constants, filled below beyond what
-320-bit work asks for.
+and are therefore not safe with threads.  Nothing here calls them: each function is one call into ``mpmath.libmp``,
+whose functions are pure (precision is an argument).  Their only shared state is a cache of constants, filled below
+beyond what 320-bit work asks for.
 
 Accuracy: every function has a relative error below 2^-300 for arguments of size 1e-30 to 1e3 (given exactly).
 Arguments may be ``Real``, ``int``, ``float`` (exact), ``Fraction`` or ``str``.
@@ -17,9 +17,10 @@ Arguments may be ``Real``, ``int``, ``float`` (exact), ``Fraction`` or ``str``.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, Sequence
+from typing import Any
 
 from mpmath import libmp
 from mpmath.ctx_mp import MPContext
@@ -280,4 +281,4 @@ def linear_slope(knots: Sequence[float], values: Sequence[float], t: Any) -> Rea
 __all__ = [
     "PRECISION", "Real", "acos", "asin", "atan", "chebyshev", "chebyshev_slope", "cos", "cosh", "exp", "expm1", "inf",
     "linear", "linear_slope", "log", "log1p", "phis", "pi", "real", "sin", "sinh", "sqrt", "tan", "tanh",
-]
+]  # fmt: skip

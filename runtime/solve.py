@@ -8,9 +8,10 @@ tensors and no value travels back to the host (but for check="step" and what the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 
@@ -72,7 +73,7 @@ def _evaluate(model: Model, state: State, t: torch.Tensor, dtype: torch.dtype, p
         raw = model(seen, t)
     if version is not None and x._version != version:
         raise RuntimeError(
-            f"the model changed its input in place at {_place(plan, i)}; the step still needs it: clone x in the model first"
+            f"the model changed its input in place at {_place(plan, i)}; the step needs it: clone x in the model first"
         )
     return checks.model_output(raw, x)
 
@@ -113,7 +114,7 @@ def _noted(who: str, plan: Plan, i: int) -> Iterator[None]:
 
 
 def _progress(steps: int, wanted: bool | str) -> Iterator[int]:
-    """The step indices, with a bar on a terminal: tqdm where installed, else a plain counter; "auto" only on a terminal."""
+    """The step indices, with a bar: tqdm where installed, else a plain counter; "auto": only on a terminal."""
     import sys
 
     if wanted is False or (wanted == "auto" and not sys.stderr.isatty()):

@@ -1,7 +1,8 @@
 """State: the sample, the past integrands, and who owns their memory.
 
-Owned: ``x`` and a ring of STEPS buffers belong to the solve; each step overwrites them (no allocation) and returns a new
-State over the same memory. A State that has been stepped from is stale and says so instead of showing the next sample.
+Owned: ``x`` and a ring of STEPS buffers belong to the solve; each step overwrites them (no allocation) and returns a
+new State over the same memory. A State that has been stepped from is stale and says so instead of showing the next
+sample.
 Not owned: somebody differentiates; each step makes new tensors and every State stays valid.
 """
 
@@ -15,11 +16,11 @@ from runtime.errors import StaleStateError
 class State:
     """What ``solver.init`` and ``solver.step`` return. Treat as immutable.
 
-    x: [B, *S], float32 or float64. Of an owned state it is the solve's own buffer: valid until the next step; clone it to
-    keep it, do not write to it.
+    x: [B, *S], float32 or float64. Of an owned state it is the solve's own buffer: valid until the next step; clone it
+    to keep it, do not write to it.
     """
 
-    __slots__ = ("_x", "past", "filled", "owned", "_clock", "_tick")
+    __slots__ = ("_clock", "_tick", "_x", "filled", "owned", "past")
 
     def __init__(
         self, x: torch.Tensor, past: tuple[torch.Tensor, ...], filled: int, owned: bool, clock: list[int]

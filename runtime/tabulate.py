@@ -13,8 +13,9 @@ Cost O(N) rows. ``coefficients`` is a generated ``coefficients`` module througho
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any
 
 from runtime.errors import LimitError
 from runtime.real import inf, real
@@ -24,7 +25,7 @@ Row = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class Tabulated:
-    """One grid: rows and order by step; by node: the network's time, its input scale, (dx, dr) of x0 = dx x + dr raw."""
+    """One grid, by step: the row, its order, the network's time, and (dx, dr) of x0 = dx x + dr raw at its start."""
 
     rows: tuple[Row, ...]
     orders: tuple[int, ...]
@@ -98,7 +99,8 @@ class _Grid:
         h = tuple(self.spans[j - m] for m in range(order))
         where = f"step {i} of {count} (t = {self.times[j]!r} to {self.times[j + 1]!r})"
         limits = self._limits(j)
-        functions = [rows[order - 1] for _, rows in limits if order <= len(rows)] if limits else [self.c.ROWS[order - 1]]
+        tables = [rows for _, rows in limits] or [self.c.ROWS]
+        functions = [rows[order - 1] for rows in tables if order <= len(rows)]
         for function in functions:
             row = _finite(function, s, t, h)
             if row is not None:
@@ -141,8 +143,8 @@ class _Grid:
         value = _number(lambda: self.c.time(real(self.times[j])))
         if not math.isfinite(value):
             raise LimitError(
-                f"the network's time ({self.c.INPUT}) is infinite at t = {self.times[j]!r}, {left} steps before the end; "
-                "leave that end out of the grid"
+                f"the network's time ({self.c.INPUT}) is infinite at t = {self.times[j]!r}, {left} steps before the "
+                "end; leave that end out of the grid"
             )
         return value
 
