@@ -164,9 +164,13 @@ def _doc(*paragraphs: str) -> list[str]:
 def _promise(derived: Derived) -> str:
     """``Proved: order 2 ...; built on ...``: one line from the claims."""
     found = derived.claims
-    words = {"order": "order {}", "global_order": "{} with the declared start and last step", "stiff_order": "stiff {}"}
+    words = {
+        "order": "order {}",
+        "global_order": "with the declared start and last step {}",
+        "stiff_order": "stiff order {}",
+    }
     proved = [text.format(found[key]) for key, text in words.items() if found.get(key) is not None]
-    proof = f"Proved: {', '.join(proved)}. " if proved else ""
+    proof = f"Proved: {'; '.join(proved)}. " if proved else ""
     sources = ", ".join(derived.spec.references)
     return proof + (f"Reference: {sources}." if sources else "")
 

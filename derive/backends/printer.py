@@ -106,7 +106,7 @@ class Printer:
         return text if binds >= least else f"({text})"
 
     def _sum(self, expr: sp.Add) -> tuple[str, int]:
-        terms = [_signed(term) for term in expr.as_ordered_terms()]
+        terms = [_signed(term) for term in _terms(expr)]
         first = next((i for i, (sign, _) in enumerate(terms) if sign > 0), 0)
         terms.insert(0, terms.pop(first))
         text = ("-" if terms[0][0] < 0 else "") + self._tight(terms[0][1], _PRODUCT)
@@ -187,7 +187,7 @@ def _signed(expr: sp.Expr) -> tuple[int, sp.Expr]:
 
 
 def _fraction(expr: sp.Expr) -> tuple[list[sp.Expr], list[sp.Expr]]:
-    """Factors above and below the line, in a fixed order: values of nodes first."""
+    """Factors above and below the line, in a fixed order."""
     over: list[sp.Expr] = []
     under: list[sp.Expr] = []
     for factor in expr.as_ordered_factors():
@@ -195,11 +195,21 @@ def _fraction(expr: sp.Expr) -> tuple[list[sp.Expr], list[sp.Expr]]:
             under.append(sp.Pow(factor.base, -factor.exp))
         elif factor != 1:
             over.append(factor)
-    return sorted(over, key=_late), sorted(under, key=_late)
+    return sorted(over, key=_rank), sorted(under, key=_rank)
 
 
-def _late(factor: sp.Expr) -> bool:
-    return not (factor.is_Symbol and "." in factor.name)
+def _rank(factor: sp.Expr) -> int:
+    """Values of nodes first, then names, named sums (capitals), and the rest; equals keep SymPy's order."""
+    base = factor.base if factor.is_Pow else factor
+    if not base.is_Symbol:
+        return 3
+    return 0 if "." in base.name else 2 if base.name[0].isupper() else 1
+
+
+def _terms(expr: sp.Add) -> list[sp.Expr]:
+    """A polynomial by falling powers; a sum with fractions, such as ``1 + 1/(2 r0) + M2/(r0 r1)``, by rising size."""
+    terms = list(expr.as_ordered_terms())
+    return sorted(terms, key=lambda term: int(term.count_ops())) if any(_fraction(t)[1] for t in terms) else terms
 
 
 _NAMES: dict[str, Callable[..., sp.Expr]] = {name: function for function, name in FUNCTIONS.items()} | {
