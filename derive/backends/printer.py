@@ -199,10 +199,10 @@ def _fraction(expr: sp.Expr) -> tuple[list[sp.Expr], list[sp.Expr]]:
 
 
 def _rank(factor: sp.Expr) -> int:
-    """Values of nodes first, then names, named sums (capitals), and the rest; equals keep SymPy's order."""
+    """Numbers, values of nodes, names, named sums (capitals), and the rest; equals keep SymPy's order."""
     base = factor.base if factor.is_Pow else factor
     if not base.is_Symbol:
-        return 3
+        return -1 if factor.is_number else 3
     return 0 if "." in base.name else 2 if base.name[0].isupper() else 1
 
 
