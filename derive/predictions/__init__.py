@@ -1,19 +1,19 @@
-"""Predictions: what a network returns, as one vector ``N = c0 x0 + c1 eps``. One file each; every conversion is one 2x2 solve.
+"""Predictions: what a network returns, as one vector ``N = c0 x0 + c1 eps``. One file each, and one 2x2 solve.
 
 The folder is the registry: ``predictions/<kind>.py`` exports ``PARAMETERS``, ``REFERENCE`` and
-``build(**parameters) -> Prediction``. An interpolated quantity (the ``integrand`` of a method) is the same kind of object.
+``build(**parameters) -> Prediction``. An interpolated quantity (the ``integrand`` of a method) is the same kind of
+object.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import sympy as sp
 
 from derive.parameters import Choice, Number, Parameters
-from derive.schedules import Schedule, at_schedule
 from derive.symbolic.alphabet import alpha, lam, rho, sigma, t
 
 COMMON: Parameters = {
@@ -49,9 +49,9 @@ class NetworkInput:
 class Prediction:
     """``N = c0 x0 + c1 eps`` with c0, c1 in (alpha, sigma, rho, dalpha, dsigma, lambda, t); see alphabet.
 
-    factor: the integrating factor G (Phi(t, s) = G(t)/G(s)) of ``x' = A x + B N`` in (alpha, sigma, rho), if it is elementary;
-        it must satisfy G'/G = A = (alpha' c1 - sigma' c0)/(alpha c1 - sigma c0) identically (THEORY: parameterization lemma),
-        which a test checks for abstract alpha(t), sigma(t).
+    factor: the integrating factor G (Phi(t, s) = G(t)/G(s)) of ``x' = A x + B N`` in (alpha, sigma, rho), if it is
+        elementary; it must satisfy G'/G = A = (alpha' c1 - sigma' c0)/(alpha c1 - sigma c0) identically (THEORY:
+        parameterization lemma), which a test checks for abstract alpha(t), sigma(t).
     network: what the network is fed.
     """
 
@@ -62,15 +62,14 @@ class Prediction:
     network: NetworkInput = field(default_factory=NetworkInput)
 
 
-def prediction(kind: str, c0: sp.Expr | int, c1: sp.Expr | int, factor: sp.Expr | int | None, **common: Any) -> Prediction:
+def prediction(kind: str, c0: sp.Expr, c1: sp.Expr, factor: sp.Expr | None, **common: Any) -> Prediction:
     """A :class:`Prediction` with its :data:`COMMON` parameters."""
-    plain = None if factor is None else sp.sympify(factor)
-    return Prediction(kind, sp.sympify(c0), sp.sympify(c1), plain, NetworkInput(**common))
+    return Prediction(kind, c0, c1, factor, NetworkInput(**common))
 
 
 def planar(expr: sp.Expr) -> sp.Expr:
     """The expression with rho written as sigma/alpha."""
-    return sp.sympify(expr).subs(rho, sigma / alpha)
+    return expr.subs(rho, sigma / alpha)
 
 
 def convert(source: Prediction, target: Prediction) -> tuple[sp.Expr, sp.Expr]:
@@ -83,7 +82,7 @@ def convert(source: Prediction, target: Prediction) -> tuple[sp.Expr, sp.Expr]:
     c0, c1, p, q = map(planar, (source.c0, source.c1, target.c0, target.c1))
     determinant = sp.cancel(alpha * c1 - sigma * c0)
     if determinant == 0:
-        raise ValueError(f"{source.kind} is proportional to x: alpha*eps - sigma*x0 vanishes; allowed: any other quantity")
+        raise ValueError(f"{source.kind} is proportional to x: alpha*eps - sigma*x0 is 0; allowed: any other quantity")
     return sp.cancel((p * c1 - q * c0) / determinant), sp.cancel((alpha * q - sigma * p) / determinant)
 
 
@@ -92,7 +91,7 @@ def integrating_factor(c0: sp.Expr, c1: sp.Expr) -> sp.Expr | None:
 
     With sigma = rho alpha, A dt = dlog alpha - c0/(c1 - rho c0) drho: the schedule only enters through alpha and rho.
     """
-    first, second = (sp.sympify(c).subs({sigma: rho * alpha, lam: -sp.log(rho)}) for c in (c0, c1))
+    first, second = (c.subs({sigma: rho * alpha, lam: -sp.log(rho)}) for c in (c0, c1))
     gap = sp.cancel(second - rho * first)
     if gap == 0:
         return None
@@ -111,7 +110,27 @@ def _positive(logarithm: sp.log) -> bool:
     return argument.is_polynomial(rho) and all(c.is_nonnegative for c in sp.Poly(argument, rho).coeffs())
 
 
-def input_kind(network: NetworkInput, schedule: Schedule) -> str:
+class Path(Protocol):
+    """What the input of a network has to know of a schedule."""
+
+    @property
+    def kind(self) -> str:
+        """Its name, for messages."""
+
+    @property
+    def alpha(self) -> sp.Expr:
+        """alpha(t)."""
+
+    @property
+    def rho(self) -> sp.Expr:
+        """sigma/alpha as a function of t."""
+
+    @property
+    def index_steps(self) -> int | None:
+        """The length of the table whose index is the time."""
+
+
+def input_kind(network: NetworkInput, schedule: Path) -> str:
     """The input with ``default`` resolved: index of a table, sigma where alpha = 1, else time."""
     if network.input != "default":
         return network.input
@@ -120,7 +139,7 @@ def input_kind(network: NetworkInput, schedule: Schedule) -> str:
     return "sigma" if schedule.alpha == 1 else "time"
 
 
-def network_time(network: NetworkInput, schedule: Schedule) -> sp.Expr:
+def network_time(network: NetworkInput, schedule: Path) -> sp.Expr:
     """What the network is fed for the time, in ``t``.
 
     time: t; index: t of a schedule whose time is the table index; sigma: the noise level sigma/alpha;
@@ -129,9 +148,9 @@ def network_time(network: NetworkInput, schedule: Schedule) -> sp.Expr:
     """
     kind = input_kind(network, schedule)
     if kind == "index" and schedule.index_steps is None:
-        raise ValueError(f"input is index, but {schedule.kind} is continuous; allowed: time (with time_scale), sigma, ..")
+        raise ValueError(f"input is index, but {schedule.kind} is continuous; allowed: time, sigma, log_snr, c_noise")
     scale = sp.Rational(network.time_scale.numerator, network.time_scale.denominator)
-    return scale * at_schedule(_INPUTS[kind], schedule)
+    return scale * _INPUTS[kind].subs(rho, schedule.rho)
 
 
 _INPUTS = {"time": t, "index": t, "sigma": rho, "log_snr": -2 * sp.log(rho), "c_noise": sp.log(rho) / 4}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import sympy as sp
+
 from derive.parameters import Parameters
 from derive.predictions import COMMON, Prediction, prediction
 from derive.symbolic.alphabet import sigma
@@ -15,4 +17,4 @@ PARAMETERS: Parameters = {**COMMON}
 
 def build(**common: Any) -> Prediction:
     """The prediction; ``common``: what the network is fed (:data:`COMMON`)."""
-    return prediction("data", 1, 0, sigma, **common)
+    return prediction("data", sp.Integer(1), sp.Integer(0), sigma, **common)

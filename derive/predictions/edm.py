@@ -24,4 +24,5 @@ def build(sigma_data: Fraction = Fraction(1, 2), **common: Any) -> Prediction:
     """F for data of standard deviation ``sigma_data``; ``common``: what the network is fed (:data:`COMMON`)."""
     width = sp.Rational(sigma_data.numerator, sigma_data.denominator)
     spread = sp.sqrt(spread_squared(sigma_data))
-    return prediction("edm", sigma / (width * spread), -width * alpha / spread, spread, sigma_data=sigma_data, **common)
+    c0, c1 = sigma / (width * spread), -width * alpha / spread
+    return prediction("edm", c0, c1, spread, sigma_data=sigma_data, **common)

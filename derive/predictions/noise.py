@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import sympy as sp
+
 from derive.parameters import Parameters
 from derive.predictions import COMMON, Prediction, prediction
 from derive.symbolic.alphabet import alpha
@@ -15,4 +17,4 @@ PARAMETERS: Parameters = {**COMMON}
 
 def build(**common: Any) -> Prediction:
     """The prediction; ``common``: what the network is fed (:data:`COMMON`)."""
-    return prediction("noise", 0, 1, alpha, **common)
+    return prediction("noise", sp.Integer(0), sp.Integer(1), alpha, **common)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import sympy as sp
+
 from derive.parameters import Parameters
 from derive.predictions import COMMON, Prediction, prediction
 from derive.symbolic.alphabet import alpha, sigma
@@ -15,4 +17,4 @@ PARAMETERS: Parameters = {**COMMON}
 
 def build(**common: Any) -> Prediction:
     """The prediction; ``common``: what the network is fed (:data:`COMMON`)."""
-    return prediction("score", 0, -1 / sigma, alpha, **common)
+    return prediction("score", sp.Integer(0), -1 / sigma, alpha, **common)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import sympy as sp
+
 from derive.parameters import Parameters
 from derive.predictions import COMMON, Prediction, prediction
 from derive.symbolic.alphabet import dalpha, dsigma
@@ -15,4 +17,4 @@ PARAMETERS: Parameters = {**COMMON}
 
 def build(**common: Any) -> Prediction:
     """The prediction; ``common``: what the network is fed (:data:`COMMON`)."""
-    return prediction("velocity", dalpha, dsigma, 1, **common)
+    return prediction("velocity", dalpha, dsigma, sp.Integer(1), **common)

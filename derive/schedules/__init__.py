@@ -6,9 +6,10 @@ paper and the equation) and ``build(**parameters) -> Schedule``; its docstring's
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal, Mapping
+from typing import Any, Literal
 
 import sympy as sp
 
@@ -50,8 +51,8 @@ class Schedule:
     invariant: alpha as a function of ``rho`` if the schedule has one (VP: 1/sqrt(1+rho^2), VE: 1, flow: 1/(1+rho)).
     t_of_rho: ``t`` as an elementary function of ``rho`` where there is one (edm, flow), else None.
     index_steps: number of discrete training steps if ``t`` is a table index, else None.
-    warp: a map of the time interval onto itself that default time grids go through, ``t = warp(u)`` for the unwarped time
-        ``u`` (flow shift; it keeps both ends), else None.
+    warp: a map of the time interval onto itself that default time grids go through, ``t = warp(u)`` for the
+        unwarped time ``u`` (flow shift; it keeps both ends), else None.
     """
 
     kind: str
@@ -85,7 +86,7 @@ def rational(value: int | Fraction) -> sp.Rational:
 def preserving(
     kind: str, log_alpha: sp.Expr, noise: sp.Rational, data: sp.Rational, noise_end: End, data_end: End, **more: Any
 ) -> Schedule:
-    """The variance-preserving schedule of ``log_alpha``: sigma = sqrt(-expm1(2 log alpha)), rho = sqrt(expm1(-2 log alpha))."""
+    """The variance-preserving schedule of a = ``log_alpha``: sigma^2 = -expm1(2a), rho^2 = expm1(-2a)."""
     rho = sp.sqrt(expm1(-2 * log_alpha))
     return Schedule(
         kind=kind,
@@ -105,12 +106,11 @@ def preserving(
 
 
 def at_schedule(expr: sp.Expr, schedule: Schedule) -> sp.Expr:
-    """``expr`` in the alphabet as a function of ``t`` alone: alpha, sigma, rho, dalpha, dsigma, lambda of the schedule.
+    """``expr`` in the alphabet as a function of ``t`` alone: everything else is replaced by the schedule's.
 
     A rational expression is reduced first, with sigma' = (sigma^2)'/(2 sigma), so that what only looks singular at
     sigma = 0 or alpha = 0 is finite there.
     """
-    expr = sp.sympify(expr)
     square = sp.Symbol("_sigma_squared_slope", real=True)
     path = (ab.alpha, ab.sigma, ab.rho, ab.dalpha, ab.dsigma)
     if expr.is_rational_function(*path) and expr.has(*path):
@@ -124,6 +124,7 @@ def at_schedule(expr: sp.Expr, schedule: Schedule) -> sp.Expr:
         ab.sigma: schedule.sigma,
         ab.dalpha: sp.diff(schedule.alpha, ab.t),
         ab.dsigma: sp.diff(schedule.sigma, ab.t),
+        ab.drho: sp.diff(schedule.rho, ab.t),
         square: sp.diff(schedule.sigma**2, ab.t),
     }
     expr = expr.xreplace({k: v for k, v in values.items() if k in expr.free_symbols})

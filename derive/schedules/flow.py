@@ -1,7 +1,8 @@
 """Rectified flow and flow matching: alpha = 1 - t, sigma = t, from t = 1 (pure noise) to t = 0 (exact data).
 
 A ``shift`` other than 1 (Stable Diffusion 3, Flux) does not change the path: default time grids go through
-t = shift u / (1 + (shift - 1) u), which is lambda moved by -log(shift). Both ends are finite limits, never evaluations.
+t = shift u / (1 + (shift - 1) u), which is lambda moved by -log(shift). Both ends are finite limits, never
+evaluations.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Variance preserving, beta linear: continuous on t in [1, 0] (Song et al. 2021), or with ``steps`` the DDPM table (Ho et al. 2020).
+"""Variance preserving, beta linear: continuous time (Song et al. 2021), or with ``steps`` the DDPM table.
 
 Continuous: log alpha = -t ((beta_end - beta_start) t/4 + beta_start/2), betas are rates (0.1 and 20).
-Table: alpha_bar(i) = prod_{j <= i} (1 - beta_j) with beta_j linear from beta_start to beta_end, betas are per step (0.0001 and
-0.02); time is the table index. Rates of 1 or more with ``steps`` are divided by it, which is how the two are one schedule.
+Table: alpha_bar(i) = prod_{j <= i} (1 - beta_j) with beta_j linear from beta_start to beta_end, betas are per step
+(0.0001 and 0.02); time is the table index. Rates of 1 or more with ``steps`` are divided by it, which is how the
+two are one schedule.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import sympy as sp
 
 from derive.parameters import Integer, Number, Parameters
 from derive.schedules import Schedule, preserving, rational
-from derive.schedules.vp_scaled_linear import MAX_STEPS, from_betas
+from derive.schedules.table import LONGEST, from_alpha_bars
 from derive.symbolic.alphabet import t
 from derive.symbolic.chebyshev import CONTEXT
+from derive.symbolic.indexed import products
 
 REFERENCE = "arXiv:2011.13456 (Eq. 32); table: arXiv:2006.11239 (Sec. 4)"
 
@@ -24,9 +26,9 @@ PARAMETERS: Parameters = {
         default=Fraction(1, 10), low=Fraction(0), low_open=True, doc="beta at the data end: a rate, or per step"
     ),
     "beta_end": Number(
-        default=Fraction(20), low=Fraction(0), low_open=True, high=Fraction(1000), doc="beta at the noise end, likewise"
+        default=Fraction(20), low=Fraction(0), low_open=True, high=Fraction(1000), doc="beta at the noise end"
     ),
-    "steps": Integer(default=0, low=0, high=MAX_STEPS, doc="number of training steps; 0: continuous time"),
+    "steps": Integer(default=0, low=0, high=LONGEST, doc="number of training steps; 0: continuous time"),
 }
 
 
@@ -45,9 +47,11 @@ def build(beta_start: Fraction = Fraction(1, 10), beta_end: Fraction = Fraction(
 
 
 def _table(beta_start: Fraction, beta_end: Fraction, steps: int) -> Schedule:
+    if not 2 <= steps <= LONGEST:
+        raise ValueError(f"steps is {steps}; allowed: 2 to {LONGEST}, or 0 for continuous time")
     scale = steps if beta_end >= 1 else 1
     first, last = beta_start / scale, beta_end / scale
     if last >= 1:
         raise ValueError(f"beta_end is {beta_end} for {steps} steps; allowed: less than 1 per step")
     low, high = (CONTEXT.mpf(b.numerator) / b.denominator for b in (first, last))
-    return from_betas("vp_linear", [low + (high - low) * j / max(steps - 1, 1) for j in range(steps)])
+    return from_alpha_bars("vp_linear", products(low + (high - low) * j / (steps - 1) for j in range(steps)), 2e-14)

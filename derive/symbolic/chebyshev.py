@@ -1,15 +1,16 @@
 r"""A curve known at the integers as a Chebyshev series: the analytic function behind a published table.
 
-log alpha_bar of the published tables is analytic in the index, so its interpolant in a few nodes converges geometrically
-(Trefethen, Approximation Theory and Practice, Thm. 8.2) and reproduces all other rows; lambda is not and does not. Nodes are
-the Chebyshev points rounded to integers ("mock Chebyshev"), which keeps the Lebesgue constant small while
-count < sqrt(length). The arithmetic is mpmath's at a fixed precision and each coefficient is rounded once: the same bytes
-on every host.
+log alpha_bar of the published tables is analytic in the index, so its interpolant in a few nodes converges
+geometrically (Trefethen, Approximation Theory and Practice, Thm. 8.2) and reproduces all other rows; lambda is not
+and does not. Nodes are the Chebyshev points rounded to integers ("mock Chebyshev"), which keeps the Lebesgue
+constant small while count <= 2 sqrt(length). The arithmetic is mpmath's at a fixed precision and each coefficient
+is rounded once: the same bytes on every host.
 """
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from mpmath.ctx_mp import MPContext
 
@@ -24,14 +25,17 @@ CONTEXT.prec = BITS
 
 
 def mock_nodes(length: int, low: int, high: int) -> list[int]:
-    """Distinct indices 0 .. length-1 next to the Chebyshev points of [low, high], rising; about sqrt(length) of them at most."""
-    count = min(MAX_COUNT, max(2, 2 * int(length**0.5) // 2), max(2, length // 2))
+    """Distinct indices 0 .. length-1 next to the Chebyshev points of [low, high], rising.
+
+    At most 33, half the rows, and 2 sqrt(length) of them.
+    """
+    count = min(MAX_COUNT, max(2, int(2 * length**0.5)), max(2, length // 2))
     points = (low + (high - low) * (1 - CONTEXT.cospi(CONTEXT.mpf(2 * k + 1) / (2 * count))) / 2 for k in range(count))
     return sorted({min(max(int(CONTEXT.nint(p)), 0), length - 1) for p in points} | {0, length - 1})
 
 
 def coefficients(nodes: Sequence[int], values: Sequence[Any], low: int, high: int) -> list[Any]:
-    """Chebyshev coefficients on [low, high] of the polynomial through (nodes, values): Newton's form, then a cosine sum."""
+    """Chebyshev coefficients on [low, high] of the polynomial through (nodes, values): Newton, then a cosine sum."""
     divided = [CONTEXT.mpf(v) for v in values]
     count = len(nodes)
     for level in range(1, count):

@@ -1,7 +1,7 @@
 r"""Differences f(t) - f(s) and log f(t) - log f(s) that keep their digits for t next to s.
 
-Written as two values subtracted, a difference loses |f| eps / |f(t) - f(s)|. Every rule here moves the small quantity t - s
-inside, down to a rational function that is factored exactly:
+Written as two values subtracted, a difference loses |f| eps / |f(t) - f(s)|. Every rule here moves the small
+quantity t - s inside, down to a rational function that is factored exactly:
 
     exp g:   e^{g_s} expm1(dg)          sin g:  2 cos((g_t + g_s)/2) sin(dg/2)        a b:  da b_t + a_s db
     log f:   log1p(df / f_s)            tan g:  sin(dg)/(cos g_t cos g_s)             sqrt: db/(sqrt b_t + sqrt b_s)
@@ -19,7 +19,6 @@ from derive.symbolic.alphabet import expm1, log1p, s, t
 
 def difference(expr: sp.Expr) -> sp.Expr:
     """``expr(t) - expr(s)`` for an expression in ``t``, as an expression in ``t`` and ``s``."""
-    expr = sp.sympify(expr)
     if not expr.has(t):
         return sp.Integer(0)
     if expr.is_rational_function(t):
@@ -37,7 +36,6 @@ def difference(expr: sp.Expr) -> sp.Expr:
 
 def log_difference(expr: sp.Expr) -> sp.Expr:
     """``log(expr(t)/expr(s))`` for an expression that keeps its sign."""
-    expr = sp.sympify(expr)
     if not expr.has(t):
         return sp.Integer(0)
     if isinstance(expr, sp.exp):
@@ -64,7 +62,9 @@ def _factored(expr: sp.Expr) -> sp.Expr:
 
 def _power_difference(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
     if exponent.has(t):
-        return base ** _at_s(exponent) * expm1(difference(exponent) * sp.log(base)) if not base.has(t) else _plain(base**exponent)
+        if base.has(t):
+            return _plain(base**exponent)
+        return base ** _at_s(exponent) * expm1(difference(exponent) * sp.log(base))
     before = _at_s(base)
     if exponent == sp.Rational(1, 2):
         return difference(base) / (sp.sqrt(base) + sp.sqrt(before))

@@ -1,17 +1,18 @@
 """One walk over SymPy expressions, generic in the arithmetic.
 
-An expression means the same everywhere: the interpreter (mpmath), the schedule checks (mpmath at 30 digits) and the order
-proofs (jets over F_p) evaluate the same tree with the same walk and differ only in the :class:`Algebra` they bring. Nothing
-is printed and parsed back, and no number passes through a decimal string.
+An expression means the same everywhere: the interpreter (mpmath), the schedule checks (mpmath at 30 digits) and the
+order proofs (jets over F_p) evaluate the same tree with the same walk and differ only in the :class:`Algebra` they
+bring. Nothing is printed and parsed back, and no number passes through a decimal string.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from math import factorial
-from typing import TYPE_CHECKING, Any, Generic, Mapping, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import sympy as sp
 from mpmath.ctx_mp import MPContext
@@ -25,7 +26,7 @@ N = TypeVar("N")
 
 
 class Algebra(Protocol[N]):
-    """The arithmetic of one number type. A function of :data:`FUNCTIONS` that it lacks is a TypeError when it is met."""
+    """The arithmetic of one number type. A function of :data:`FUNCTIONS` that it lacks is a TypeError."""
 
     def number(self, value: int | Fraction) -> N:
         """An exact rational."""
@@ -68,7 +69,7 @@ def evaluate(
     tables: the data that ``tabulated(name, t)`` refers to.
     Raises KeyError for a symbol or table without a value and TypeError for a node that the algebra has no meaning for.
     """
-    return _Walk(values, algebra, tables or {}).value(sp.sympify(expr))
+    return _Walk(values, algebra, tables or {}).value(expr)
 
 
 class _Walk(Generic[N]):
@@ -249,7 +250,7 @@ def derivative_coefficients(coefficients: list[Any]) -> list[Any]:
     return slopes[: max(count - 1, 1)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def mpmath_algebra(bits: int = 320) -> Mpmath:
     """The shared :class:`Mpmath` of ``bits`` bits."""
     return Mpmath(bits)

@@ -1,18 +1,19 @@
-r"""Schedules that are given at integer training steps: alpha_bar(i), i = 0 .. N-1, continued to real time.
+r"""Curves that are given at integer training steps 0 .. N-1, continued to real time in [-1, N-1].
 
-Time is the index, from N-1 (noise) to -1 (exact data: alpha_bar(-1) = 1 is the empty product). The definition of the
-continuous schedule is
+Time is the index; t = -1 is exact data: alpha_bar(-1) = 1 is the empty product, and a noise level falls to 0 there.
+The continuation is, with q a Chebyshev series where the table is an analytic function of the index,
 
-    log alpha_bar(t) = (t + 1) q(t),   q a Chebyshev series      (the table is analytic), or
-    log alpha_bar(t) = straight lines between the rows, 0 at -1  (it is not: kinks),
+    log alpha_bar(t) = (t + 1) q(t)       sigma^2(t) = (t + 1) e^{q(t)}
 
-whose coefficients are floats and, being exact rationals, the definition from there on.
+and otherwise straight lines between the rows of log alpha_bar or of sigma^2 (0 at -1). Coefficients and rows are
+floats and, being exact rationals, the definition from there on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from math import log, log1p
-from typing import Any, Iterable, Sequence
+from typing import Any
 
 import sympy as sp
 
@@ -22,9 +23,9 @@ from derive.symbolic.chebyshev import CONTEXT, fit, sampled
 NAME = "q"
 
 
-def curve(name: str = NAME) -> sp.Expr:
-    """``tabulated(name, t)``."""
-    return tabulated(sp.Symbol(name), t)
+def curve() -> sp.Expr:
+    """The table's curve as a function of t."""
+    return tabulated(sp.Symbol(NAME), t)
 
 
 def products(betas: Iterable[Any]) -> list[Any]:
@@ -36,35 +37,39 @@ def products(betas: Iterable[Any]) -> list[Any]:
     return out
 
 
-class LogCurve(Sequence[Any]):
-    """q(i) = log(alpha_bar(i))/(i + 1), taking only the few logarithms that are asked for."""
+class OnDemand(Sequence[Any]):
+    """Rows that are computed when they are asked for: a fit looks at few of them."""
 
-    def __init__(self, bars: Sequence[Any]) -> None:
-        self.bars = bars
+    def __init__(self, length: int, row: Callable[[int], Any]) -> None:
+        self.length, self.row = length, row
 
     def __len__(self) -> int:
-        return len(self.bars)
+        return self.length
 
     def __getitem__(self, i: Any) -> Any:
-        return CONTEXT.log(self.bars[i]) / (i + 1)
+        return self.row(i)
 
 
-def analytic(bars: Sequence[Any], tolerance: float = 1e-14) -> tuple[tuple[float, ...], float]:
+def alpha_bar_series(bars: Sequence[Any], tolerance: float) -> tuple[tuple[float, ...], float]:
     """Chebyshev coefficients of q on [-1, N-1], and the worst error of log alpha_bar over all rows.
 
-    tolerance: of q, relative to its least absolute value. The error is relative where |log alpha_bar| > 1 and absolute
-    (a relative error of alpha_bar) elsewhere; it is measured in float64 and not meaningful below 1e-15.
+    tolerance: the error that the caller will accept; the series is chopped well below it. The error is relative
+    where |log alpha_bar| > 1 and absolute (a relative error of alpha_bar) elsewhere; it is measured in float64 and
+    not meaningful below 1e-15.
     """
     high = len(bars) - 1
-    q = LogCurve(bars)
-    series = fit(q, -1, high, float(min(abs(q[0]), abs(q[high]))) * tolerance / 8)
+    q = OnDemand(len(bars), lambda i: CONTEXT.log(bars[i]) / (i + 1))
+    series = fit(q, -1, high, tolerance / (50 * len(bars)))
     worst = 0.0
     for i, value in enumerate(sampled(series, len(bars), -1, high)):
-        exact = float_log(bars[i])
+        exact = log(float(bars[i])) if bars[i] < 0.5 else log1p(float(bars[i] - 1))
         worst = max(worst, abs((i + 1) * value - exact) / max(1.0, abs(exact)))
     return series, worst
 
 
-def float_log(x: Any) -> float:
-    """log(x) of a 160-bit x in (0, 1], to the last bits of a float64 also where x is next to 1."""
-    return log(float(x)) if x < 0.5 else log1p(float(x - 1))
+def sigma_series(sigmas: Sequence[Any], tolerance: float) -> tuple[tuple[float, ...], float]:
+    """Chebyshev coefficients of q = log(sigma^2/(t+1)) on [-1, N-1], and the worst relative error of a sigma."""
+    high = len(sigmas) - 1
+    series = fit(OnDemand(len(sigmas), lambda i: CONTEXT.log(sigmas[i] ** 2 / (i + 1))), -1, high, tolerance / 50)
+    fitted = sampled(series, len(sigmas), -1, high)
+    return series, max(abs(q / 2 - log(float(x)) + log(i + 1) / 2) for i, (q, x) in enumerate(zip(fitted, sigmas)))
