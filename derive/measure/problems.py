@@ -1,8 +1,8 @@
 r"""Diffusion problems whose denoiser is known in closed form: the networks of an order study, without a network.
 
 The denoiser x0hat(x) = E[x0 | x = alpha x0 + sigma eps] determines every prediction: with
-epshat = (x - alpha x0hat)/sigma the network of kind (c0, c1) returns c0 x0hat + c1 epshat. :data:`OUTPUTS` lists (c0, c1)
-independently of ``derive.predictions`` on purpose: a measurement must not share the formulas that it checks.
+epshat = (x - alpha x0hat)/sigma the network of kind (c0, c1) returns c0 x0hat + c1 epshat. :data:`OUTPUTS` lists
+(c0, c1) independently of ``derive.predictions``: a measurement must not share the formulas that it checks.
 
 States are torch tensors ``[..., d]`` or tuples of d numbers of any real type (``runtime.real.Real``, mpmath, float);
 alpha and sigma are numbers of the same kind (for tensors: floats, or tensors that broadcast against ``[..., d]``).
@@ -67,7 +67,7 @@ class Problem:
     def model(
         self, kind: str, numbers: Callable[[float], Numbers], sigma_data: float = 0.5
     ) -> Callable[[State, Any], State]:
-        """``model(x, t)`` of a kind in :data:`OUTPUTS`; numbers: from what the solver feeds (a float) to the schedule."""
+        """``model(x, t)`` of a kind in :data:`OUTPUTS`; numbers: from what the solver feeds to the schedule."""
 
         def network(x: State, t: Any) -> State:
             n = _schedule_at(numbers, t, x)
