@@ -4,29 +4,29 @@
     factor := ('+' | '-') factor | power       power := atom ('**' factor)?
     atom  := number | name | function '(' sum ')' | '(' sum ')'
 
-No part of the text is ever compiled, evaluated or given to SymPy as text: tokens come from one regular expression, names and
-functions from closed tables, and SymPy objects are built bottom-up by constructors. Decimals and ratios are exact rationals.
-Length, depth, digits, exponents, degree and the magnitude of every constant are bounded *before* SymPy sees them, because
-SymPy's automatic evaluation has no bounds of its own (``sin(exp(10**9))`` does not return).
+No part of the text is ever compiled, evaluated or given to SymPy as text: tokens come from one regular expression,
+names and functions from closed tables, and SymPy objects are built bottom-up by constructors. Decimals and ratios are
+exact rationals. Length, depth, digits, exponents, degree and the magnitude of every constant are bounded *before* SymPy
+sees them, because its automatic evaluation has no bounds of its own (``sin(exp(10**9))`` does not return).
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Callable, Mapping
 
 import sympy as sp
 
 from derive.errors import Fault, SpecError, near_miss, show
+from derive.exact import decimal
 from derive.symbolic.alphabet import expm1, log1p
-from derive.yamlnodes import decimal
 
 MAX_LENGTH = 2000
 MAX_DEPTH = 40
-MAX_EXPONENT = 64
+MAX_POWER = 64
 MAX_BITS = 4096
 MAX_DEGREE = 512
 MAX_ARGUMENT = 1e15
@@ -38,7 +38,7 @@ class ExpressionError(SpecError):
 
     def __init__(self, message: str, column: int) -> None:
         self.message, self.column = message, column
-        super().__init__(Fault(message, line=1, column=column))
+        super().__init__(Fault(f"column {column}: {message}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +50,11 @@ class Function:
 
 
 FUNCTIONS: Mapping[str, Function] = {
-    "exp": Function(sp.exp, math.exp),
-    "log": Function(sp.log, math.log),
-    "sqrt": Function(sp.sqrt, math.sqrt),
-    "sin": Function(sp.sin, math.sin),
-    "cos": Function(sp.cos, math.cos),
-    "tan": Function(sp.tan, math.tan),
-    "atan": Function(sp.atan, math.atan),
-    "sinh": Function(sp.sinh, math.sinh),
-    "cosh": Function(sp.cosh, math.cosh),
-    "tanh": Function(sp.tanh, math.tanh),
-    "expm1": Function(expm1, math.expm1),
-    "log1p": Function(log1p, math.log1p),
-}
+    "exp": Function(sp.exp, math.exp), "log": Function(sp.log, math.log), "sqrt": Function(sp.sqrt, math.sqrt),
+    "sin": Function(sp.sin, math.sin), "cos": Function(sp.cos, math.cos), "tan": Function(sp.tan, math.tan),
+    "atan": Function(sp.atan, math.atan), "sinh": Function(sp.sinh, math.sinh), "cosh": Function(sp.cosh, math.cosh),
+    "tanh": Function(sp.tanh, math.tanh), "expm1": Function(expm1, math.expm1), "log1p": Function(log1p, math.log1p),
+}  # fmt: skip
 CONSTANTS: Mapping[str, sp.Expr] = {"pi": sp.pi, "e": sp.E}
 
 _HEADS: Mapping[type, Callable[[float], float]] = {
@@ -71,7 +63,14 @@ _HEADS: Mapping[type, Callable[[float], float]] = {
     sp.cot: lambda v: 1 / math.tan(v), sp.coth: lambda v: 1 / math.tanh(v), sp.Abs: abs,
 }  # fmt: skip
 
-_FOREIGN = {"ln": "log", "pow": "**", "abs": "sqrt(x**2) is not smooth either", "arctan": "atan", "log10": "log(x)/log(10)", "math": "the bare name"}
+_FOREIGN = {"ln": "log", "pow": "**", "arctan": "atan", "log10": "log(x)/log(10)", "square": "x**2"}
+
+_HINTS = {
+    "^": "; a power is written **",
+    "[": "; brackets are ( )",
+    "{": "; brackets are ( )",
+    "=": "; write the right-hand side only",
+}
 
 _TOKEN = re.compile(
     r"(?P<blank>[ \t\r\n]+)|(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
@@ -91,7 +90,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A parsed part: its expression, an upper bound of its polynomial degree, and where it starts."""
+    """A parsed part: its expression, a bound of its degree, and where it starts."""
 
     expr: sp.Expr
     degree: int
@@ -123,8 +122,7 @@ def tokens(text: str) -> tuple[Token, ...]:
 def _bad_character(char: str) -> str:
     if not char.isascii():
         return f"got the character U+{ord(char):04X}; allowed: ASCII letters, digits and + - * / ** ( )"
-    hint = {"^": "; a power is written **", "[": "; brackets are ( )", "{": "; brackets are ( )", "=": "; write the right-hand side only"}
-    return f"got {show(char)}; allowed: numbers, names and + - * / ** ( )" + hint.get(char, "")
+    return f"got {show(char)}; allowed: numbers, names and + - * / ** ( )" + _HINTS.get(char, "")
 
 
 def normal_text(text: str) -> str:
@@ -259,7 +257,9 @@ class _Parser:
 
     def _unknown(self, what: str, token: Token, known: tuple[str, ...]) -> str:
         hint = f"; did you mean {_FOREIGN[token.text]!r}?" if token.text in _FOREIGN else ""
-        return f"unknown {what} {show(token.text)}; allowed: {', '.join(known)}" + (hint or near_miss(token.text, known))
+        return f"unknown {what} {show(token.text)}; allowed: {', '.join(known)}" + (
+            hint or near_miss(token.text, known)
+        )
 
     def _call(self, token: Token, depth: int) -> _Value:
         if token.text not in FUNCTIONS:
@@ -287,7 +287,9 @@ def _applied(function: Function, token: Token, inner: _Value) -> _Value:
     value = _constant(inner)
     if value is not None:
         if abs(value) > MAX_ARGUMENT:
-            raise ExpressionError(f"{token.text} of {value:.3g}; allowed arguments up to {MAX_ARGUMENT:.0e}", inner.column)
+            raise ExpressionError(
+                f"{token.text} of {value:.3g}; allowed arguments up to {MAX_ARGUMENT:.0e}", inner.column
+            )
         try:
             function.value(value)
         except ValueError:
@@ -298,14 +300,14 @@ def _applied(function: Function, token: Token, inner: _Value) -> _Value:
 
 
 def _power(base: _Value, exponent: _Value) -> _Value:
-    """``base ** exponent``: a constant exponent is a small rational; a constant under a variable exponent is positive."""
+    """``base ** exponent``: a constant exponent is a small rational, a constant under a variable one is positive."""
     power, bottom = exponent.expr, _constant(base)
     if _constant(exponent) is None:
         if bottom is not None and bottom <= 0:
             raise ExpressionError("a variable power of a number that is not positive", base.column)
         return _bounded(base.expr**power, base.degree + exponent.degree, base.column)
-    if not power.is_Rational or max(abs(power.p), power.q) > MAX_EXPONENT:
-        raise ExpressionError(f"exponents are rationals p/q with p and q up to {MAX_EXPONENT}", exponent.column)
+    if not power.is_Rational or max(abs(power.p), power.q) > MAX_POWER:
+        raise ExpressionError(f"exponents are rationals p/q with p and q up to {MAX_POWER}", exponent.column)
     if bottom is not None:
         _check_constant_power(base, bottom, Fraction(int(power.p), int(power.q)), exponent)
     if base.expr == 0 and power < 0:
@@ -346,7 +348,10 @@ def _bounded(expr: sp.Expr, degree: int, column: int) -> _Value:
 
 
 def _constant(value: _Value) -> float | None:
-    """The value of a part without variables in floats, None for one with. Raises ExpressionError if it is not finite and real."""
+    """The value of a part without variables in floats, None for one with.
+
+    Raises ExpressionError if it is not finite and real.
+    """
     if isinstance(value.expr, sp.Symbol) or value.expr.free_symbols:
         return None
     try:
@@ -381,7 +386,7 @@ _INVERSES: Mapping[type, type] = {sp.cot: sp.tan, sp.coth: sp.tanh}
 
 
 def _finished(value: _Value) -> sp.Expr:
-    """The whole expression in the functions of the language; SymPy may have brought in others (cot for tan(pi/2 - t))."""
+    """The whole expression in the functions of the language (SymPy writes cot for tan(pi/2 - t))."""
     _constant(value)
     expr = value.expr
     if expr.has(*_FORBIDDEN):
@@ -389,7 +394,11 @@ def _finished(value: _Value) -> sp.Expr:
     for inverse, function in _INVERSES.items():
         if expr.has(inverse):
             expr = expr.replace(inverse, lambda x, f=function: 1 / f(x))
-    foreign = sorted(type(part).__name__ for part in expr.atoms(sp.Function) if type(part) not in _HEADS or isinstance(part, sp.Abs))
+    foreign = sorted(
+        type(part).__name__ for part in expr.atoms(sp.Function) if type(part) not in _HEADS or isinstance(part, sp.Abs)
+    )
     if foreign:
-        raise ExpressionError(f"the expression simplifies to {foreign[0]}(...), which is not smooth; write it without", value.column)
+        raise ExpressionError(
+            f"the expression simplifies to {foreign[0]}(...), which is not smooth; write it without", value.column
+        )
     return expr

@@ -1,4 +1,4 @@
-"""From a YAML node to the typed value that a :class:`derive.parameters.Field` declares, and from the field to JSON Schema.
+"""From a YAML node to the typed value that a :class:`derive.parameters.Field` declares.
 
 One reader per field type. A reader returns the value, or reports every fault with its place and returns :data:`BAD`;
 nothing stops at the first fault.
@@ -7,22 +7,39 @@ nothing stops at the first fault.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field as dataclass_field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from fractions import Fraction
 from functools import singledispatch
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any
 
 import sympy as sp
 
 from derive import lookup
 from derive.errors import Fault, FileSystemError, SpecError, near_miss, show
+from derive.exact import decimal, number_text
 from derive.expression import ExpressionError, normal_text, parse_expression, parse_number
 from derive.parameters import (
-    REQUIRED, Choice, Expression, Field, Flag, Integer, Moments, Number, Numbers, Parameters, Quantity, Text,
+    REQUIRED,
+    Choice,
+    Expression,
+    Field,
+    Flag,
+    Integer,
+    Moments,
+    Number,
+    Numbers,
+    Parameters,
+    Quantity,
+    Text,
 )  # fmt: skip
+from derive.predictions import COMMON
+from derive.schema import describe, formula_text, range_text
 from derive.symbolic import alphabet
-from derive.yamlnodes import MAX_BYTES, MAX_DIGITS, MAX_EXPONENT, Mapping as MappingNode, Node, Scalar, Sequence, decimal, read_bounded
+from derive.yamlnodes import MAX_BYTES, Node, Scalar, Sequence, read_bounded
+from derive.yamlnodes import Mapping as MappingNode
 
 BAD: Any = object()
 """The value of a node whose faults have been reported."""
@@ -51,23 +68,28 @@ class Reader:
     faults: list[Fault] = dataclass_field(default_factory=list)
     where: dict[str, tuple[int, int]] = dataclass_field(default_factory=dict)
     texts: dict[str, str] = dataclass_field(default_factory=dict)
+    owner: str = ""
+    """Whose fields are being read (``family exponential_multistep``)."""
 
     def fault(self, node: Node, key: str, message: str, shift: int = 0) -> Any:
         """Reports; ``shift`` moves right from the node's first column. Returns :data:`BAD`."""
         self.faults.append(Fault(message, key, self.file, node.line, node.column + shift))
         return BAD
 
-    def wrong(self, node: Node, key: str, allowed: str) -> Any:
+    def wrong(self, node: Node, key: str, allowed: str, hint: str = "") -> Any:
         """Reports a value that is not ``allowed`` (silent where the node has been reported already)."""
         if isinstance(node, Scalar) and not node.usable:
             return BAD
-        return self.fault(node, key, f"got {got(node)}; allowed {allowed}")
+        owner = f" for {self.owner}" if self.owner else ""
+        return self.fault(node, key, f"got {got(node)}; allowed {allowed}{owner}{hint}")
 
 
 def got(node: Node) -> str:
     """How a message shows what was there."""
     if isinstance(node, MappingNode):
-        return "a mapping" + (f" with {', '.join(show(k.text) for k, _ in node.entries[:3])}" if node.entries else " {}")
+        return "a mapping" + (
+            f" with {', '.join(show(k.text) for k, _ in node.entries[:3])}" if node.entries else " {}"
+        )
     if isinstance(node, Sequence):
         return f"a list of {len(node.items)}" if node.items else "an empty list"
     if node.value is None:
@@ -75,23 +97,30 @@ def got(node: Node) -> str:
     return show(node.value) if isinstance(node.value, str) else node.text[:60]
 
 
-def read_fields(reader: Reader, node: MappingNode, fields: Parameters, key: str, extra: tuple[str, ...] = (), of: str = "") -> dict[str, Any]:
-    """The values of ``fields`` in ``node``, in their declared order; ``extra`` keys are read elsewhere, ``of`` names the owner."""
-    for name, _ in node.entries:
-        if name.text not in fields and name.text not in extra:
+def read_fields(
+    reader: Reader, node: MappingNode, fields: Parameters, key: str, extra: tuple[str, ...] = (), of: str = ""
+) -> dict[str, Any]:
+    """The values of ``fields`` in ``node``, in their declared order.
+
+    ``extra``: keys that are read elsewhere. ``of``: whose fields they are, for messages.
+    """
+    for found, _ in node.entries:
+        if found.text not in fields and found.text not in extra:
             known = (*extra, *fields)
-            message = f"unknown key{of and f' for {of}'}; allowed: {', '.join(known)}{near_miss(name.text, known)}"
-            reader.fault(name, join(key, name.text), message)
-    values = {}
+            message = f"unknown key{of and f' for {of}'}; allowed: {', '.join(known)}{near_miss(found.text, known)}"
+            reader.fault(found, join(key, found.text), message)
+    values: dict[str, Any] = {}
+    outer, reader.owner = reader.owner, of
     for name, declared in fields.items():
-        inner = node.get(name)
+        inner, path = node.get(name), join(key, name)
         if inner is not None:
-            reader.where[join(key, name)] = (inner.line, inner.column)
-            values[name] = read_field(declared, reader, inner, join(key, name))
+            reader.where[path] = (inner.line, inner.column)
+            values[name] = read_field(declared, reader, inner, path)
         elif declared.default is REQUIRED:
-            reader.fault(node, join(key, name), f"missing{of and f' for {of}'}; allowed: {describe(declared)}")
+            reader.fault(node, path, f"missing{of and f' for {of}'}; allowed: {describe(declared)}")
         elif declared.default is not None:
-            values[name] = _default(declared, reader, node, join(key, name))
+            values[name] = _default(declared, reader, node, path)
+    reader.owner = outer
     return values
 
 
@@ -129,7 +158,8 @@ def read_field(declared: Field, reader: Reader, node: Node, key: str) -> Any:
 def _(declared: Integer, reader: Reader, node: Node, key: str) -> Any:
     value = node.value if isinstance(node, Scalar) else None
     if isinstance(value, bool) or not isinstance(value, int) or not declared.low <= value <= declared.high:
-        return reader.wrong(node, key, describe(declared))
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return reader.wrong(node, key, ("" if whole else "an integer, ") + describe(declared))
     return value
 
 
@@ -165,7 +195,7 @@ def _(declared: Choice, reader: Reader, node: Node, key: str) -> Any:
     value = node.value if isinstance(node, Scalar) and node.usable else None
     if value not in declared.options or not isinstance(value, str):
         hint = near_miss(value, declared.options) if isinstance(value, str) else ""
-        return reader.wrong(node, key, describe(declared) + hint)
+        return reader.wrong(node, key, describe(declared), hint)
     return value
 
 
@@ -196,23 +226,17 @@ def _(declared: Expression, reader: Reader, node: Node, key: str) -> Any:
 
 def _formula(reader: Reader, node: Node, key: str, names: tuple[str, ...], words: tuple[str, ...] = ()) -> Any:
     """An expression over ``names``; its normal text is kept for the canonical spec."""
-    value = node.value if isinstance(node, Scalar) and node.usable else None
-    if value is None or isinstance(value, bool):
-        return reader.wrong(node, key, _allowed_formula(names, words))
-    text = value if isinstance(value, str) else number_text(value)
+    if not isinstance(node, Scalar) or not node.usable or node.value is None or isinstance(node.value, bool):
+        return reader.wrong(node, key, formula_text(names, words))
+    text = node.value if isinstance(node.value, str) else number_text(node.value)
     try:
         expr = parse_expression(text, {name: SYMBOLS.get(name) or sp.Symbol(name) for name in names})
     except ExpressionError as error:
-        shift = error.column - 1 if isinstance(value, str) and "\n" not in node.text else 0
+        shift = error.column - 1 + (not node.plain) if "\n" not in node.text else 0
         message = error.message + (f"; or a word: {', '.join(words)}" + near_miss(text, words) if words else "")
-        return reader.fault(node, key, f"in the expression {show(text)}: {message}", shift + (not node.plain))
+        return reader.fault(node, key, f"in the expression {show(text)}: {message}", shift)
     reader.texts[key] = normal_text(text)
     return expr
-
-
-def _allowed_formula(names: tuple[str, ...], words: tuple[str, ...]) -> str:
-    said = f"an expression in {', '.join(names)}" if names else "a constant expression"
-    return f"{', '.join(words)} or {said}" if words else said
 
 
 @read_field.register
@@ -225,7 +249,7 @@ def _(declared: Numbers, reader: Reader, node: Node, key: str) -> Any:
     for place, item in enumerate(node.items[: declared.longest + 1]):
         value = _exact(item)
         if value is None or not _within(value, declared):
-            value = reader.wrong(item, f"{key}[{place}]", "a finite number" + _range(declared))
+            value = reader.wrong(item, f"{key}[{place}]", "a finite number" + range_text(declared))
         values.append(value)
     return _checked_length(declared, reader, node, key, values)
 
@@ -245,16 +269,22 @@ def _from_file(declared: Numbers, reader: Reader, node: Scalar, key: str) -> Any
     """A list of numbers in a JSON file in, or below, the folder of the spec."""
     name = Path(str(node.value))
     if reader.folder is None:
-        return reader.fault(node, key, f"got the file {show(node.value)}, but the spec itself is not a file; allowed: a list")
+        return reader.fault(
+            node, key, f"got the file {show(node.value)}, but the spec itself is not a file; allowed: a list"
+        )
     try:
         target = (reader.folder / name).resolve()
         inside = not name.is_absolute() and target.is_relative_to(reader.folder)
     except (OSError, ValueError, RuntimeError):
         inside = False
     if not inside or "\\" in str(node.value):
-        return reader.fault(node, key, f"got the file {show(node.value)}; allowed: a file in or below the folder of the spec")
+        return reader.fault(
+            node, key, f"got the file {show(node.value)}; allowed: a file in or below the folder of the spec"
+        )
     try:
-        data = json.loads(read_bounded(target), parse_float=_json_number, parse_int=_json_number, parse_constant=_json_number)
+        data = json.loads(
+            read_bounded(target), parse_float=_json_number, parse_int=_json_number, parse_constant=_json_number
+        )
     except FileSystemError as error:
         raise FileSystemError(str(Fault(str(error), key, reader.file, node.line, node.column))) from None
     except SpecError as error:
@@ -265,7 +295,11 @@ def _from_file(declared: Numbers, reader: Reader, node: Scalar, key: str) -> Any
         return reader.fault(node, key, f"{show(node.value)} is not a JSON list of numbers")
     outside = next((i for i, value in enumerate(data) if not _within(value, declared)), None)
     if outside is not None:
-        return reader.fault(node, f"{key}[{outside}]", f"got {number_text(data[outside])[:60]}; allowed a finite number{_range(declared)}")
+        return reader.fault(
+            node,
+            f"{key}[{outside}]",
+            f"got {number_text(data[outside])[:60]}; allowed a finite number{range_text(declared)}",
+        )
     return _checked_length(declared, reader, node, key, data)
 
 
@@ -283,7 +317,7 @@ def _(declared: Moments, reader: Reader, node: Node, key: str) -> Any:
     inner = node.get("moments") if isinstance(node, MappingNode) and len(node.entries) == 1 else None
     if not isinstance(inner, MappingNode) or not inner.entries:
         hint = near_miss(node.value, declared.words) if isinstance(node, Scalar) and isinstance(node.value, str) else ""
-        return reader.wrong(node, key, describe(declared) + hint)
+        return reader.wrong(node, key, describe(declared), hint)
     overrides = {}
     for name, value in inner.entries:
         path = join(f"{key}.moments", name.text)
@@ -298,12 +332,21 @@ def _(declared: Moments, reader: Reader, node: Node, key: str) -> Any:
 
 @read_field.register
 def _(declared: Quantity, reader: Reader, node: Node, key: str) -> Any:
-    return read_chosen(reader, node, key, "derive.predictions", written_out="linear")
+    kinds = Kinds(lookup.names("derive.predictions"), quantity_fields, "linear")
+    return read_kind(reader, node, key, kinds)
+
+
+def quantity_fields(kind: str) -> Parameters:
+    """The parameters of a prediction without those of the network: what is left is the quantity itself."""
+    fields: Parameters = lookup.load("derive.predictions", kind).PARAMETERS
+    return {name: declared for name, declared in fields.items() if name not in COMMON}
 
 
 def read_chosen(reader: Reader, node: Node, key: str, package: str, written_out: str = "") -> Any:
     """A kind of ``package``: a word, ``{kind: .., ..}``, or without ``kind`` the keys of the kind ``written_out``."""
-    return read_kind(reader, node, key, Kinds(lookup.names(package), lambda kind: lookup.load(package, kind).PARAMETERS, written_out))
+    return read_kind(
+        reader, node, key, Kinds(lookup.names(package), lambda kind: lookup.load(package, kind).PARAMETERS, written_out)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,76 +357,28 @@ class Kinds:
     fields: Callable[[str], Parameters]
     written_out: str = ""
 
+    def is_written_out(self, node: MappingNode) -> bool:
+        """Whether a mapping without ``kind`` has a key of the kind that may be written so."""
+        fields = self.fields(self.written_out) if self.written_out in self.names else {}
+        return any(key.text in fields for key, _ in node.entries)
+
 
 def read_kind(reader: Reader, node: Node, key: str, kinds: Kinds) -> Any:
     """:class:`Chosen` from a word or a mapping, or :data:`BAD`."""
     listing = f"{', '.join(kinds.names) or 'none yet'}"
     if isinstance(node, MappingNode) and node.entries:
         chosen = node.get("kind")
-        if chosen is None and kinds.written_out not in kinds.names:
+        if chosen is None and not kinds.is_written_out(node):
             return reader.fault(node, f"{key}.kind", f"missing; allowed: {listing}")
-        word = chosen if chosen is not None else Scalar(kinds.written_out, kinds.written_out, True, node.line, node.column)
+        word = (
+            chosen if chosen is not None else Scalar(kinds.written_out, kinds.written_out, True, node.line, node.column)
+        )
         place = f"{key}.kind" if chosen is not None else key
     else:
         word, place = node, key
     if not isinstance(word, Scalar) or not isinstance(word.value, str) or word.value not in kinds.names:
         hint = near_miss(word.value, kinds.names) if isinstance(word, Scalar) and isinstance(word.value, str) else ""
-        return reader.wrong(word, place, listing + hint)
+        return reader.wrong(word, place, listing, hint)
     entries = node if isinstance(node, MappingNode) else MappingNode((), node.line, node.column)
     fields = kinds.fields(word.value)
     return Chosen(word.value, read_fields(reader, entries, fields, key, ("kind",), f"kind {word.value}"))
-
-
-# ---------------------------------------------------------------------------------------------------- what is allowed
-
-
-def number_text(value: int | Fraction) -> str:
-    """An exact number as text that reads back as itself: an integer, a finite decimal, or ``p/q``."""
-    value = Fraction(value)
-    rest, twos, fives = value.denominator, 0, 0
-    while rest % 2 == 0:
-        rest, twos = rest // 2, twos + 1
-    while rest % 5 == 0:
-        rest, fives = rest // 5, fives + 1
-    places = max(twos, fives)
-    digits = str(abs(value.numerator) * 10**places // value.denominator) if rest == 1 else ""
-    if rest != 1 or len(digits) - places > MAX_DIGITS + MAX_EXPONENT or (places and len(digits) > MAX_DIGITS):
-        return f"{value.numerator}/{value.denominator}"
-    return ("-" if value < 0 else "") + _decimal_text(digits, places)
-
-
-def _decimal_text(digits: str, places: int) -> str:
-    """``digits`` times 10**-places, with an exponent where that saves many zeros."""
-    zeros = len(digits) - len(digits.rstrip("0"))
-    if not places:
-        return digits if zeros < 16 and len(digits) <= MAX_DIGITS else f"{digits[:-zeros]}e{zeros}"
-    if places > len(digits) + 3:
-        return f"{digits}e-{places}"
-    padded = digits.rjust(places + 1, "0")
-    return f"{padded[:-places]}.{padded[-places:]}"
-
-
-def _range(declared: Number | Numbers) -> str:
-    parts = []
-    if declared.low is not None:
-        parts.append(("above " if getattr(declared, "low_open", False) else "from ") + number_text(declared.low))
-    if declared.high is not None:
-        parts.append(("below " if getattr(declared, "high_open", False) else "up to ") + number_text(declared.high))
-    return " " + " ".join(parts) if parts else ""
-
-
-@singledispatch
-def describe(declared: Field) -> str:
-    """What a field allows, for messages."""
-    return declared.doc
-
-
-describe.register(Integer, lambda f: f"{f.low} to {f.high}" if f.low != f.high else str(f.low))
-describe.register(Number, lambda f: f"a number{_range(f)} (such as 2, 0.1 or \"1/3\")")
-describe.register(Choice, lambda f: ", ".join(f.options))
-describe.register(Flag, lambda f: "true, false")
-describe.register(Text, lambda f: f"text of at most {f.limit} characters")
-describe.register(Expression, lambda f: _allowed_formula(f.names, f.words))
-describe.register(Numbers, lambda f: f"a list of {f.shortest} to {f.longest} numbers{_range(f)}" + (" or a JSON file" if f.file else ""))
-describe.register(Moments, lambda f: ", ".join(f.words) + ' or {moments: {k: "expression in ' + ", ".join(f.names[:3]) + ', .."}}')
-describe.register(Quantity, lambda f: f"{', '.join(lookup.names('derive.predictions'))} or {{x0: .., eps: ..}}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from functools import lru_cache
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +23,7 @@ def folders(package: str) -> tuple[Path, ...]:
     return tuple(Path(place) for place in (spec.submodule_search_locations or ())) if spec else ()
 
 
-@lru_cache(maxsize=None)
+@cache
 def names(package: str) -> tuple[str, ...]:
     """The kinds that ``package`` (dotted name, such as ``derive.schedules``) holds, sorted."""
     entry = re.compile(rf"^(def )?{_ENTRY.get(package, 'build')}\b", re.MULTILINE)

@@ -1,7 +1,7 @@
 """The spec: what a user types, read strictly, every fault at once, every value exact and with its place in the file.
 
 The keys of ``method``, of a schedule, a prediction and a grid are not known here: each module of ``derive/families``,
-``derive/schedules`` and ``derive/predictions`` declares its own, and a grid's are the keyword arguments of its function.
+``derive/schedules``, ``derive/predictions`` declares its own, and a grid's are the keyword arguments of its function.
 ``Spec.canonical()`` is the same spec with nothing implicit; reading it back gives an equal Spec.
 """
 
@@ -10,17 +10,31 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import re
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
-from functools import lru_cache, singledispatch
-from typing import Any, Mapping
+from functools import lru_cache
+from typing import Any
 
 from derive import lookup
+from derive.canonical import canonical_text
 from derive.errors import Fault, SpecError, near_miss, show
-from derive.fields import BAD, Chosen, Kinds, Reader, join, number_text, read_chosen, read_field, read_fields, read_kind
-from derive.parameters import Choice, Field, Flag, Integer, Number, Parameters, Quantity, Text
+from derive.fields import (
+    BAD,
+    Chosen,
+    Kinds,
+    Reader,
+    join,
+    quantity_fields,
+    read_chosen,
+    read_field,
+    read_fields,
+    read_kind,
+)
+from derive.parameters import Choice, Field, Flag, Integer, Number, Parameters, Text
 from derive.reserved import NAME, reason
+from derive.schema import Json, field_schema, kinds_schema, object_schema
 from derive.yamlnodes import Mapping as MappingNode
 from derive.yamlnodes import Node, Scalar, Sequence, compose, decode, folder_of, read_bounded
 
@@ -42,6 +56,10 @@ CLAIMS: Parameters = {
 
 DESCRIPTION = Text(default="", limit=2000)
 REFERENCE = Text(limit=300)
+
+
+_PARENT = re.compile(r"(\.?[^.\[]+|\[[^\[]*)$")
+"""The last part of a key path: ``.name`` or ``[0]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +99,13 @@ class Spec:
         """A fault at the place of ``key``, or of the nearest key above it that the file has."""
         place = key
         while place and place not in self.where:
-            place = place.rpartition(".")[0]
+            place = _PARENT.sub("", place)
         line, column = self.where.get(place, (1, 1))
         return Fault(message, key, self.file, line, column)
 
     def canonical(self) -> str:
         """The spec as YAML with defaults written out, keys in fixed order, exact numbers; ASCII only."""
-        return "\n".join(_canonical_lines(self)) + "\n"
+        return canonical_text(self)
 
     @property
     def sha256(self) -> str:
@@ -120,31 +138,25 @@ def read_spec_text(text: str, file: str = "<spec>") -> Spec:
 def _read(text: str, reader: Reader) -> Spec:
     root, found = compose(text, reader.file)
     reader.faults.extend(found)
-    spec = _spec(root, reader) if isinstance(root, MappingNode) else _no_mapping(root, reader)
-    if reader.faults:
-        unique = dict.fromkeys(sorted(reader.faults, key=lambda fault: (fault.line, fault.column)))
-        raise SpecError(*unique)
-    assert spec is not None
+    if not isinstance(root, MappingNode):
+        got = "nothing" if root is None else "a list" if isinstance(root, Sequence) else "a single value"
+        message = f"got {got}; allowed: a mapping with the keys {', '.join(KEYS)}"
+        reader.fault(root or Scalar(None, line=1, column=1), "", message)
+    spec = _spec(root, reader) if isinstance(root, MappingNode) else None
+    if spec is None or reader.faults:
+        raise SpecError(*dict.fromkeys(sorted(reader.faults, key=lambda fault: (fault.line, fault.column))))
     return spec
 
 
-def _no_mapping(root: Node | None, reader: Reader) -> None:
-    said = "nothing" if root is None else "a list" if isinstance(root, Sequence) else "a single value"
-    place = root or Scalar(None, line=1, column=1)
-    reader.fault(place, "", f"got {said}; allowed: a mapping with the keys {', '.join(KEYS)}")
-
-
 def _spec(root: MappingNode, reader: Reader) -> Spec | None:
-    for key, node in root.entries:
-        reader.where[join("", key.text)] = (node.line, node.column)
+    for key, value in root.entries:
+        reader.where[join("", key.text)] = (value.line, value.column)
         if key.text not in KEYS:
             reader.fault(key, join("", key.text), f"unknown key; allowed: {', '.join(KEYS)}{near_miss(key.text, KEYS)}")
     name = _required(root, "name", "a name such as my_solver", reader, _name)
     problem = _required(root, "problem", "a mapping with kind, schedule, prediction", reader, _problem)
     method = _required(root, "method", "a mapping with family and its parameters", reader, _method)
-    values = {
-        key: read(reader, node) for key, read in _OPTIONAL.items() if (node := root.get(key)) is not None
-    }
+    values = {key: read(reader, node) for key, read in _OPTIONAL.items() if (node := root.get(key)) is not None}
     if reader.faults:
         return None
     return Spec(name, problem, method, **values, file=reader.file, where=reader.where, texts=reader.texts)
@@ -162,17 +174,24 @@ def _name(reader: Reader, node: Node) -> Any:
         return reader.wrong(node, "name", f"a small letter, then up to 47 small letters a-z, digits and _{hint}")
     taken = reason(node.value)
     if taken:
-        return reader.fault(node, "name", f"got {show(node.value)}, which is {taken}; allowed: another name, such as {node.value[:40]}_solver")
+        return reader.fault(
+            node,
+            "name",
+            f"got {show(node.value)}, which is {taken}; allowed: another name, such as {node.value[:40]}_solver",
+        )
     return node.value
 
 
 def _problem(reader: Reader, node: Node) -> Any:
     if not isinstance(node, MappingNode):
         return reader.wrong(node, "problem", "a mapping with kind, schedule, prediction")
-    kinds = lookup.names("derive.problems")
-    values = read_fields(reader, node, {"kind": Choice(options=kinds)}, "problem", ("schedule", "prediction"))
+    fields: Parameters = {"kind": Choice(options=lookup.names("derive.problems"))}
+    values = read_fields(reader, node, fields, "problem", ("schedule", "prediction"))
     parts = {}
-    for key, package, written_out in (("schedule", "derive.schedules", "expression"), ("prediction", "derive.predictions", "linear")):
+    for key, package, written_out in (
+        ("schedule", "derive.schedules", "expression"),
+        ("prediction", "derive.predictions", "linear"),
+    ):
         inner = node.get(key)
         if inner is None:
             parts[key] = reader.fault(node, f"problem.{key}", f"missing; allowed: {', '.join(lookup.names(package))}")
@@ -220,7 +239,9 @@ def _references(reader: Reader, node: Node) -> Any:
         return reader.wrong(node, "references", f"a list of at most {MAX_REFERENCES} texts")
     for place, item in enumerate(node.items):
         if isinstance(item, Scalar) and not str(item.value).isprintable():
-            reader.fault(item, f"references[{place}]", "got a line break or control character; allowed: one line of text")
+            reader.fault(
+                item, f"references[{place}]", "got a line break or control character; allowed: one line of text"
+            )
     return _items(reader, node, "references", REFERENCE)
 
 
@@ -273,78 +294,30 @@ def _grid_field(hint: Any, default: Any) -> Field:
     return {bool: Flag, float: Number}[base](default=default)
 
 
-# ------------------------------------------------------------------------------------------------------------ canonical
+def schema() -> Json:
+    """The JSON Schema of a spec, for editors (``# yaml-language-server: $schema=..``); the reader is stricter."""
+    folder = {noun: _kinds_of(f"derive.{noun}") for noun in ("schedules", "predictions", "families")}
+    methods = [object_schema(fields, {"family": {"const": name}}) for name, fields in folder["families"].items()]
+    problem = {
+        "kind": {"enum": list(lookup.names("derive.problems"))},
+        "schedule": kinds_schema(folder["schedules"], "expression"),
+        "prediction": kinds_schema(folder["predictions"], "linear"),
+    }
+    backends = {"enum": list(lookup.names("derive.backends"))}
+    optional = {
+        "description": field_schema(DESCRIPTION),
+        "claims": object_schema(CLAIMS),
+        "grid": kinds_schema(_grids()),
+        "backends": {"type": "array", "items": backends, "minItems": 1, "uniqueItems": True},
+        "references": {"type": "array", "items": field_schema(REFERENCE), "maxItems": MAX_REFERENCES},
+    }
+    name = {"type": "string", "pattern": f"^{NAME.pattern}$"}
+    document = object_schema({}, {"name": name, "problem": object_schema({}, problem), "method": {"anyOf": methods}})
+    document["properties"] |= optional
+    quantities = {kind: quantity_fields(kind) for kind in folder["predictions"]}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "phiforge solver spec"}
+    return {**head, **document, "$defs": {"quantity": kinds_schema(quantities, "linear")}}
 
 
-def _canonical_lines(spec: Spec) -> list[str]:
-    problem, method = spec.problem, spec.method
-    lines = [f"name: {spec.name}"]
-    if spec.description:
-        lines.append(f"description: {quoted(spec.description)}")
-    lines += ["problem:", f"  kind: {problem.kind}"]
-    lines += [f"  {key}: {_text(getattr(problem, key), f'problem.{key}', spec.texts)}" for key in ("schedule", "prediction")]
-    lines += ["method:", f"  family: {method.family}"]
-    lines += [f"  {key}: {_text(value, f'method.{key}', spec.texts)}" for key, value in method.parameters.items()]
-    if spec.claims:
-        lines.append("claims: {" + ", ".join(f"{key}: {value}" for key, value in spec.claims.items()) + "}")
-    if spec.grid is not None:
-        lines.append(f"grid: {_text(spec.grid, 'grid', spec.texts)}")
-    lines.append(f"backends: [{', '.join(spec.backends)}]")
-    if spec.references:
-        lines.append(f"references: [{', '.join(map(quoted, spec.references))}]")
-    return lines
-
-
-def quoted(text: str) -> str:
-    """A double-quoted YAML scalar in ASCII, on one line."""
-    return '"' + "".join(_ESCAPES.get(char) or (char if " " <= char <= "~" else _escaped(char)) for char in text) + '"'
-
-
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-
-
-def _escaped(char: str) -> str:
-    code = ord(char)
-    return f"\\U{code:08X}" if code > 0xFFFF else f"\\u{code:04X}"
-
-
-@singledispatch
-def _text(value: Any, key: str, texts: Mapping[str, str]) -> str:
-    """A value as canonical YAML; anything not registered below is a formula, whose text is kept under its key."""
-    return quoted(texts[key])
-
-
-@_text.register
-def _(value: bool, key: str, texts: Mapping[str, str]) -> str:
-    return "true" if value else "false"
-
-
-@_text.register(int)
-@_text.register(Fraction)
-def _(value: int | Fraction, key: str, texts: Mapping[str, str]) -> str:
-    return number_text(value)
-
-
-@_text.register
-def _(value: str, key: str, texts: Mapping[str, str]) -> str:
-    return value if NAME.fullmatch(value) and value not in _QUOTED_WORDS else quoted(value)
-
-
-_QUOTED_WORDS = frozenset({"true", "false", "null", "y", "n", "yes", "no", "on", "off"})
-
-
-@_text.register
-def _(value: tuple, key: str, texts: Mapping[str, str]) -> str:
-    return "[" + ", ".join(_text(item, key, texts) for item in value) + "]"
-
-
-@_text.register
-def _(value: Chosen, key: str, texts: Mapping[str, str]) -> str:
-    own = {name: _text(inner, f"{key}.{name}", texts) for name, inner in value.parameters.items()}
-    return "{" + ", ".join(f"{k}: {v}" for k, v in ({"kind": value.kind} | own).items()) + "}" if own else value.kind
-
-
-@_text.register
-def _(value: dict, key: str, texts: Mapping[str, str]) -> str:
-    inner = ", ".join(f"{k}: {_text(v, f'{key}.moments.{k}', texts)}" for k, v in value.items())
-    return "{moments: {" + inner + "}}"
+def _kinds_of(package: str) -> dict[str, Parameters]:
+    return {name: lookup.load(package, name).PARAMETERS for name in lookup.names(package)}

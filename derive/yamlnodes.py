@@ -1,10 +1,10 @@
 """YAML, but only the part that means one thing: mappings, lists and scalars, each with its line and column.
 
-The text goes through PyYAML's event parser and becomes our own nodes; nothing is ever constructed. Aliases, anchors, tags,
-merge keys, directives and second documents are refused, so a file cannot say more than it shows, and its size, number of
-events and depth are bounded, so it cannot cost more than it weighs. Plain scalars are typed here: decimal numbers (exact,
-from their text), ``true``, ``false``, ``null``; what two YAML versions read differently (``yes``, ``010``, ``1_0``, ``1:30``,
-dates, ``.inf``) is an error that says how to write it.
+The text goes through PyYAML's event parser and becomes our own nodes; nothing is ever constructed. Aliases, anchors,
+tags, merge keys, directives and second documents are refused, so a file cannot say more than it shows; size, number of
+events and depth are bounded, so it cannot cost more than it weighs. Plain scalars are typed here: decimal numbers
+(exact, from their text), ``true``, ``false``, ``null``; what two YAML versions read differently (``yes``, ``010``,
+``1_0``, ``1:30``, dates, ``.inf``) is an error that says how to write it.
 """
 
 from __future__ import annotations
@@ -12,22 +12,19 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Iterator
 
 import yaml
 
 from derive.errors import Fault, FileSystemError, SpecError, show
+from derive.exact import decimal
 
 MAX_BYTES = 256 * 1024
 MAX_EVENTS = 20_000
 MAX_DEPTH = 20
-MAX_DIGITS = 154
-"""Decimal digits of one number (512 bits)."""
-MAX_EXPONENT = 300
-"""|exponent| of one number: its value is a normal float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class Scalar:
     ``usable`` is False where a fault has been reported already: nothing more is said about that value.
     """
 
-    value: int | Fraction | bool | None | str
+    value: int | Fraction | bool | str | None
     text: str = ""
     plain: bool = True
     line: int = 0
@@ -72,40 +69,23 @@ Node = Scalar | Sequence | Mapping
 
 # ------------------------------------------------------------------------------------------------------------- numbers
 
-_DECIMAL = re.compile(r"([+-]?)(0|[1-9][0-9]*)?(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?", re.ASCII)
-
-
-def decimal(text: str) -> int | Fraction | None:
-    """The exact value of a plain decimal number (``2``, ``.5``, ``1e-4``), or None if ``text`` is not one.
-
-    An int if it is written without point and exponent. Raises ValueError for more digits or a larger exponent than allowed.
-    """
-    match = _DECIMAL.fullmatch(text)
-    if match is None:
-        return None
-    sign, whole, part, exponent = match.groups()
-    digits = (whole or "") + (part or "")
-    if not digits:
-        return None
-    if len(digits.lstrip("0")) > MAX_DIGITS or len(digits) > 2 * MAX_EXPONENT:
-        raise ValueError(f"got a number of {len(digits)} digits; allowed at most {MAX_DIGITS} digits")
-    power = exponent or "0"
-    if len(power.lstrip("+-0")) > 4 or abs(int(power) - len(part or "")) > MAX_EXPONENT:
-        raise ValueError(f"got the number {show(text)}; allowed exponents -{MAX_EXPONENT} to {MAX_EXPONENT}")
-    number = int(digits) if sign != "-" else -int(digits)
-    if part is None and exponent is None:
-        return number
-    return Fraction(number) * Fraction(10) ** (int(power) - len(part or ""))
-
-
 _AMBIGUOUS = (
-    (re.compile(r"y|n|yes|no|on|off", re.I), "some YAML readers take it for true or false: quote it, or write true or false"),
-    (re.compile(r"true|false|null", re.I), "write true, false or null in small letters, or quote it"),
+    (
+        re.compile(r"y|n|yes|no|on|off", re.IGNORECASE),
+        "some YAML readers take it for true or false: quote it, or write true or false",
+    ),
+    (re.compile(r"true|false|null", re.IGNORECASE), "write true, false or null in small letters, or quote it"),
     (re.compile(r"~"), "write null, or quote it"),
-    (re.compile(r"[-+]?\.(inf|nan)", re.I), "not finite: quote it if it is text; numbers are finite"),
-    (re.compile(r"[-+]?0[0-9_]+(\.[0-9_]*)?([eE][-+]?[0-9]+)?"), "leading zeros (octal for some YAML readers): drop them, or quote it"),
-    (re.compile(r"[-+]?0[xob][0-9a-f_]*", re.I), "not decimal: write a decimal number, or quote it"),
-    (re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9_]+)?|[-+]?\.[0-9][0-9_]*"), "underscores in a number: drop them, or quote it"),
+    (re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE), "not finite: quote it if it is text; numbers are finite"),
+    (
+        re.compile(r"[-+]?0[0-9_]+(\.[0-9_]*)?([eE][-+]?[0-9]+)?"),
+        "leading zeros (octal for some YAML readers): drop them, or quote it",
+    ),
+    (re.compile(r"[-+]?0[xob][0-9a-f_]*", re.IGNORECASE), "not decimal: write a decimal number, or quote it"),
+    (
+        re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9_]+)?|[-+]?\.[0-9][0-9_]*"),
+        "underscores in a number: drop them, or quote it",
+    ),
     (re.compile(r"[-+]?[0-9]+(:[0-9]+)+(\.[0-9]*)?"), "some YAML readers take it for a base-60 number: quote it"),
     (re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?"), "some YAML readers take it for a date: quote it"),
     (re.compile(r"="), "some YAML readers give it a meaning: quote it"),
@@ -114,7 +94,7 @@ _AMBIGUOUS = (
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "": None}
 
 
-def _typed(text: str) -> int | Fraction | bool | None | str:
+def _typed(text: str) -> int | Fraction | bool | str | None:
     """The value of a plain scalar. Raises ValueError where it is ambiguous."""
     if text in _WORDS:
         return _WORDS[text]
@@ -133,7 +113,8 @@ def _typed(text: str) -> int | Fraction | bool | None | str:
 def read_bounded(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> bytes:
     """The bytes of a regular file of at most ``limit`` bytes.
 
-    Raises FileSystemError for a missing file, a folder, a device or a pipe (which is not waited for); SpecError if it is larger.
+    Raises FileSystemError for a missing file, a folder, a device or a pipe (which is not waited for), SpecError for a
+    larger file.
     """
     name = os.fspath(path)
     shown = _shown_path(name)
@@ -155,7 +136,9 @@ def read_bounded(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> bytes:
     finally:
         os.close(handle)
     if len(data) > limit:
-        raise SpecError(Fault(f"the file is larger than {limit // 1024} kB, the most that is read", file=shown, line=1, column=1))
+        raise SpecError(
+            Fault(f"the file is larger than {limit // 1024} kB, the most that is read", file=shown, line=1, column=1)
+        )
     return data
 
 
@@ -173,13 +156,15 @@ def decode(data: bytes, file: str) -> str:
     except UnicodeDecodeError as error:
         line, column = _place(data[: error.start].decode("utf-8", "replace"))
         got = f"byte 0x{data[error.start]:02x}"
-        raise SpecError(Fault(f"got {got}, which is not UTF-8; allowed: UTF-8 text", file=file, line=line, column=column)) from None
+        raise SpecError(
+            Fault(f"got {got}, which is not UTF-8; allowed: UTF-8 text", file=file, line=line, column=column)
+        ) from None
 
 
 _HIDDEN = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
-"""Control characters, line breaks that editors do not show (U+0085, U+2028), bidi overrides, surrogates, a mark inside the text."""
+"""Control characters, line breaks that editors do not show (U+0085, U+2028), bidi overrides, surrogates, marks."""
 
 
 def _place(before: str) -> tuple[int, int]:
@@ -194,11 +179,14 @@ def compose(text: str, file: str) -> tuple[Node | None, list[Fault]]:
     Raises SpecError where no nodes can be made: not YAML, too large, too deep, several documents.
     """
     if len(text) > MAX_BYTES:
-        raise SpecError(Fault(f"the text is larger than {MAX_BYTES // 1024} kB, the most that is read", file=file, line=1, column=1))
+        raise SpecError(
+            Fault(f"the text is larger than {MAX_BYTES // 1024} kB, the most that is read", file=file, line=1, column=1)
+        )
     hidden = _HIDDEN.search(text)
     if hidden:
         line, column = _place(text[: hidden.start()])
-        message = f"got the hidden character U+{ord(hidden.group()):04X}; allowed: visible text (or an escape in double quotes)"
+        got = f"the hidden character U+{ord(hidden.group()):04X}"
+        message = f"got {got}; allowed: visible text (or an escape in double quotes)"
         raise SpecError(Fault(message, file=file, line=line, column=column))
     builder = _Builder(text, file)
     return builder.document(), builder.faults
@@ -235,7 +223,9 @@ class _Builder:
 
     def document(self) -> Node | None:
         root: Node | None = None
-        for count, event in enumerate(e for e in self.events if not isinstance(e, (yaml.StreamStartEvent, yaml.StreamEndEvent))):
+        for count, event in enumerate(
+            e for e in self.events if not isinstance(e, (yaml.StreamStartEvent, yaml.StreamEndEvent))
+        ):
             if isinstance(event, yaml.DocumentStartEvent):
                 mark = event.start_mark
                 if event.version or event.tags:
@@ -290,7 +280,9 @@ class _Builder:
             node = self._node(next(self.events), inner, depth + 1)
             if name.text in entries:
                 first = entries[name.text][0]
-                self._report(f"got the key {show(name.text)} twice (first in line {first.line}); allowed: once", event, inner)
+                self._report(
+                    f"got the key {show(name.text)} twice (first in line {first.line}); allowed: once", event, inner
+                )
             else:
                 entries[name.text] = (name, node)
         return Mapping(tuple(entries.values()), line, column)
@@ -319,7 +311,7 @@ _FRIENDLY = (
 
 
 def _syntax_fault(error: yaml.MarkedYAMLError, file: str) -> SpecError:
-    """A scanner or parser error at the place where the author has to look (for a key without colon: the key's own line)."""
+    """A scanner or parser error where the author has to look (for a key without colon: the key's own line)."""
     problem = (error.problem or "syntax error").encode("ascii", "backslashreplace").decode()
     at_start = error.context_mark is not None and (
         error.context == "while scanning a simple key" or "end of stream" in problem or "expected ',' or" in problem

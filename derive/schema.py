@@ -1,0 +1,142 @@
+"""What a field allows: as a phrase for messages, and as JSON Schema for editors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import singledispatch
+from typing import Any
+
+from derive import lookup
+from derive.exact import number_text
+from derive.parameters import (
+    REQUIRED,
+    Choice,
+    Expression,
+    Field,
+    Flag,
+    Integer,
+    Moments,
+    Number,
+    Numbers,
+    Parameters,
+    Quantity,
+    Text,
+)  # fmt: skip
+
+
+def formula_text(names: tuple[str, ...], words: tuple[str, ...] = ()) -> str:
+    """``lambda, rho or an expression in t``."""
+    said = f"an expression in {', '.join(names)}" if names else "a constant expression"
+    return f"{', '.join(words)} or {said}" if words else said
+
+
+def range_text(declared: Number | Numbers) -> str:
+    """`` above 0 up to 1``, or nothing."""
+    parts = []
+    if declared.low is not None:
+        parts.append(("above " if getattr(declared, "low_open", False) else "from ") + number_text(declared.low))
+    if declared.high is not None:
+        parts.append(("below " if getattr(declared, "high_open", False) else "up to ") + number_text(declared.high))
+    return " " + " ".join(parts) if parts else ""
+
+
+@singledispatch
+def describe(declared: Field) -> str:
+    """What a field allows, for messages."""
+    return declared.doc
+
+
+describe.register(Integer, lambda f: f"{f.low} to {f.high}" if f.low != f.high else str(f.low))
+describe.register(Number, lambda f: f'a number{range_text(f)} (such as 2, 0.1 or "1/3")')
+describe.register(Choice, lambda f: ", ".join(f.options))
+describe.register(Flag, lambda f: "true, false")
+describe.register(Text, lambda f: f"text of at most {f.limit} characters")
+describe.register(Expression, lambda f: formula_text(f.names, f.words))
+describe.register(
+    Numbers,
+    lambda f: f"a list of {f.shortest} to {f.longest} numbers{range_text(f)}" + (" or a JSON file" if f.file else ""),
+)
+describe.register(
+    Moments, lambda f: ", ".join(f.words) + ' or {moments: {k: "expression in ' + ", ".join(f.names[:3]) + ', .."}}'
+)
+describe.register(Quantity, lambda f: f"{', '.join(lookup.names('derive.predictions'))} or {{x0: .., eps: ..}}")
+
+
+# ---------------------------------------------------------------------------------------------------------- JSON Schema
+
+Json = dict[str, Any]
+
+_RATIO = {"type": "string", "pattern": "^[+-]?[0-9.]+([eE][+-]?[0-9]+)?( */ *[0-9]+)?$"}
+_FORMULA: Json = {"anyOf": [{"type": "string", "maxLength": 2000}, {"type": "number"}]}
+
+
+@singledispatch
+def field_schema(declared: Field) -> Json:
+    """The JSON Schema of one field (what it allows; not its documentation)."""
+    raise TypeError(f"no schema for {type(declared).__name__}")
+
+
+def _number_schema(declared: Number | Numbers) -> Json:
+    low, high = (None if v is None else float(v) for v in (declared.low, declared.high))
+    lower = "exclusiveMinimum" if getattr(declared, "low_open", False) else "minimum"
+    upper = "exclusiveMaximum" if getattr(declared, "high_open", False) else "maximum"
+    bounds = {key: value for key, value in ((lower, low), (upper, high)) if value is not None}
+    return {"anyOf": [{"type": "number", **bounds}, _RATIO]}
+
+
+def _numbers_schema(declared: Numbers) -> Json:
+    items = {"type": "array", "items": _number_schema(declared), "minItems": declared.shortest}
+    items["maxItems"] = declared.longest
+    return {"anyOf": [items, {"type": "string", "pattern": "\\.json$"}]} if declared.file else items
+
+
+def _moments_schema(declared: Moments) -> Json:
+    keys = {str(k): _FORMULA for k in range(declared.highest + 1)}
+    inner = {"type": "object", "properties": keys, "additionalProperties": False, "minProperties": 1}
+    written = {
+        "type": "object",
+        "properties": {"moments": inner},
+        "required": ["moments"],
+        "additionalProperties": False,
+    }
+    return {"anyOf": [{"enum": list(declared.words)}, written]}
+
+
+field_schema.register(Integer, lambda f: {"type": "integer", "minimum": f.low, "maximum": f.high})
+field_schema.register(Number, _number_schema)
+field_schema.register(Choice, lambda f: {"enum": list(f.options)})
+field_schema.register(Flag, lambda f: {"type": "boolean"})
+field_schema.register(Text, lambda f: {"type": "string", "maxLength": f.limit})
+field_schema.register(
+    Expression, lambda f: {"anyOf": [{"enum": list(f.words)}, *_FORMULA["anyOf"]]} if f.words else _FORMULA
+)
+field_schema.register(Numbers, _numbers_schema)
+field_schema.register(Moments, _moments_schema)
+field_schema.register(Quantity, lambda f: {"$ref": "#/$defs/quantity"})
+
+
+def object_schema(fields: Parameters, extra: Mapping[str, Json] | None = None) -> Json:
+    """A mapping with these fields (after the ``extra`` ones, which are required) and no others."""
+    properties = {**(extra or {}), **{name: _documented(field) for name, field in fields.items()}}
+    required = [*(extra or {}), *(name for name, field in fields.items() if field.default is REQUIRED)]
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _documented(declared: Field) -> Json:
+    own = field_schema(declared)
+    if declared.doc:
+        own = {"description": declared.doc, **own}
+    default = declared.default
+    if default is REQUIRED or default is None:
+        return own
+    return {**own, "default": float(default) if isinstance(default, Fraction) else default}
+
+
+def kinds_schema(kinds: Mapping[str, Parameters], written_out: str = "") -> Json:
+    """A word, ``{kind: .., ..}``, or the fields of ``written_out`` without ``kind``."""
+    whole = [name for name, fields in kinds.items() if all(f.default is not REQUIRED for f in fields.values())]
+    forms = [object_schema(fields, {"kind": {"const": name}}) for name, fields in kinds.items()]
+    if written_out in kinds:
+        forms.append(object_schema(kinds[written_out]))
+    return {"anyOf": [{"enum": whole}, *forms]}
