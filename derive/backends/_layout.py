@@ -18,6 +18,8 @@ def statement(head: str, text: str, indent: str, comment: str = "") -> list[str]
     if len(indent + head + text) <= WIDTH:
         line = indent + head + text + tail
         return [line] if len(line) <= WIDTH else [f"{indent}# {comment}", indent + head + text]
+    if not _splits(text) and "(" in text:
+        return [*([f"{indent}# {comment}"] if comment else []), *_in_brackets(head + text, indent)]
     return [indent + head + "(" + tail, *_broken(text, indent + INDENT), indent + ")"]
 
 
@@ -33,8 +35,7 @@ def sequence(head: str, items: Sequence[str], indent: str, names: Sequence[str] 
         if len(inner + item + "," + name) <= WIDTH:
             lines.append(inner + item + "," + name)
         else:
-            lines += [inner + "(" + name, *_broken(item, inner + INDENT), inner + "),"] if _splits(item) else [
-                *_broken(item, inner)[:-1], _broken(item, inner)[-1] + "," + name]  # fmt: skip
+            lines += [inner + "(" + name, *_broken(item, inner + INDENT), inner + "),"]
     return [*lines, indent + ")"]
 
 
@@ -49,18 +50,32 @@ def _broken(text: str, indent: str) -> list[str]:
     for signs in ((" + ", " - "), (" * ", " / ")):
         pieces = _split(text, signs)
         if len(pieces) > 1:
-            return [line for piece in pieces for line in _in_brackets(piece, indent)]
+            return [line for piece in pieces for line in _piece(piece, indent)]
     return _in_brackets(text, indent)
 
 
+def _piece(text: str, indent: str) -> list[str]:
+    """One term: opened at its one long bracket, or broken between its factors."""
+    longest = max((end - start for start, end in _brackets(text)), default=0)
+    return _in_brackets(text, indent) if 2 * longest > len(text) else _broken(text, indent)
+
+
 def _in_brackets(text: str, indent: str) -> list[str]:
-    """A piece that is still too long is opened at its last outermost bracket."""
+    """A piece that is still too long is opened at its longest outermost bracket, and what follows it as well."""
     spans = list(_brackets(text))
     if len(indent + text) <= WIDTH or not spans:
         return [indent + text]
     start, end = max(spans, key=lambda span: span[1] - span[0])
-    inner = text[start + 1 : end]
-    return [indent + text[: start + 1], *_broken(inner, indent + INDENT), indent + text[end:]]
+    arguments = _split(text[start + 1 : end], (", ",))
+    if len(arguments) > 1:
+        inner = [line for a in arguments for line in _closed(_broken(a.removeprefix(", "), indent + INDENT))]
+    else:
+        inner = _broken(text[start + 1 : end], indent + INDENT)
+    return [indent + text[: start + 1], *inner, *_in_brackets(text[end:], indent)]
+
+
+def _closed(lines: list[str]) -> list[str]:
+    return [*lines[:-1], lines[-1] + ","]
 
 
 def _brackets(text: str) -> Iterator[tuple[int, int]]:
@@ -69,9 +84,9 @@ def _brackets(text: str) -> Iterator[tuple[int, int]]:
         if char == "(":
             start = i if depth == 0 else start
             depth += 1
-        elif char == ")":
+        elif char == ")" and depth:
             depth -= 1
-            if depth == 0:
+            if depth == 0 and i > start:
                 yield start, i
 
 
@@ -80,7 +95,7 @@ def _split(text: str, signs: tuple[str, ...]) -> list[str]:
     pieces, depth, last = [], 0, 0
     for i, char in enumerate(text):
         depth += (char in "([") - (char in ")]")
-        if depth == 0 and i and text[i : i + 3] in signs:
+        if depth == 0 and i and text.startswith(signs, i):
             pieces.append(text[last:i].strip())
             last = i
     return [*pieces, text[last:].strip()]
