@@ -28,6 +28,10 @@ class Row:
 COMMON = ("derive.errors", "derive.parameters")
 POSED = ("derive.symbolic", "derive.schedules", "derive.predictions")
 LOWERED = (*POSED, "derive.problems", "derive.tableau", "derive.families")
+READER = (
+    *COMMON, "derive.lookup", "derive.exact", "derive.reserved", "derive.yamlnodes", "derive.expression", "derive.schema",
+    "derive.fields",
+)  # fmt: skip
 REAL = "runtime.real"  # wide arithmetic without torch: what an expression means in numbers
 
 ARROWS: dict[str, Row] = {
@@ -35,14 +39,21 @@ ARROWS: dict[str, Row] = {
     "derive.errors": Row(),
     "derive.parameters": Row(("derive.errors",), ("sympy",)),
     "derive.lookup": Row(COMMON),
-    "derive.yamlnodes": Row(COMMON, ("yaml",)),
-    "derive.expression": Row((*COMMON, "derive.symbolic", "derive.yamlnodes"), ("sympy",)),
+    "derive.exact": Row(("derive.errors",)),
+    "derive.reserved": Row(),
+    "derive.references": Row(),
+    "derive.places": Row(COMMON),
+    "derive.yamlnodes": Row((*COMMON, "derive.exact"), ("yaml",)),
+    "derive.expression": Row((*COMMON, "derive.exact", "derive.symbolic"), ("sympy",)),
+    "derive.schema": Row((*COMMON, "derive.exact", "derive.lookup")),
     # Folders of schedules, predictions and families are reached through the registry only; the grids are free of torch.
-    "derive.spec": Row(
-        (*COMMON, "derive.lookup", "derive.yamlnodes", "derive.expression", "derive.symbolic", "runtime.grids"), ("sympy",)
-    ),
+    "derive.fields": Row((*READER, "derive.predictions", "derive.symbolic"), ("sympy",)),
+    "derive.canonical": Row((*READER, "derive.spec"), ("sympy",)),
+    "derive.spec": Row((*READER, "derive.fields", "derive.canonical", "derive.symbolic", "runtime.grids"), ("sympy",)),
+    "derive.catalogue": Row((*COMMON, "derive.spec")),
     "derive.symbolic": Row((*COMMON, "derive.symbolic", REAL), ("sympy", "mpmath")),
     "derive.symbolic.evaluate": Row((*COMMON, "derive.symbolic", "derive.schedules", REAL), ("sympy", "mpmath")),  # its Table
+    "derive.symbolic.jets": Row((*COMMON, "derive.symbolic", "derive.schedules"), ("sympy",)),
     "derive.schedules": Row((*COMMON, "derive.symbolic", "derive.schedules", REAL), ("sympy", "mpmath")),
     "derive.predictions": Row((*COMMON, "derive.symbolic", "derive.predictions"), ("sympy",)),
     "derive.tableau": Row((*COMMON, "derive.symbolic"), ("sympy",)),
@@ -62,8 +73,11 @@ ARROWS: dict[str, Row] = {
     "derive.backends": Row((*COMMON, "derive.program", "derive.backends")),
     # The one coefficient printer: expressions, and the module they stand in.
     "derive.backends.printer": Row((*COMMON, "derive.symbolic", "derive.schedules", "derive.backends"), ("sympy",)),
-    "derive.backends.coefficients": Row((*COMMON, "derive.program", "derive.backends"), ("sympy",)),
-    "derive.gate": Row(COMMON),
+    "derive.backends._coefficients": Row((*COMMON, "derive.program", "derive.backends"), ("sympy",)),
+    # The gate reads back what was written and compares it with what was meant.
+    "derive.gate": Row(
+        (*COMMON, "derive.backends", "derive.program.coefficients", "derive.schedules", "derive.store")
+    ),
     "derive.store": Row(COMMON),
     "derive.emit": Row(
         (*COMMON, "derive.backends", "derive.program", "derive.gate", "derive.store", "templates"), ("jinja2",)
@@ -83,7 +97,8 @@ ARROWS: dict[str, Row] = {
         ("sympy", "mpmath", "numpy", "matplotlib"),
     ),
     "derive.pipeline": Row(("derive", "runtime"), ("sympy",)),
-    "derive.cli": Row(("derive",)),
+    "derive.check": Row(("derive", "runtime"), ("numpy", "torch")),  # a program of its own: stop 8, in a fresh process
+    "derive.cli": Row(("derive", "runtime.grids")),
     "derive.__main__": Row(("derive.cli",)),
     "generated": Row(("runtime", "generated"), ("torch", "triton")),
     "runtime": Row(("runtime",), ("torch", "mpmath"), ("triton", "diffusers", "k_diffusion", "tqdm")),
@@ -92,7 +107,7 @@ ARROWS: dict[str, Row] = {
     "runtime.quadrature": Row(("runtime.real",), ("mpmath",)),
     "runtime.grids": Row(("runtime.real",)),
 }
-TOP = ("derive.pipeline", "derive.cli", "derive.__main__")
+TOP = ("derive.pipeline", "derive.check", "derive.cli", "derive.__main__")
 MODULES = sources("derive", "runtime", "generated")
 
 

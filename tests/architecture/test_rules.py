@@ -19,7 +19,7 @@ BARE = {"eval", "exec", "compile", "__import__", "S"}
 ANYWHERE = {"sympify", "parse_expr", "lambdify", "_sympify", "unsafe_load", "full_load", "parse_mathematica", "parse_latex"}
 QUALIFIED = {"sp.S", "sympy.S", "yaml.load", "yaml.load_all", "builtins.eval", "builtins.exec", "os.system", "os.popen"}
 MODULES = {"pickle", "cloudpickle", "marshal", "shelve", "dill", "sympy.parsing", "sympy.core.sympify", "code", "codeop"}
-PRINTERS = {"derive.cli", "derive.__main__"}
+PRINTERS = {"derive.cli", "derive.__main__", "derive.check"}
 
 
 @pytest.mark.parametrize("path", EVERYTHING, ids=module_name)
