@@ -22,18 +22,16 @@ from derive.program.coefficients import Assign, CoefficientModule, Function
 from derive.schedules import Table
 from derive.store import is_edited, is_ours
 
-IMPORTS: Mapping[str, frozenset[str] | None] = {
+MODULES: Mapping[str, str | None] = {"math": None, "torch": None, "triton": None, "triton.language": "tl"}
+"""What may be imported as a whole, and under which name."""
+
+MEMBERS: Mapping[str, frozenset[str]] = {
     "typing": frozenset({"NamedTuple"}),
     "runtime": frozenset({"load"}),
     "runtime.real": REAL_NAMES,
     "runtime.quadrature": QUADRATURE_NAMES,
-    "torch": None,
-    "triton": None,
-    "triton.language": None,
-    "math": None,
-    "": None,
 }
-"""Module -> names that may be taken from it (None: the module itself or any); ``""`` is the package."""
+"""What may be taken from where; and from the package itself its other modules."""
 
 _STATEMENTS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.Expr)
 _NODES = (
@@ -124,16 +122,15 @@ def _check_node(name: str, node: ast.AST) -> None:
 
 
 def _check_import(name: str, node: ast.Import | ast.ImportFrom) -> None:
-    if isinstance(node, ast.Import):
-        wanted = [(alias.name, None) for alias in node.names]
-    else:
-        wanted = [(node.module or "", alias.name) for alias in node.names]
-        if node.level > 1 or (node.level == 1) != (node.module is None):
-            _fail(name, node, "an import from elsewhere")
-    for module, member in wanted:
-        names = IMPORTS.get(module, frozenset())
-        if names is not None and member not in names:
-            _fail(name, node, f"an import of {module}.{member}")
+    for alias in node.names:
+        if isinstance(node, ast.Import):
+            good = alias.name in MODULES and alias.asname == MODULES[alias.name]
+        elif node.level:
+            good = node.level == 1 and node.module is None and alias.asname is None and alias.name != "*"
+        else:
+            good = alias.name in MEMBERS.get(node.module or "", ()) and alias.asname is None
+        if not good:
+            _fail(name, node, f"an import: {ast.unparse(node)}")
 
 
 def _check_scope(name: str, function: ast.FunctionDef, tree: ast.Module) -> None:
