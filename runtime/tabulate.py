@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.errors import LimitError
-from runtime.real import inf, real
+from runtime.real import Real, inf, real
 
 Row = tuple[float, ...]
 
@@ -60,11 +60,16 @@ class _Grid:
     def __init__(self, coefficients: Any, nodes: Sequence[float], inversion: bool) -> None:
         self.c, self.times, self.inversion = coefficients, tuple(nodes), inversion
         self.nodes = [coefficients.node(real(t)) for t in nodes]
-        pairs = range(len(nodes) - 1)
-        self.spans = [
-            coefficients.span(self.nodes[i], self.nodes[i + 1]) if self.charted(i) and self.charted(i + 1) else inf
-            for i in pairs
-        ]
+        self.spans = [self.span(i, i + 1) for i in range(len(nodes) - 1)]
+
+    def span(self, i: int, j: int) -> Real:
+        """Chart step from node i to node j; infinite where the chart is, or where it is beyond 320 bits."""
+        if not (self.charted(i) and self.charted(j)):
+            return inf
+        try:
+            return self.c.span(self.nodes[i], self.nodes[j])
+        except (ArithmeticError, ValueError):
+            return inf
 
     def at_sigma_zero(self, i: int) -> bool:
         return self.c.DATA_END == "sigma_zero" and self.times[i] == self.c.DOMAIN[1]
@@ -125,6 +130,10 @@ class _Grid:
             return "a coefficient is not finite in float64; take nodes that are further apart or away from the ends"
         what = " and ".join(text for text, _ in limits)
         most = min(len(rows) for _, rows in limits)
+        if 0 < order <= most:
+            return (
+                f"the step {what}; a coefficient of its limit is not finite in float64; move the nodes next to the end"
+            )
         if most == 0:
             remedy = {
                 "ends at sigma = 0": "end the grid before it (t_end=.., final_zero=False)",
@@ -161,10 +170,9 @@ class _Grid:
         if "cx" not in self.c.COLUMNS:
             return 0.0, 1.0
         other = j + 1 if j + 1 < len(self.nodes) else j - 1
-        span = self.c.span(self.nodes[j], self.nodes[other]) if self.charted(j) and self.charted(other) else inf
         limits = [rows[0] for _, rows in self._limits(j) if rows] if other > j else []
         for function in (*limits, self.c.ROWS[0]):
-            row = _finite(function, self.nodes[j], self.nodes[other], (span,))
+            row = _finite(function, self.nodes[j], self.nodes[other], (self.span(j, other),))
             if row is not None:
                 return row[self.c.COLUMNS.index("cx")], row[self.c.COLUMNS.index("cr")]
         raise LimitError(f"the integrand is not finite at t = {self.times[j]!r}; take history from other nodes")

@@ -115,6 +115,7 @@ def scaled_linear(steps: int = 1000, beta_start: float = 0.00085, beta_end: floa
 def edm(sigma_max: float = 80.0, sigma_min: float = 0.0) -> SimpleNamespace:
     """alpha = 1, sigma = t."""
     return SimpleNamespace(
-        DOMAIN=(sigma_max, sigma_min), NOISE_END="regular", DATA_END="regular" if sigma_min else "sigma_zero", WARP=None,
+        DOMAIN=(sigma_max, sigma_min), NOISE_END="regular", DATA_END="regular" if sigma_min else "sigma_zero",
+        WARP=None,
         alpha=lambda t: real(1), sigma=lambda t: t, rho=lambda t: t,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -161,7 +162,7 @@ def test_every_grid_has_n_steps_falls_strictly_and_has_exact_ends(
     nodes = grids.GRIDS[name](schedule, steps, **options)
     assert len(nodes) == steps + 1
     assert (nodes[0], nodes[-1]) == schedule.DOMAIN
-    assert all(a > b for a, b in zip(nodes, nodes[1:]))
+    assert all(a > b for a, b in itertools.pairwise(nodes))
     assert all(type(t) is float for t in nodes)
     assert nodes == grids.GRIDS[name](schedule, steps, **options)
 

@@ -106,9 +106,7 @@ def test_chebyshev_and_its_slope() -> None:
     for t in (-1.0, 0.0, 123.456, 999.0):
         assert float(R.chebyshev(coefficients, -1, 999, t)) == pytest.approx(series(t), rel=1e-15)
         assert float(R.chebyshev_slope(coefficients, -1, 999, t)) == pytest.approx(series.deriv()(t), rel=1e-12)
-    with_wide = sum(
-        WIDE.mpf(c) * WIDE.chebyt(k, (2 * WIDE.mpf(3.7) - 998) / 1000) for k, c in enumerate(coefficients)
-    )
+    with_wide = sum(WIDE.mpf(c) * WIDE.chebyt(k, (2 * WIDE.mpf(3.7) - 998) / 1000) for k, c in enumerate(coefficients))
     assert abs(wide(R.chebyshev(coefficients, -1, 999, 3.7)) - with_wide) < BOUND
     assert R.chebyshev_slope([2.0], 0, 1, 0.5) == 0
 
