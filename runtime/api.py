@@ -32,6 +32,11 @@ class Solver:
 
     __slots__ = ("_coefficients", "_module", "_step", "name")
 
+    name: str
+    _module: str
+    _coefficients: ModuleType
+    _step: ModuleType
+
     def __init__(self, name: str, module: str, coefficients: ModuleType, step: ModuleType) -> None:
         for slot, value in zip(("name", "_module", "_coefficients", "_step"), (name, module, coefficients, step)):
             object.__setattr__(self, slot, value)

@@ -20,7 +20,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mpmath import libmp
 from mpmath.ctx_mp import MPContext
@@ -31,7 +31,10 @@ _ROUND = "n"
 _CONTEXT = MPContext()
 _CONTEXT.prec = PRECISION
 
-Real = _CONTEXT.mpf
+if TYPE_CHECKING:
+    Real: TypeAlias = Any
+else:
+    Real = _CONTEXT.mpf
 """The number type; supports + - * / ** comparison, float(), int()."""
 
 _make = _CONTEXT.make_mpf

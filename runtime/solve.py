@@ -121,7 +121,7 @@ def _progress(steps: int, wanted: bool | str) -> Iterator[int]:
         yield from range(steps)
         return
     try:
-        from tqdm import tqdm
+        from tqdm import tqdm  # type: ignore[import-untyped]
     except ImportError:
         for i in range(steps):
             sys.stderr.write(f"\r{i}/{steps}")
