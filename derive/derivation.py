@@ -7,11 +7,12 @@ from typing import Sequence
 import sympy as sp
 
 from derive.analysis.claims import Claims
+from derive.analysis.order import uniform_value
 from derive.problems import SemilinearProblem
-from derive.symbolic.alphabet import alpha, dalpha, dsigma, lam, rho, sigma, t
+from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, lam, rho, sigma, t
 from derive.tableau import Tableau
 
-_NAMES = {alpha: r"\alpha", sigma: r"\sigma", rho: r"\rho", lam: r"\lambda", dalpha: r"\dot\alpha", dsigma: r"\dot\sigma", t: "t"}
+_NAMES = {alpha: r"\alpha", sigma: r"\sigma", rho: r"\rho", lam: r"\lambda", dalpha: r"\dot\alpha", dsigma: r"\dot\sigma", drho: r"\dot\rho", t: "t"}
 
 
 def _tex(expr: sp.Expr) -> str:
@@ -22,6 +23,15 @@ def _tex(expr: sp.Expr) -> str:
             if name.startswith(head) and name[len(head) :].isdigit():
                 names[symbol] = f"{tex}_{{{name[len(head) :]}}}"
     return str(sp.latex(expr, symbol_names=names))
+
+
+def _linear(a: sp.Expr, b: sp.Expr, first: str, second: str) -> str:
+    """``a first + b second`` without ones and zeros."""
+    terms = []
+    for value, name in ((a, first), (b, second)):
+        if value != 0:
+            terms.append(name if value == 1 else rf"{_tex(value)}\,{name}" if value.is_Atom or value.is_Pow else rf"\left({_tex(value)}\right) {name}")
+    return " + ".join(terms)
 
 
 def derivation(name: str, problem: SemilinearProblem, tableau: Tableau, proof: Claims, references: Sequence[str]) -> tuple[str, ...]:
@@ -36,7 +46,6 @@ def derivation(name: str, problem: SemilinearProblem, tableau: Tableau, proof: C
 
 
 def _posed(problem: SemilinearProblem) -> list[str]:
-    p, q = problem.integrand.c0, problem.integrand.c1
     cx, cr = problem.to_integrand
     factor = _tex(problem.factor) if problem.factor is not None else r"\exp\int A\,dt"
     return [
@@ -44,9 +53,9 @@ def _posed(problem: SemilinearProblem) -> list[str]:
         "",
         rf"With $x = \alpha x_0 + \sigma\varepsilon$ and $\lambda = \log(\alpha/\sigma)$, $\rho = \sigma/\alpha$, the integrand is",
         "",
-        rf"$$ F = {_tex(p)}\,x_0 + {_tex(q)}\,\varepsilon, \qquad \dot x = A x + B F, \qquad A = {_tex(problem.drift)}, \qquad \frac BG = {_tex(problem.weight)}. $$",
+        rf"$$ F = {_linear(problem.integrand.c0, problem.integrand.c1, 'x_0', chr(92) + 'varepsilon')}, \qquad \dot x = A x + B F, \qquad A = {_tex(problem.drift)}, \qquad \frac BG = {_tex(problem.weight)}. $$",
         "",
-        rf"The network's output $N$ becomes $F = \left({_tex(cx)}\right) x + \left({_tex(cr)}\right) N$. The integrating factor $G = {factor}$ gives",
+        rf"The network's output $N$ becomes $F = {_linear(cx, cr, 'x', 'N')}$. The integrating factor $G = {factor}$ gives",
         "",
         r"$$ x(t) = \frac{G(t)}{G(s)}\,x(s) + G(t)\int_s^t \frac{B(u)}{G(u)}\,F(u)\,du. $$",
         "",
@@ -68,7 +77,8 @@ def _derived(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
 
 
 def _proved(proof: Claims, tableau: Tableau) -> list[str]:
-    constant = proof.constant.as_expr()
+    leading = " + ".join(rf"\left({_tex(c.as_expr())}\right) F^{{({k})}}" for k, c in proof.constants)
+    uniform = " + ".join(rf"{sp.latex(sp.Rational(str(uniform_value(c))))}\, F^{{({k})}}" for k, c in proof.constants)
     return [
         "## The proof",
         "",
@@ -77,7 +87,7 @@ def _proved(proof: Claims, tableau: Tableau) -> list[str]:
         f"- Order **{proof.order}** for all step ratios; {proof.limiting}, so not {proof.order + 1}.",
         f"- Global order **{proof.global_order}** with start `{proof.start}` and final `{proof.final}` (rows of order {', '.join(map(str, proof.row_orders))}).",
         f"- Stiff order {proof.stiff_order}: moments 0 to {proof.stiff_order - 1} are exact for every $z$.",
-        rf"- Leading error $P\,h^{{{proof.order + 1}}}\,\left({_tex(constant)}\right) F^{{({proof.derivative})}}$; on a uniform grid the constant is ${sp.latex(sp.Rational(proof.error_constant.numerator, proof.error_constant.denominator))}$.",
+        rf"- Leading error, exact $-$ numerical, in units of $P\,h^{{{proof.order + 1}}}$: ${leading}$; on a uniform grid ${uniform}$.",
         rf"- Error-constant function of an interpolatory row: $M_{{{tableau.steps}}}/{tableau.steps}!$ with $M_{{{tableau.steps}}} = {_tex(proof.error_function.as_expr())}$.",
         "- Zero-stable on every grid: the only root of the first characteristic polynomial on the unit circle is 1.",
         "",

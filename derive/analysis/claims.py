@@ -20,15 +20,14 @@ class Claims:
     """Proved properties of one tableau with its start and final rules.
 
     order: classical, on variable grids, from exact start values; global_order: with the declared rules;
-    stiff_order: uniformly in z; error_constant: c with local error c h^order P h F^(k) on a uniform grid, first derivative
-    that is not integrated exactly; history: integrand values kept; kernels, reads, writes: cost of one main step.
+    stiff_order: uniformly in z; constants: (k, c_k) with exact - numerical = P h^(order+1) sum_k c_k F^(k) + higher orders,
+    P the prefactor of the kernel; history: integrand values kept; kernels, reads, writes: cost of one main step.
     """
 
     order: int
     global_order: int
     stiff_order: int
-    derivative: int
-    constant: PolyElement
+    constants: tuple[tuple[int, PolyElement], ...]
     error_function: PolyElement
     evaluations_per_step: int
     history: int
@@ -43,8 +42,14 @@ class Claims:
 
     @property
     def error_constant(self) -> Fraction:
-        """On a uniform grid."""
-        return uniform_value(self.constant)
+        """c_k of the highest derivative, on a uniform grid."""
+        return uniform_value(self.constants[-1][1])
+
+    @property
+    def leading_error(self) -> str:
+        """sum_k c_k F^(k) on a uniform grid: ``1/12 F' + 5/12 F''``."""
+        terms = [f"{uniform_value(c)} {_derivative(k)}" for k, c in self.constants]
+        return " + ".join(terms).replace("+ -", "- ")
 
     def as_dict(self, name: str, spec_sha256: str, references: tuple[str, ...]) -> dict[str, Any]:
         """The content of claims.json (schema 1)."""
@@ -60,8 +65,8 @@ class Claims:
             "error_constant": {
                 "exact": str(self.error_constant),
                 "value": float(self.error_constant),
-                "variable_grid": str(self.constant.as_expr()),
-                "derivative": self.derivative,
+                "leading": self.leading_error,
+                "variable_grid": {_derivative(k): str(c.as_expr()) for k, c in self.constants},
                 "function": str(self.error_function.as_expr()),
             },
             "evaluations_per_step": self.evaluations_per_step,
@@ -77,13 +82,13 @@ class Claims:
         }
 
     def __str__(self) -> str:
-        constant = self.error_constant
+        on_any = " + ".join(f"({c.as_expr()}) {_derivative(k)}" for k, c in self.constants)
         return "\n".join(
             [
                 f"order {self.order} on variable grids (and not {self.order + 1}: {self.limiting})",
                 f"global order {self.global_order} with start {self.start}, final {self.final}",
                 f"stiff order {self.stiff_order}",
-                f"error constant {constant} = {float(constant):.6g} on a uniform grid; {self.constant.as_expr()} of F^({self.derivative}) on any",
+                f"leading error P h^{self.order + 1} [{self.leading_error}] on a uniform grid, [{on_any}] on any",
                 "zero-stable on every grid (the only root is 1)" if self.zero_stable else "not zero-stable",
                 f"{self.evaluations_per_step} evaluation and {self.kernels} kernel a step, {self.reads} reads + {self.writes} writes, history {self.history}",
             ]
@@ -94,13 +99,11 @@ def prove(tableau: Tableau, cost: tuple[int, int, int]) -> Claims:
     """Everything that holds for the tableau; ``cost`` is (kernels, reads, writes) of the lowered main phase."""
     orders = tableau_orders(tableau)
     main = orders[-1]
-    derivative, constant = main.constants[-1]
     return Claims(
         order=main.order,
         global_order=global_order(tableau, orders),
         stiff_order=main.stiff_order,
-        derivative=derivative,
-        constant=constant,
+        constants=main.constants,
         error_function=error_function(tableau.main),
         evaluations_per_step=tableau.stages,
         history=tableau.steps - 1,
@@ -128,6 +131,10 @@ def refute(tableau: Tableau, claimed: dict[str, int]) -> list[Fault]:
             rules = f" with start {tableau.start}, final {tableau.final}" if key == "global_order" else ""
             faults.append(Fault(f"{key} {claimed[key]} is not provable{rules}; provable {value}", f"claims.{key}"))
     return faults
+
+
+def _derivative(k: int) -> str:
+    return "F" + "'" * k if k <= 3 else f"F^({k})"
 
 
 def _unprovable(claimed: int, main: RowOrder, tableau: Tableau) -> str:

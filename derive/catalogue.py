@@ -1,0 +1,61 @@
+"""What is shipped, as a table: read from each solver's claims.json and spec.yaml, never typed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterable
+
+from derive.spec import read_spec
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One generated solver: its claims and the words of its spec."""
+
+    name: str
+    description: str
+    schedule: str
+    returns: str
+    interpolates: str
+    claims: dict[str, Any]
+
+    @property
+    def summary(self) -> str:
+        """One line for ``list solvers``."""
+        c = self.claims
+        return f"order {c['order']} (global {c['global_order']}), leading error {c['error_constant']['leading']}: {self.description}"
+
+
+def entry(folder: Path) -> Entry:
+    """The entry of one generated folder. Raises SpecError, OSError or ValueError if its files cannot be read."""
+    spec = read_spec(folder / "spec.yaml")
+    claims = json.loads((folder / "claims.json").read_bytes())
+    method = spec.method.parameters
+    return Entry(
+        spec.name,
+        spec.description,
+        spec.problem.schedule.kind,
+        spec.problem.prediction.kind,
+        f"{method['integrand'].kind} in {method['variable']}",
+        claims,
+    )
+
+
+def markdown(entries: Iterable[Entry]) -> list[str]:
+    """The table of the README: a row a solver, sorted by name."""
+    lines = [
+        "| solver | schedule | network returns | interpolates | order | global order | leading error | cost of a step |",
+        "|---|---|---|---|--:|--:|--:|---|",
+    ]
+    for e in sorted(entries, key=lambda e: e.name):
+        c = e.claims
+        cost = c["cost"]
+        step = f"{c['evaluations_per_step']} call, {cost['kernels']} kernel, {cost['reads']} reads + {cost['writes']} writes"
+        constant = c['error_constant']['leading']
+        lines.append(
+            f"| [{e.name}](generated/{e.name}/derivation.md) | {e.schedule} | {e.returns} | {e.interpolates} "
+            f"| {c['order']} | {c['global_order']} | {constant} | {step} |"
+        )
+    return lines
