@@ -88,11 +88,11 @@ def jet_problem(
     rho = s / a
     names |= {ab.alpha: a, ab.sigma: s, ab.rho: rho, ab.dalpha: a.derivative(), ab.dsigma: s.derivative()}
     names[ab.lam] = -algebra.log(rho)
-    x, eps = _exact_solution(a, rho.derivative(), dimension, modes, terms, random.Random(f"jet problem {seed}"))
+    x, eps = exact_solution(a, rho.derivative(), dimension, modes, terms, random.Random(f"jet problem {seed}"))
     return JetProblem(algebra, names, x, eps)
 
 
-def _exact_solution(
+def exact_solution(
     alpha: Jet, slope: Jet, dimension: int, modes: int, terms: int, rng: random.Random
 ) -> tuple[tuple[Jet, ...], tuple[Jet, ...]]:
     """w' = rho' E(alpha w, t) term by term; a mode y = exp(A . x + B t) = exp(g) obeys k y_k = sum i g_i y_{k-i}."""

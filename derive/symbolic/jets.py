@@ -196,9 +196,11 @@ class Jet:
         q = Fraction(exponent)
         if not q:
             return Jet.constant(1, max(self.precision, 1))
-        if not self.c:
-            raise PrecisionError(f"power of a jet that is zero to O(h^{self.precision})")
         shift = self.valuation * q
+        if not self.c and q > 0 and q.denominator == 1:
+            return Jet(int(shift), ())
+        if not self.c:
+            raise PrecisionError(f"power {q} of a jet that is zero to O(h^{self.precision})")
         if shift.denominator != 1:
             raise NotAResidue(f"a jet of valuation {self.valuation} has no power {q}")
         lead, twos = self.c[0], q.denominator
