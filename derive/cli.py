@@ -132,7 +132,8 @@ def _new_solver(options: argparse.Namespace) -> Answer:
     lines += [f"{folder}/: {', '.join(files)}", f"written: {', '.join(result.written) or 'nothing, it was up to date'}"]
     lines += [f"next: python -m derive verify {_shown_folder(folder)}"]
     data = {"name": name, "folder": str(folder), "files": files, "written": list(result.written)}
-    return Answer(lines, {**data, "claims": dict(derived.claims), "checked": dict(result.checked)})
+    holds = bool(result.checked.get("ok", True))
+    return Answer(lines, {**data, "claims": dict(derived.claims), "checked": dict(result.checked)}, 0 if holds else 1)
 
 
 def _shown_folder(folder: Path) -> str:
@@ -210,10 +211,10 @@ def _explain(options: argparse.Namespace) -> Answer:
 
 def _list(options: argparse.Namespace) -> Answer:
     if options.schema:
-        from derive.spec import json_schema
+        from derive.spec import schema
 
-        schema = json_schema()
-        return Answer(json.dumps(schema, indent=2).splitlines(), {"schema": schema})
+        text = schema()
+        return Answer(json.dumps(text, indent=2).splitlines(), {"schema": text})
     sections = {name: _section(name) for name in ([options.what] if options.what else SECTIONS)}
     lines: list[str] = []
     for name, entries in sections.items():
