@@ -129,7 +129,9 @@ def arguments(node: ast.AST) -> ast.AST | None:
     if not isinstance(node, ast.Call) or len(node.args) < 2 or _called(node) in SYMMETRIC:
         return None
     first, second = node.args[:2]
-    if any(isinstance(a, (ast.Starred, ast.GeneratorExp)) for a in (first, second)) or ast.dump(first) == ast.dump(second):
+    if any(isinstance(a, (ast.Starred, ast.GeneratorExp)) for a in (first, second)) or ast.dump(first) == ast.dump(
+        second
+    ):
         return None
     node.args[:2] = [second, first]
     return node
@@ -171,7 +173,8 @@ def _called(node: ast.Call) -> str:
 def _text(node: ast.AST) -> bool:
     """Whether text is in the operands: ``+`` and ``%`` mean something else there."""
     return any(
-        isinstance(n, ast.JoinedStr) or (isinstance(n, ast.Constant) and isinstance(n.value, str)) for n in ast.walk(node)
+        isinstance(n, ast.JoinedStr) or (isinstance(n, ast.Constant) and isinstance(n.value, str))
+        for n in ast.walk(node)
     )
 
 
@@ -188,7 +191,9 @@ def _nodes(tree: ast.AST, function: str = "") -> Iterator[tuple[ast.AST, str, as
         for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if not isinstance(child, ast.AST):
                 continue
-            inside = f"{function}.{child.name}".strip(".") if hasattr(child, "name") and hasattr(child, "body") else function
+            inside = (
+                f"{function}.{child.name}".strip(".") if hasattr(child, "name") and hasattr(child, "body") else function
+            )
             if not isinstance(child, (ast.Import, ast.ImportFrom)) and not _ignored(child):
                 yield child, inside, tree, name, index
             if not isinstance(child, SKIPPED_NODES) and not _ignored(child):
@@ -200,7 +205,12 @@ def _ignored(node: ast.AST) -> bool:
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name):
         return node.test.id == "TYPE_CHECKING"
     names = [t.id for t in node.targets if isinstance(t, ast.Name)] if isinstance(node, ast.Assign) else []
-    alias = bool(names) and isinstance(node.value, (ast.Subscript, ast.BinOp)) and names[0][0].isupper() and not names[0].isupper()
+    alias = (
+        bool(names)
+        and isinstance(node.value, (ast.Subscript, ast.BinOp))
+        and names[0][0].isupper()
+        and not names[0].isupper()
+    )
     return alias or names == ["__all__"]
 
 

@@ -40,7 +40,18 @@ TARGETS = (
 COPIED = ("derive", "runtime", "templates", "generated", "tests", "examples", "pyproject.toml", "README.md")
 NOT_TESTS = ("architecture", "benchmarks")
 """Rules about the text of the code, and timings: they say nothing about a number."""
-FOREIGN = ("torch", "sympy", "mpmath", "numpy", "pytest", "_pytest.assertion.rewrite", "hypothesis", "jinja2", "yaml", "gmpy2")
+FOREIGN = (
+    "torch",
+    "sympy",
+    "mpmath",
+    "numpy",
+    "pytest",
+    "_pytest.assertion.rewrite",
+    "hypothesis",
+    "jinja2",
+    "yaml",
+    "gmpy2",
+)
 SURVIVORS = Path(__file__).parent / "mutation_survivors.toml"
 MEMORY = 16 << 30
 
@@ -151,7 +162,17 @@ def child(tree: Path, arguments: list[str], plugins: list[object], seconds: floa
         os.environ["PYTHONPATH"] = str(tree)
         import pytest
 
-        common = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(tree), "-c", str(tree / "pyproject.toml")]
+        common = [
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+            "--rootdir",
+            str(tree),
+            "-c",
+            str(tree / "pyproject.toml"),
+        ]
         status = int(pytest.main([*common, *arguments], plugins=plugins))
         for plugin in plugins:
             if isinstance(plugin, Recorder):
@@ -183,7 +204,11 @@ def stop(pid: int) -> None:
 
 
 def test_folders(tree: Path) -> list[str]:
-    return sorted(f"tests/{p.name}" for p in (tree / "tests").iterdir() if p.is_dir() and p.name not in (*NOT_TESTS, "__pycache__"))
+    return sorted(
+        f"tests/{p.name}"
+        for p in (tree / "tests").iterdir()
+        if p.is_dir() and p.name not in (*NOT_TESTS, "__pycache__")
+    )
 
 
 def record(tree: Path) -> Coverage:
@@ -274,7 +299,9 @@ def targets(chosen: list[str]) -> list[str]:
 
 def choose(files: list[str], sample: int | None, seed: int) -> list[Mutant]:
     """All mutants, or ``sample`` of them: from each file in proportion, at least five."""
-    everything = {f: [Mutant(f, i, s) for i, s in enumerate(sites((ROOT / f).read_text(encoding="utf-8")))] for f in files}
+    everything = {
+        f: [Mutant(f, i, s) for i, s in enumerate(sites((ROOT / f).read_text(encoding="utf-8")))] for f in files
+    }
     total = sum(map(len, everything.values()))
     if sample is None or sample >= total:
         return [m for mutants in everything.values() for m in mutants]
@@ -340,7 +367,12 @@ def main() -> int:
     if options.list:
         print("\n".join(map(str, mutants)))
         return 0
-    os.environ |= {"HYPOTHESIS_PROFILE": "mutation", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg"}
+    os.environ |= {
+        "HYPOTHESIS_PROFILE": "mutation",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MPLBACKEND": "Agg",
+    }
     sys.dont_write_bytecode = True
     for name in FOREIGN:
         try:

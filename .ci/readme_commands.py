@@ -26,7 +26,9 @@ def commands(text: str) -> list[str]:
 def main() -> None:
     found = commands((Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"))
     if len(found) != 2:
-        raise SystemExit(f"README.md: the first block has {len(found)} commands; expected an install-and-run and a test command")
+        raise SystemExit(
+            f"README.md: the first block has {len(found)} commands; expected an install-and-run and a test command"
+        )
     print(found[int(sys.argv[1]) - 1])
 
 

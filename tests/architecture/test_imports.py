@@ -52,7 +52,9 @@ ARROWS: dict[str, Row] = {
     "derive.spec": Row((*READER, "derive.fields", "derive.canonical", "derive.symbolic", "runtime.grids"), ("sympy",)),
     "derive.catalogue": Row((*COMMON, "derive.spec")),
     "derive.symbolic": Row((*COMMON, "derive.symbolic", REAL), ("sympy", "mpmath")),
-    "derive.symbolic.evaluate": Row((*COMMON, "derive.symbolic", "derive.schedules", REAL), ("sympy", "mpmath")),  # its Table
+    "derive.symbolic.evaluate": Row(
+        (*COMMON, "derive.symbolic", "derive.schedules", REAL), ("sympy", "mpmath")
+    ),  # its Table
     "derive.symbolic.jets": Row((*COMMON, "derive.symbolic", "derive.schedules"), ("sympy",)),
     "derive.schedules": Row((*COMMON, "derive.symbolic", "derive.schedules", REAL), ("sympy", "mpmath")),
     "derive.predictions": Row((*COMMON, "derive.symbolic", "derive.predictions"), ("sympy",)),
@@ -75,9 +77,7 @@ ARROWS: dict[str, Row] = {
     "derive.backends.printer": Row((*COMMON, "derive.symbolic", "derive.schedules", "derive.backends"), ("sympy",)),
     "derive.backends._coefficients": Row((*COMMON, "derive.program", "derive.backends"), ("sympy",)),
     # The gate reads back what was written and compares it with what was meant.
-    "derive.gate": Row(
-        (*COMMON, "derive.backends", "derive.program.coefficients", "derive.schedules", "derive.store")
-    ),
+    "derive.gate": Row((*COMMON, "derive.backends", "derive.program.coefficients", "derive.schedules", "derive.store")),
     "derive.store": Row(COMMON),
     "derive.emit": Row(
         (*COMMON, "derive.backends", "derive.program", "derive.gate", "derive.store", "templates"), ("jinja2",)

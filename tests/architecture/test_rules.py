@@ -16,9 +16,28 @@ TEMPLATES = sorted((ROOT / "templates").rglob("*.jinja"))
 
 BARE = {"eval", "exec", "compile", "__import__", "S"}
 """Banned as plain names; ``model.eval()`` and ``re.compile()`` are other functions."""
-ANYWHERE = {"sympify", "parse_expr", "lambdify", "_sympify", "unsafe_load", "full_load", "parse_mathematica", "parse_latex"}
+ANYWHERE = {
+    "sympify",
+    "parse_expr",
+    "lambdify",
+    "_sympify",
+    "unsafe_load",
+    "full_load",
+    "parse_mathematica",
+    "parse_latex",
+}
 QUALIFIED = {"sp.S", "sympy.S", "yaml.load", "yaml.load_all", "builtins.eval", "builtins.exec", "os.system", "os.popen"}
-MODULES = {"pickle", "cloudpickle", "marshal", "shelve", "dill", "sympy.parsing", "sympy.core.sympify", "code", "codeop"}
+MODULES = {
+    "pickle",
+    "cloudpickle",
+    "marshal",
+    "shelve",
+    "dill",
+    "sympy.parsing",
+    "sympy.core.sympify",
+    "code",
+    "codeop",
+}
 PRINTERS = {"derive.cli", "derive.__main__", "derive.check"}
 
 
@@ -45,7 +64,9 @@ def test_no_text_becomes_code(path):
 def test_library_code_neither_prints_nor_exits(path):
     if module_name(path) in PRINTERS:
         return
-    found = [place(path, n.lineno) for name, n in calls(path) if name in {"print", "exit", "quit", "sys.exit", "os._exit"}]
+    found = [
+        place(path, n.lineno) for name, n in calls(path) if name in {"print", "exit", "quit", "sys.exit", "os._exit"}
+    ]
     assert not found
 
 
@@ -109,7 +130,9 @@ def test_templates_hold_layout_only(path):
     tree = Environment().parse(text)  # noqa: S701 - parsed, never rendered
     arithmetic = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow)
     assert not list(tree.find_all(arithmetic)), "arithmetic in a template"
-    words = [c for compare in tree.find_all(nodes.Compare) for c in compare.find_all(nodes.Const) if isinstance(c.value, str)]
+    words = [
+        c for compare in tree.find_all(nodes.Compare) for c in compare.find_all(nodes.Const) if isinstance(c.value, str)
+    ]
     assert not words, "a template compares with a word: that is logic"
     assert not _names() & set(re.findall(r"[a-z][a-z0-9_]*", text.lower()))
 
@@ -118,7 +141,21 @@ def _names() -> set[str]:
     """File names in the registries that are not also plain English, and methods by the names of their papers."""
     english = {"table", "expression", "flow", "linear", "given", "data", "noise", "velocity", "score"}
     folders = [*(ROOT / "derive/schedules").glob("*.py"), *(ROOT / "derive/families").glob("*.py")]
-    methods = {"ddim", "dpm", "dpmpp", "dpmsolver", "deis", "unipc", "unip", "heun", "euler", "adams", "karras", "etd", "rk4"}
+    methods = {
+        "ddim",
+        "dpm",
+        "dpmpp",
+        "dpmsolver",
+        "deis",
+        "unipc",
+        "unip",
+        "heun",
+        "euler",
+        "adams",
+        "karras",
+        "etd",
+        "rk4",
+    }
     return {p.stem for p in folders if not p.stem.startswith("_")} - english | methods
 
 
