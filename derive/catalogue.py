@@ -43,6 +43,10 @@ def entry(folder: Path) -> Entry:
     )
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def markdown(entries: Iterable[Entry]) -> list[str]:
     """The table of the README: a row a solver, sorted by name."""
     lines = [
@@ -52,7 +56,7 @@ def markdown(entries: Iterable[Entry]) -> list[str]:
     for e in sorted(entries, key=lambda e: e.name):
         c = e.claims
         cost = c["cost"]
-        step = f"{c['evaluations_per_step']} call, {cost['kernels']} kernel, {cost['reads']} reads + {cost['writes']} writes"
+        step = f"{c['evaluations_per_step']} call, {cost['kernels']} kernel; {cost['reads']} reads, {_count(cost['writes'], 'write')}"
         constant = c['error_constant']['leading']
         lines.append(
             f"| [{e.name}](generated/{e.name}/derivation.md) | {e.schedule} | {e.returns} | {e.interpolates} "
