@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Do the tests see a wrong coefficient? Changes the code in one place at a time and runs the tests that reach that place.
+"""Do the tests see a wrong coefficient? Changes the code in one place at a time and runs the tests that reach it.
 
     python .ci/mutation.py                                     every mutant
     python .ci/mutation.py --sample 200 --seed 1               a stratified sample
@@ -38,7 +38,7 @@ TARGETS = (
     "runtime/real.py", "runtime/quadrature.py", "runtime/grids.py", "runtime/tabulate.py", "runtime/plan.py",
 )  # fmt: skip
 COPIED = ("derive", "runtime", "templates", "generated", "tests", "examples", "pyproject.toml", "README.md")
-NOT_TESTS = ("architecture", "benchmarks")
+NOT_TESTS = ("architecture", "benchmarks", "__pycache__")
 """Rules about the text of the code, and timings: they say nothing about a number."""
 FOREIGN = (
     "torch",
@@ -184,7 +184,7 @@ def child(tree: Path, arguments: list[str], plugins: list[object], seconds: floa
 
 
 def wait(pid: int, seconds: float) -> int | None:
-    """The exit status, negative for a signal; None after ``seconds`` of wall time (the child and its group are killed)."""
+    """The exit status, negative for a signal; None after ``seconds`` of wall time: it is killed."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -203,17 +203,13 @@ def stop(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def test_folders(tree: Path) -> list[str]:
-    return sorted(
-        f"tests/{p.name}"
-        for p in (tree / "tests").iterdir()
-        if p.is_dir() and p.name not in (*NOT_TESTS, "__pycache__")
-    )
+def test_folders(tree: Path, skipped: tuple[str, ...]) -> list[str]:
+    return sorted(f"tests/{p.name}" for p in (tree / "tests").iterdir() if p.is_dir() and p.name not in skipped)
 
 
-def record(tree: Path) -> Coverage:
+def record(tree: Path, skipped: tuple[str, ...]) -> Coverage:
     """Runs all fast tests once, unchanged."""
-    pid = child(tree, test_folders(tree), [Recorder(tree)], 3000, tree / "log")
+    pid = child(tree, test_folders(tree, skipped), [Recorder(tree)], 3000, tree / "log")
     if wait(pid, 3000) is None or not (tree / "coverage.json").exists():
         raise SystemExit("the tests do not run:\n" + (tree / "log").read_text()[-3000:])
     report = json.loads((tree / "coverage.json").read_text())
@@ -235,9 +231,10 @@ class Slot:
 class Runner:
     """Tries mutants, ``jobs`` at a time; ``outcome`` maps each to killed, timeout or survived."""
 
-    def __init__(self, trees: list[Path], coverage: Coverage, thorough: bool) -> None:
+    def __init__(self, trees: list[Path], coverage: Coverage, skipped: tuple[str, ...], thorough: bool) -> None:
         self.slots = [Slot(tree) for tree in trees]
         self.coverage = coverage
+        self.skipped = skipped
         self.thorough = thorough
         self.outcome: dict[Mutant, str] = {}
 
@@ -274,12 +271,14 @@ class Runner:
         if status == 0 or status == 5:
             if self.thorough and slot.stage == 0:
                 slot.stage = 1
-                return self._start(slot, [t for t in sorted(self.coverage.seconds) if t not in self.coverage.failed])
-            return self._finish(slot, "survived", report)
-        if status == 4 and slot.stage == 0:  # a test's name depends on the mutant: run the files, not the names
+                self._start(slot, sorted(set(self.coverage.seconds) - self.coverage.failed))
+            else:
+                self._finish(slot, "survived", report)
+        elif status == 4 and slot.stage == 0:  # a test's name depends on the mutant: run the files, not the names
             slot.stage = 1
-            return self._start(slot, test_folders(slot.tree))
-        self._finish(slot, "timeout" if status in (-signal.SIGXCPU, -signal.SIGKILL) else "killed", report)
+            self._start(slot, test_folders(slot.tree, self.skipped))
+        else:
+            self._finish(slot, "timeout" if status in (-signal.SIGXCPU, -signal.SIGKILL) else "killed", report)
 
     def _finish(self, slot: Slot, outcome: str, report) -> None:
         mutant = slot.mutant
@@ -361,8 +360,7 @@ def main() -> int:
     parser.add_argument("--without", nargs="+", default=[], help="folders of tests that are not run", metavar="FOLDER")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     options = parser.parse_args()
-    global NOT_TESTS
-    NOT_TESTS = (*NOT_TESTS, *options.without)
+    skipped = (*NOT_TESTS, *options.without)
     mutants = choose(targets(options.modules), options.sample, options.seed)
     if options.list:
         print("\n".join(map(str, mutants)))
@@ -382,11 +380,11 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         trees = [copy_tree(Path(folder).resolve() / f"tree{j}") for j in range(options.jobs)]
-        coverage = record(trees[0])
+        coverage = record(trees[0], skipped)
         print(f"{len(coverage.seconds)} tests, {sum(coverage.seconds.values()):.0f} s; {len(mutants)} mutants")
         if coverage.failed:
             print("these fail without a mutant and are left out:", *sorted(coverage.failed), sep="\n  ")
-        runner = Runner(trees, coverage, thorough=not options.quick)
+        runner = Runner(trees, coverage, skipped, thorough=not options.quick)
         count = 0
 
         def report(mutant: Mutant, outcome: str) -> None:

@@ -2,8 +2,8 @@
 
     python .ci/readme_commands.py 1
 
-A command may be continued with a backslash; comments, blank lines and a leading ``$ `` are dropped. Anything but exactly
-two commands is an error.
+A command may be continued with a backslash; comments, blank lines and a leading ``$ `` are dropped. Anything but
+exactly two commands is an error.
 """
 
 from __future__ import annotations

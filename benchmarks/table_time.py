@@ -1,7 +1,7 @@
 """What a user waits for: the coefficient table, the derivation, the import.
 
-The table of 50 steps at order 3, every entry computed with 96 digits and rounded once; stops 1 to 6 of ``new-solver`` for
-the shipped specs (read, resolve, pose, derive, prove, lower), first call in a process; import of the runtime with one
+The table of 50 steps at order 3, every entry computed with 96 digits and rounded once; stops 1 to 6 of ``new-solver``
+for an example (read, resolve, pose, derive, prove, lower), first call in a process; import of the runtime with one
 solver beyond torch.
 
     python benchmarks/table_time.py [--json]
@@ -33,9 +33,9 @@ def table_seconds(name: str = THIRD_ORDER, steps: int = 50) -> float:
 def derive_seconds(spec: Path = EXAMPLE) -> float:
     """Stops 1 to 6, first call in a new process; imports not counted."""
     return fresh_seconds(
-        "from derive.pipeline import derive\nfrom derive.spec import read_spec\n"
         "import derive.schedules.vp_scaled_linear, derive.predictions.noise, derive.predictions.data\n"
-        "import derive.families.exponential_multistep, derive.problems.diffusion, runtime.grids",
+        "import derive.families.exponential_multistep, derive.problems.diffusion, runtime.grids\n"
+        "from derive.pipeline import derive\nfrom derive.spec import read_spec",
         f"derive(read_spec({str(spec)!r}))",
     )
 

@@ -1,7 +1,7 @@
 """How the benchmarks measure: CPU time of this process, so other jobs do not count, and the least of several runs.
 
-Figures are ratios: to a budget, or to the other way of doing the same thing in the same process. An absolute time says more
-about the machine than about the code.
+Figures are ratios: to a budget, or to the other way of doing the same thing in the same process. An absolute time says
+more about the machine than about the code.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Callable
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -23,7 +23,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """``seconds`` against ``reference`` seconds: the budget, or the other way. ``least``: the ratio that is asked for."""
+    """``seconds`` against ``reference`` seconds: the budget, or the other way. ``least``: the ratio asked for."""
 
     name: str
     seconds: float
@@ -64,7 +64,9 @@ def fresh_seconds(setup: str, timed: str, repeat: int = 3) -> float:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | {"PYTHONPATH": str(ROOT)}
     times = []
     for _ in range(repeat):
-        run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+        run = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
         if run.returncode:
             raise RuntimeError(run.stderr[-2000:])
         times.append(float(run.stdout.splitlines()[-1]))

@@ -1,8 +1,9 @@
 """Options and profiles shared by every test.
 
 ``--update`` rewrites golden files instead of comparing with them. Hypothesis profiles: ``dev`` (25 examples), ``ci``
-(100, the same ones every time, so the gate is repeatable), ``nightly`` (5000, random) and ``mutation`` (the same 40, without
-shrinking: one failure is enough); chosen by HYPOTHESIS_PROFILE, else by CI. No deadline: the first call into SymPy is slow by itself.
+(100, the same ones every time, so the gate is repeatable), ``nightly`` (5000, random) and ``mutation`` (the same 40,
+without shrinking: one failure is enough); chosen by HYPOTHESIS_PROFILE, else by CI. No deadline: the first call into
+SymPy is slow by itself.
 """
 
 from __future__ import annotations
@@ -18,9 +19,14 @@ settings.register_profile(
 )
 settings.register_profile("nightly", max_examples=5000, deadline=None, print_blob=True)
 settings.register_profile(
-    "mutation", max_examples=40, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],
+    "mutation",
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
-)  # fmt: skip
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 

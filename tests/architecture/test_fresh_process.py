@@ -39,7 +39,13 @@ def fresh(code: str, *arguments: str):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     environment["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -58,7 +64,7 @@ def test_sampling_imports_nothing_symbolic(name):
 
 @pytest.mark.parametrize("name", solvers()[:1])
 def test_a_solver_starts_fast(name):
-    """Beyond torch: the runtime, wide arithmetic and one solver; CPU time, median of three, so other jobs do not count."""
+    """Beyond torch: the runtime, wide arithmetic and one solver; CPU time, median of three."""
     times = [fresh(START, name) for _ in range(3)]
     assert statistics.median(times) < 0.2, times
 

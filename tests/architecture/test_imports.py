@@ -18,7 +18,7 @@ FIRST_PARTY = ("derive", "runtime", "generated", "tests", "templates")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """ours: prefixes of our modules; foreign: other packages, anywhere; lazily: other packages, inside functions only."""
+    """ours: prefixes of our modules; foreign: other packages, anywhere; lazily: other packages, in functions only."""
 
     ours: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
@@ -29,8 +29,8 @@ COMMON = ("derive.errors", "derive.parameters")
 POSED = ("derive.symbolic", "derive.schedules", "derive.predictions")
 LOWERED = (*POSED, "derive.problems", "derive.tableau", "derive.families")
 READER = (
-    *COMMON, "derive.lookup", "derive.exact", "derive.reserved", "derive.yamlnodes", "derive.expression", "derive.schema",
-    "derive.fields",
+    *COMMON, "derive.lookup", "derive.exact", "derive.reserved", "derive.yamlnodes", "derive.expression",
+    "derive.schema", "derive.fields",
 )  # fmt: skip
 REAL = "runtime.real"  # wide arithmetic without torch: what an expression means in numbers
 
@@ -55,7 +55,7 @@ ARROWS: dict[str, Row] = {
     "derive.symbolic.evaluate": Row(
         (*COMMON, "derive.symbolic", "derive.schedules", REAL), ("sympy", "mpmath")
     ),  # its Table
-    "derive.symbolic.jets": Row((*COMMON, "derive.symbolic", "derive.schedules"), ("sympy",)),
+    "derive.symbolic.jet_algebra": Row((*COMMON, "derive.symbolic", "derive.schedules"), ("sympy",)),
     "derive.schedules": Row((*COMMON, "derive.symbolic", "derive.schedules", REAL), ("sympy", "mpmath")),
     "derive.predictions": Row((*COMMON, "derive.symbolic", "derive.predictions"), ("sympy",)),
     "derive.tableau": Row((*COMMON, "derive.symbolic"), ("sympy",)),
