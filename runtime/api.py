@@ -21,7 +21,7 @@ from runtime.errors import NonFiniteError
 from runtime.grids import GRIDS
 from runtime.plan import Plan
 from runtime.solve import Model, Options, solve
-from runtime.state import State
+from runtime.state import State, differentiated
 from runtime.tabulate import tabulate
 
 MOST_STEPS = 1_000_000
@@ -131,7 +131,7 @@ class Solver:
             given = (checks.times(nodes, domain, inversion),)
         if len(given[0]) < history + 2:
             raise ValueError(f"nodes: got {len(given[0])}; allowed: at least {history + 2} ({history} of history)")
-        distinct = list(dict.fromkeys(given))
+        distinct = {row: k for k, row in enumerate(dict.fromkeys(given))}
         grids = tuple(tabulate(self._coefficients, row, history, inversion) for row in distinct)
         if len({len(g.rows) for g in grids}) > 1:
             raise ValueError("nodes: the grids need different numbers of evaluations (final denoising); end them alike")
@@ -144,7 +144,7 @@ class Solver:
             orders=tuple(map(max, zip(*(g.orders for g in grids)))),
             samples=len(given) if batched else None,
             grids=grids,
-            which=tuple(distinct.index(row) for row in given) if batched else (0,),
+            which=tuple(distinct[row] for row in given),
         )
 
     # Stepping
@@ -161,10 +161,11 @@ class Solver:
         if plan.samples is not None and (x.dim() == 0 or x.shape[0] != plan.samples):
             raise checks.ShapeError(f"the plan has {plan.samples} grids and x has shape {tuple(x.shape)}")
         dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
-        follow = torch.is_grad_enabled() and x.requires_grad
+        follow = differentiated(x)
         with torch.inference_mode(False), torch.set_grad_enabled(follow):
             own = x.to(dtype) if follow else _fresh(x, dtype)
             past = self._past(plan, own, history)
+            plan.coefficients(own)
             return State(own, past, len(past), False, [0])
 
     def _past(self, plan: Plan, x: torch.Tensor, history: Sequence[Any] | None) -> tuple[torch.Tensor, ...]:
@@ -198,7 +199,7 @@ class Solver:
                 f"step {i} combines {phase} past values, the state has {state.filled}: take steps in order"
             )
         keep = self._coefficients.STEPS
-        if torch.is_grad_enabled() and (x.requires_grad or raw.requires_grad or any(p.requires_grad for p in past)):
+        if differentiated(x, raw, *past):
             new, past = self._step.STEPS[phase](x, raw, past[: state.filled], row)
             return State(new, past, len(past), False, [0])
         if not state.owned:
@@ -259,7 +260,7 @@ class Solver:
         Differentiable with respect to x_T and the model where gradients are enabled. Batch 0: empty, model not called.
         """
         self._check_call(model, x_T, callback, progress, generator, noise, check)
-        chosen = Options(callback, progress, checks.hooks(hooks), check)
+        chosen = Options(callback, progress or False, checks.hooks(hooks), check)
         if plan is None:
             plan = self.plan(steps, grid, nodes, history=len(history or ()), direction=direction, **options)
         elif steps is not None or grid is not None or nodes is not None or options:

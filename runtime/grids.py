@@ -162,6 +162,8 @@ def uniform(
     first, last = (_OF_TIME[variable](schedule, t) for t in (start, end))
     if not (math.isfinite(first) and math.isfinite(last)):
         raise ValueError(f"variable {variable!r} is infinite at an end: {first!r} to {last!r}; give t_start / t_end")
+    if first == last:
+        raise ValueError(f"variable {variable!r} is constant on this schedule ({first!r}); take another")
 
     def inner(n: int) -> list[float]:
         values = _spread(first, last, n)[1:-1]
@@ -194,7 +196,7 @@ def karras(
     steps: int,
     *,
     exponent: float = 7.0,
-    variable: Literal["rho", "sigma"] = "rho",
+    variable: Literal["auto", "rho", "sigma"] = "auto",
     t_start: float | None = None,
     t_end: float | None = None,
     sigma_min: float | None = None,
@@ -203,13 +205,11 @@ def karras(
 ) -> Nodes:
     """v_i^(1/7) equidistant, v = rho = sigma/alpha: arXiv:2206.00364 eq. 5 (there rho is the exponent, 7).
 
-    variable: "sigma" for a schedule that starts at alpha = 0, where sigma/alpha is infinite (flow).
+    variable: v; "auto": rho, but sigma where rho starts infinite (alpha = 0: flow), which is what diffusers does there.
     sigma_min, sigma_max: the range of the variable instead of t_end, t_start (k-diffusion's arguments).
     """
     if not exponent > 0:
         raise ValueError(f"exponent: got {exponent!r}; allowed: above 0")
-    if variable not in ("rho", "sigma"):
-        raise ValueError(f"variable: got {variable!r}; allowed: rho, sigma")
     ends = (t_start, t_end, sigma_min, sigma_max)
     return _between(schedule, steps, variable, ends, final_zero, lambda v: v ** (1 / exponent), lambda p: p**exponent)
 
@@ -218,14 +218,15 @@ def exponential(
     schedule: Any,
     steps: int,
     *,
+    variable: Literal["auto", "rho", "sigma"] = "auto",
     t_start: float | None = None,
     t_end: float | None = None,
     sigma_min: float | None = None,
     sigma_max: float | None = None,
     final_zero: bool = True,
 ) -> Nodes:
-    """log(sigma/alpha) equidistant (k-diffusion get_sigmas_exponential): ``uniform`` in lambda, ends by sigma too."""
-    return _between(schedule, steps, "rho", (t_start, t_end, sigma_min, sigma_max), final_zero, math.log, math.exp)
+    """log v equidistant (k-diffusion get_sigmas_exponential); options as in :func:`karras`. In rho: uniform lambda."""
+    return _between(schedule, steps, variable, (t_start, t_end, sigma_min, sigma_max), final_zero, math.log, math.exp)
 
 
 def _between(
@@ -234,6 +235,10 @@ def _between(
 ) -> Nodes:  # fmt: skip
     """Nodes equidistant in forward(rho) or forward(sigma)."""
     t_start, t_end, low, high = ends
+    if variable not in ("auto", "rho", "sigma"):
+        raise ValueError(f"variable: got {variable!r}; allowed: auto, rho, sigma")
+    if variable == "auto":
+        variable = "sigma" if high is None and log_rho(schedule, _start(schedule, t_start)) == math.inf else "rho"
     if (t_start is not None and high is not None) or (t_end is not None and low is not None):
         raise ValueError("give either t_start or sigma_max, and either t_end or sigma_min")
     first = _value(schedule, variable, _start(schedule, t_start)) if high is None else high

@@ -55,8 +55,10 @@ class Plan:
         self.check_index(i)
         if "cin" not in self.columns:
             return 1.0
-        column = self.table[i, self.columns.index("cin")]
-        return float(column) if self.samples is None else column
+        column = self.columns.index("cin")
+        if self.samples is None:
+            return self.grids[0].rows[i][column]
+        return torch.tensor([self.grids[w].rows[i][column] for w in self.which], dtype=torch.float64)
 
     def check_index(self, i: int) -> None:
         """TypeError or IndexError unless ``i`` is an int in 0..steps-1."""

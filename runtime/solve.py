@@ -17,7 +17,7 @@ import torch
 
 from runtime import checks
 from runtime.plan import Plan
-from runtime.state import State
+from runtime.state import State, differentiated
 
 Model = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -91,7 +91,7 @@ def _replaced(state: State, x: Any, name: str) -> State:
     if x is old:
         return state
     x = checks.same_shape(x, old, name)
-    if state.owned and not (torch.is_grad_enabled() and x.requires_grad):
+    if state.owned and not differentiated(x):
         old.copy_(x)
         return state
     return State(x, state.past[: state.filled], state.filled, False, [0])

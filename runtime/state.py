@@ -3,7 +3,7 @@
 Owned: ``x`` and a ring of STEPS buffers belong to the solve; each step overwrites them (no allocation) and returns a
 new State over the same memory. A State that has been stepped from is stale and says so instead of showing the next
 sample.
-Not owned: somebody differentiates; each step makes new tensors and every State stays valid.
+Not owned: somebody differentiates or maps; each step makes new tensors and every State stays valid.
 """
 
 from __future__ import annotations
@@ -11,6 +11,14 @@ from __future__ import annotations
 import torch
 
 from runtime.errors import StaleStateError
+
+
+def differentiated(*tensors: torch.Tensor) -> bool:
+    """Does somebody follow these tensors: reverse mode, forward mode, or a transform of torch.func (vmap, jvp)?"""
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        return True
+    forward = torch.autograd.forward_ad._current_level >= 0  # a dual tensor's tangent is lost in a buffer
+    return forward or torch._C._functorch.peek_interpreter_stack() is not None
 
 
 class State:

@@ -62,8 +62,10 @@ def test_karras_in_sigma_starts_at_alpha_zero() -> None:
     nodes = grids.karras(FLOW, 10, variable="sigma")
     expected = (1 + np.linspace(0, 1, 10) * (0.001 ** (1 / 7) - 1)) ** 7
     np.testing.assert_allclose(nodes[:-1], expected, rtol=1e-12)
+    assert grids.karras(FLOW, 10) == nodes
+    np.testing.assert_allclose(grids.exponential(FLOW, 10)[:-1], np.geomspace(1, 0.001, 10), rtol=1e-12)
     with pytest.raises(ValueError, match='variable="sigma"'):
-        grids.karras(FLOW, 10)
+        grids.karras(FLOW, 10, variable="rho")
 
 
 def test_exponential_is_log_uniform() -> None:
@@ -153,12 +155,15 @@ EVERYWHERE += [("karras", {}), ("exponential", {}), ("beta", {}), ("quadratic", 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 17, 100])
 @pytest.mark.parametrize("name,options", EVERYWHERE, ids=lambda v: v if isinstance(v, str) else "-".join(v.values()))
-@pytest.mark.parametrize("schedule", [VP, SD, edm()], ids=["vp", "sd", "edm"])
+@pytest.mark.parametrize("schedule", [VP, SD, edm(), FLOW], ids=["vp", "sd", "edm", "flow"])
 def test_every_grid_has_n_steps_falls_strictly_and_has_exact_ends(
     schedule: SimpleNamespace, name: str, options: dict, steps: int
 ) -> None:
-    if options.get("variable") == "alpha" and schedule.DOMAIN[0] == 80.0:
-        pytest.skip("alpha is constant in a VE schedule")
+    constant = options.get("variable") == "alpha" and schedule.DOMAIN[0] == 80.0
+    if constant or (options.get("variable") in ("lambda", "rho") and schedule is FLOW):
+        with pytest.raises(ValueError, match=r"infinite|constant"):
+            grids.GRIDS[name](schedule, steps, **options)
+        return
     nodes = grids.GRIDS[name](schedule, steps, **options)
     assert len(nodes) == steps + 1
     assert (nodes[0], nodes[-1]) == schedule.DOMAIN

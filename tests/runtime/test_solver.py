@@ -331,6 +331,23 @@ def test_vmap_of_the_functional_step() -> None:
     torch.testing.assert_close(mapped, step(x, x * 0.1, (), row)[0])
 
 
+def test_forward_mode_and_function_transforms() -> None:
+    x, v = start(3), start(3).flip(0)
+
+    def run(x: Tensor) -> Tensor:
+        return solver.sample(lambda x, t: torch.tanh(x), x, 4, check="off")
+
+    value, tangent = torch.func.jvp(run, (x,), (v,))
+    (gradient,) = torch.autograd.grad(run(y := x.clone().requires_grad_()), y, v)
+    torch.testing.assert_close(value, run(x))
+    torch.testing.assert_close(tangent, gradient)  # the solve is elementwise, so its Jacobian is diagonal
+    with torch.autograd.forward_ad.dual_level():
+        dual = run(torch.autograd.forward_ad.make_dual(x, v))
+        torch.testing.assert_close(torch.autograd.forward_ad.unpack_dual(dual).tangent, tangent)
+    torch.testing.assert_close(torch.func.grad(lambda x: run(x).sum())(x), gradient / v)
+    torch.testing.assert_close(torch.vmap(run)(x.reshape(3, 1)).reshape(3), run(x))
+
+
 @pytest.mark.slow
 def test_fullgraph_compilation_of_the_phases_once_for_every_step_and_schedule() -> None:
     plan, x = solver.plan(6), start(16)
