@@ -34,22 +34,30 @@ _COLUMNS = 112
 class Spec(Protocol):
     """What emission needs of a spec."""
 
-    name: str
-    backends: tuple[str, ...]
-    references: tuple[str, ...]
-    sha256: str
-
+    @property
+    def name(self) -> str: ...
+    @property
+    def backends(self) -> tuple[str, ...]: ...
+    @property
+    def references(self) -> tuple[str, ...]: ...
+    @property
+    def sha256(self) -> str: ...
     def canonical(self) -> str: ...
 
 
 class Derived(Protocol):
     """What emission needs of a derivation: see :mod:`derive.pipeline`."""
 
-    spec: Spec
-    claims: Mapping[str, Any]
-    program: Program
-    module: CoefficientModule
-    derivation: Sequence[str]
+    @property
+    def spec(self) -> Spec: ...
+    @property
+    def claims(self) -> Mapping[str, Any]: ...
+    @property
+    def program(self) -> Program: ...
+    @property
+    def module(self) -> CoefficientModule: ...
+    @property
+    def derivation(self) -> Sequence[str]: ...
 
 
 class _Filtered(str):

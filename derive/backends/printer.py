@@ -224,8 +224,8 @@ _OPERATORS: dict[type, Callable[[sp.Expr, sp.Expr], sp.Expr]] = {
 
 def read_back(node: ast.expr) -> sp.Expr:
     """The expression that a piece of printed text means; table and module functions come back undefined."""
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return sp.Integer(node.value) if type(node.value) is int else _float(node.value)
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+        return _float(node.value) if isinstance(node.value, float) else sp.Integer(node.value)
     if isinstance(node, ast.Name):
         return sp.pi if node.id == "pi" else sp.Symbol(node.id)
     if isinstance(node, (ast.Attribute, ast.Subscript)):

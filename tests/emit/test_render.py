@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import json
@@ -120,6 +121,33 @@ def test_the_bytes_do_not_depend_on_the_hash_seed(files: dict[str, bytes]) -> No
     assert len(seen) == 1
 
 
+_IMPORT = """
+import sys
+import runtime.real, runtime.api, torch, typing
+events = []
+watch = True
+sys.addaudithook(lambda event, args: watch and events.append((event, str(args[:2]))))
+import sample_dpmpp_2m.coefficients as coefficients
+import sample_dpmpp_2m.step_torch
+watch = False
+print(sorted({e for e, _ in events}))
+print([a for e, a in events if e == "open" and "'r" not in a])
+"""
+
+
+def test_an_import_does_nothing_but_read(files: dict[str, bytes], out: Path) -> None:
+    """Importing the generated modules raises no audit event besides those of reading and loading Python files."""
+    emit.write({n: d for n, d in files.items() if n != "__init__.py"}, out / "sample_dpmpp_2m")
+    run = subprocess.run(
+        [sys.executable, "-B", "-c", _IMPORT], capture_output=True, text=True, check=True, cwd=out,
+        env={"PYTHONPATH": f"{ROOT}:{out}"},
+    )  # fmt: skip
+    events, opened = run.stdout.splitlines()
+    allowed = {"compile", "exec", "import", "marshal.loads", "object.__setattr__", "open", "os.listdir", "os.scandir"}
+    assert set(ast.literal_eval(events)) <= allowed
+    assert opened == "[]"
+
+
 def test_claims_are_json_with_exact_numbers_as_text(files: dict[str, bytes]) -> None:
     claims = json.loads(files["claims.json"])
     assert claims["error_constant"]["exact"] == "-5/12"
@@ -167,8 +195,6 @@ def test_templates_hold_layout_only() -> None:
     "value", [None, True, 7, 0.1, 1e-300, -0.0, "a\"b\\c", ("x",), (1, 2.5), {"kind": "u", "steps": 3}, ()], ids=repr
 )  # fmt: skip
 def test_literals_read_back(value: object) -> None:
-    import ast
-
     back = ast.literal_eval(literal(value))
     assert back == value and type(back) is type(value)
     assert repr(back) == repr(value)
