@@ -7,7 +7,7 @@ what is certified is the text that was written, not the mathematics that it came
     order = valuation(row applied to the exact history of a random problem - exact solution) - 1.
 
 The base time t_0 is a random element of F_p; constants such as exp(c) are random residues
-(:mod:`derive.symbolic.jets`), and where a square root does not exist in F_p another t_0 is drawn.
+(:mod:`derive.symbolic.jet_algebra`), and where a square root does not exist in F_p another t_0 is drawn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 from derive.analysis.jet_order import JetOrder, exact_solution
-from derive.symbolic.jets import Jet, JetAlgebra, NotAResidue, P
+from derive.symbolic.jet_algebra import JetAlgebra
+from derive.symbolic.jets import Jet, NotAResidue, P
 
 TRIES = 64
 """Base times that are tried before giving up: each needs a few constants to be squares."""

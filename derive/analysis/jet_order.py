@@ -31,7 +31,8 @@ import sympy as sp
 
 from derive.symbolic import alphabet as ab
 from derive.symbolic.evaluate import evaluate
-from derive.symbolic.jets import Jet, JetAlgebra, P
+from derive.symbolic.jet_algebra import JetAlgebra
+from derive.symbolic.jets import Jet, P
 
 Pair = tuple[sp.Expr, sp.Expr]
 Tamper = Callable[[list[Jet]], list[Jet]]

@@ -15,7 +15,6 @@ converges to its global order, measured with start="ramp".
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,14 +28,14 @@ from typing import Any
 import numpy as np
 from numpy.polynomial import chebyshev
 
+from derive.measure.problems import TanhNetwork, Vector
 from derive.measure.reference import gbs
-from runtime.real import Real, exp, real, sqrt, tanh
+from runtime.real import Real, exp, real, sqrt
 
 PATTERN = (1.0, 0.55, 1.7, 0.8, 1.25, 0.6, 1.5, 0.9)
 """Relative step sizes of the rough grid, repeated."""
 LAMBDA = (-1.0, 1.0)
 """The range of lambda over which orders are measured."""
-Vector = tuple[Real, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,43 +134,6 @@ def step_orders(steps: int, count: int, start: str, final: str) -> list[int]:
 
 
 # -- the test problem ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class TanhNetwork:
-    """E_i(w, rho) = d_i + sum_r c_ir tanh(a_r . w + b_r rho + e_r): smooth, coupled, non-linear, depends on time."""
-
-    inner: tuple[tuple[Real, ...], ...]
-    drift: tuple[Real, ...]
-    shift: tuple[Real, ...]
-    outer: tuple[tuple[Real, ...], ...]
-    offset: tuple[Real, ...]
-    initial: Vector
-
-    @classmethod
-    def random(cls, seed: int = 0, dimension: int = 2, units: int = 2) -> TanhNetwork:
-        """Coefficients k/97 of size 1/2 to 1 with random signs."""
-        rng = random.Random(f"tanh network {seed}")
-
-        def draw(count: int) -> tuple[Real, ...]:
-            return tuple(real(Fraction(rng.randint(48, 97) * rng.choice((-1, 1)), 97)) for _ in range(count))
-
-        return cls(
-            tuple(draw(dimension) for _ in range(units)), draw(units), draw(units),
-            tuple(draw(units) for _ in range(dimension)), draw(dimension), draw(dimension),
-        )
-
-    def __call__(self, w: Vector, rho: Real) -> Vector:
-        """eps at w = x/alpha and rho = sigma/alpha."""
-        t = [
-            tanh(sum(map(_times, a, w), b * rho + e))
-            for a, b, e in zip(self.inner, self.drift, self.shift, strict=True)
-        ]
-        return tuple(sum(map(_times, c, t), d) for c, d in zip(self.outer, self.offset, strict=True))
-
-
-def _times(a: Real, b: Real) -> Real:
-    return a * b
 
 
 @lru_cache(maxsize=8)

@@ -11,6 +11,7 @@ alpha and sigma are numbers of the same kind (for tensors: floats, or tensors th
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from runtime.real import Real, real, tanh
+
+Vector = tuple[Real, ...]
 State = Any
 """A tensor ``[..., d]`` or a tuple of d numbers."""
 
@@ -165,6 +169,43 @@ def digits() -> Empirical:
     return Empirical(torch.from_numpy(np.asarray(load_digits().data, dtype=np.float64) / 8 - 1))
 
 
+@dataclass(frozen=True, slots=True)
+class TanhNetwork:
+    """E_i(w, rho) = d_i + sum_r c_ir tanh(a_r . w + b_r rho + e_r): smooth, coupled, non-linear, depends on time."""
+
+    inner: tuple[tuple[Real, ...], ...]
+    drift: tuple[Real, ...]
+    shift: tuple[Real, ...]
+    outer: tuple[tuple[Real, ...], ...]
+    offset: tuple[Real, ...]
+    initial: Vector
+
+    @classmethod
+    def random(cls, seed: int = 0, dimension: int = 2, units: int = 2) -> TanhNetwork:
+        """Coefficients k/97 of size 1/2 to 1 with random signs."""
+        rng = random.Random(f"tanh network {seed}")
+
+        def draw(count: int) -> tuple[Real, ...]:
+            return tuple(real(Fraction(rng.randint(48, 97) * rng.choice((-1, 1)), 97)) for _ in range(count))
+
+        return cls(
+            tuple(draw(dimension) for _ in range(units)), draw(units), draw(units),
+            tuple(draw(units) for _ in range(dimension)), draw(dimension), draw(dimension),
+        )
+
+    def __call__(self, w: Vector, rho: Real) -> Vector:
+        """eps at w = x/alpha and rho = sigma/alpha."""
+        t = [
+            tanh(sum(map(_times, a, w), b * rho + e))
+            for a, b, e in zip(self.inner, self.drift, self.shift, strict=True)
+        ]
+        return tuple(sum(map(_times, c, t), d) for c, d in zip(self.outer, self.offset, strict=True))
+
+
+def _times(a: Real, b: Real) -> Real:
+    return a * b
+
+
 # -- the schedule of a generated solver ------------------------------------------------------------------------
 
 
@@ -174,8 +215,6 @@ def schedule_numbers(module: ModuleType, exact: bool = False) -> Callable[[float
     The derivatives are central differences in 320 bits (error 1e-48). The time is found from the fed value by bisection
     where the module feeds something else than t. exact: Reals instead of floats.
     """
-    from runtime.real import real
-
     width = real(2) ** -80
 
     @lru_cache(maxsize=4096)
@@ -190,8 +229,6 @@ def schedule_numbers(module: ModuleType, exact: bool = False) -> Callable[[float
 
 def _time_of(module: ModuleType, fed: float) -> Any:
     """t with module.time(t) = fed."""
-    from runtime.real import real
-
     if module.INPUT == "time":
         return fed
     low, high = (real(t) for t in module.DOMAIN)

@@ -9,7 +9,6 @@ import pytest
 
 from derive.measure.order import (
     GRIDS,
-    TanhNetwork,
     emitted_rows,
     exact_solution,
     fit_order,
@@ -17,6 +16,7 @@ from derive.measure.order import (
     measured_order,
     step_orders,
 )
+from derive.measure.problems import TanhNetwork
 from derive.measure.reference import gbs
 from runtime.real import exp, real
 

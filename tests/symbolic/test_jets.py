@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from derive.schedules import Table
 from derive.symbolic import alphabet as ab
 from derive.symbolic.evaluate import evaluate
-from derive.symbolic.jets import Jet, JetAlgebra, NotAResidue, P, PrecisionError, residue, square_root
+from derive.symbolic.jet_algebra import JetAlgebra
+from derive.symbolic.jets import Jet, NotAResidue, P, PrecisionError, residue, square_root
 
 TERMS = 12
 residues = st.integers(0, P - 1)
