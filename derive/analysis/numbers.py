@@ -1,21 +1,28 @@
 r"""Coefficient rows at any precision, straight from the tableau: the oracle that emitted code is compared with.
 
-Nothing here is shared with the lowering: moments are k! phi_{k+1} = 1F1(1; k+2; z)/(k+1) by mpmath, or integrals by mpmath's
-own quadrature; weights solve V w = mt by LU. Endpoint limits are taken numerically, never by a formula from the generator.
+Nothing here is shared with the lowering: moments are k! phi_{k+1} = 1F1(1; k+2; z)/(k+1) by mpmath, or integrals by
+mpmath's own quadrature; weights solve V w = mt by LU. Endpoint limits are taken numerically, at a node next to the end,
+never by a formula from the generator. A quadrature that does not settle to 40 digits is an error, not a value.
 """
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sympy as sp
 from sympy.polys.rings import PolyElement
 
 from derive.problems import SemilinearProblem
 from derive.schedules import at_schedule
-from derive.symbolic.alphabet import t
+from derive.symbolic.alphabet import rho, t
 from derive.symbolic.evaluate import Mpmath, evaluate
 from derive.tableau import Row, Tableau
+
+NEAR = {True: 80, False: 50}
+"""A limit is taken 10^-NEAR of the domain before the end (sigma is a root there); by quadrature (False) digits cost time."""
+SETTLED = 40
+"""Digits to which a quadrature has to agree with itself."""
 
 
 class Oracle:
@@ -44,7 +51,8 @@ class Oracle:
         at_end, at_start = self.at(problem.chart, end), self.at(problem.chart, start)
         h = at_end - at_start
         thetas = [(self.at(problem.chart, mp.mpf(n)) - at_start) / h for n in nodes[1 : len(row.nodes) + 1]]
-        ratio, moments = self._moments(row, start, end, h, [(thetas[j] - thetas[j + 1]) for j in range(len(thetas) - 1)])
+        ratios = [thetas[j] - thetas[j + 1] for j in range(len(thetas) - 1)]
+        ratio, moments = self._moments(row, start, end, h, ratios)
         vandermonde = mp.matrix([[theta**k if k else mp.one for theta in thetas] for k in range(len(thetas))])
         weights = mp.lu_solve(vandermonde, mp.matrix(moments))
         out = {"a": ratio, **{f"b{j}": weights[j] for j in range(len(thetas))}}
@@ -65,8 +73,16 @@ class Oracle:
             unit = self.at(problem.prefactor, end) * h  # type: ignore[arg-type]
             return ratio, [unit * _value(m, values) for m in row.moments]
         origin = self.at(problem.chart, start)
+        known: dict[Any, tuple[Any, Any]] = {}
+
+        def weighted(u: Any, k: int) -> Any:
+            if u not in known:
+                known[u] = self._density(u, end, scale), (self.at(problem.chart, u) - origin) / h
+            density, theta = known[u]
+            return density * theta**k
+
         for k in range(len(row.nodes)):
-            values[f"mu{k}"] = self._integral(lambda u, k=k: self._density(u, end, scale) * ((self.at(problem.chart, u) - origin) / h) ** k, start, end)
+            values[f"mu{k}"] = self._integral(lambda u, k=k: weighted(u, k), start, end)
         return ratio, [_value(m, values) for m in row.moments]
 
     def _density(self, u: Any, end: Any, scale: Any) -> Any:
@@ -75,14 +91,74 @@ class Oracle:
             return scale * weight
         return weight * self.mp.exp(self._integral(lambda v: self.at(self.problem.drift, v), u, end))
 
+    def limit(self, row: Row, nodes: Sequence[float]) -> dict[str, Any]:
+        """The row of a step whose end nodes[0] or start nodes[1] is an end of the domain: its value just before it.
+
+        Entries are within 1e-22 of the largest one from their limits; one that grows without bound has none.
+        """
+        return self.row(row, [self.near(x) if j < 2 else x for j, x in enumerate(nodes)])
+
+    def extrapolation(self, row: Row, nodes: Sequence[float]) -> dict[str, Any]:
+        """What a row becomes where the weight concentrates at the end of the step: ``mass`` times F there."""
+        mp, problem = self.mp, self.problem
+        start = self.at(problem.chart, nodes[1])
+        h = self.at(problem.chart, nodes[0]) - start
+        thetas = [(self.at(problem.chart, n) - start) / h for n in nodes[1 : len(row.nodes) + 1]]
+        vandermonde = mp.matrix([[theta**k if k else mp.one for theta in thetas] for k in range(len(thetas))])
+        weights = mp.lu_solve(vandermonde, mp.ones(len(thetas), 1))
+        mass = self.at(problem.mass, nodes[0])  # type: ignore[arg-type]
+        cx, cr = problem.to_integrand
+        out = {"a": mp.zero, **{f"b{j}": mass * weights[j] for j in range(len(thetas))}}
+        return out | {"cx": self.at(cx, nodes[1]), "cr": self.at(cr, nodes[1])}
+
+    def near(self, time: Any) -> Any:
+        """``time``, or where it is an end of the domain, a point inside that is as good as there."""
+        noise, data = self._ends()
+        inwards = {noise: data - noise, data: noise - data}.get(self.mp.mpf(time))
+        return time if inwards is None else time + inwards / self.mp.mpf(10) ** NEAR[self.problem.kernel.closed]
+
+    def denoised(self, time: Any) -> tuple[Any, Any]:
+        """(dx, dr) of x0 = dx x + dr raw at a node."""
+        dx, dr = self.problem.to_data
+        return self.at(dx, time), self.at(dr, time)
+
+    def dlambda(self, end: Any, start: Any) -> Any:
+        """lambda(end) - lambda(start), by subtraction of logarithms with digits to spare."""
+        return self.mp.log(self.at(rho, start)) - self.mp.log(self.at(rho, end))
+
+    def _ends(self) -> tuple[Any, Any]:
+        schedule = self.problem.schedule
+        return self.algebra.number(schedule.noise), self.algebra.number(schedule.data)
+
     def _integral(self, f: Any, start: Any, end: Any) -> Any:
-        """int_start^end f, in y with u = data +- y^2 (a square root at the data end becomes smooth)."""
-        mp = self.mp
-        data = mp.mpf(sp.Rational(self.problem.schedule.data).p) / sp.Rational(self.problem.schedule.data).q
+        """int_start^end f du, u = data +- y^2 (a root at the data end becomes smooth), y = close + z (far - close).
+
+        z is measured from the end of the step that is closer to an end of the domain, so that no digit is lost there.
+        Panels shrink towards it if two panels do not settle: the integrand may grow like 1/distance^2. Raises
+        ArithmeticError if that does not settle either.
+        """
+        mp, (noise, data) = self.mp, self._ends()
+        distance, last = min((abs(x - e), j) for j, x in enumerate((start, end)) for e in (noise, data) if x != e)
         side = 1 if max(start, end) > data else -1
-        y0, y1 = mp.sqrt(abs(start - data)), mp.sqrt(abs(end - data))
-        with mp.workdps(self.digits + 30):
-            return mp.quad(lambda y: f(data + side * y * y) * 2 * side * y, [y0, (y0 + y1) / 2, y1], method="gauss-legendre", maxdegree=9)
+        roots = [mp.sqrt(abs(x - data)) for x in (start, end)]
+        close, far = roots[last], roots[1 - last]
+
+        def integrand(z: Any) -> Any:
+            with mp.workprec(self.algebra.bits):
+                y = close + z * (far - close)
+                return f(data + side * y * y) * y / size
+
+        size = mp.one
+        size = abs(integrand(mp.mpf(1) / 2)) or mp.one
+        with mp.workdps(SETTLED + 6):
+            panels = int(max(0, -mp.log(distance / abs(noise - data), 16))) + 2
+            for points in ([0, mp.mpf(1) / 2, 1], [0, *(mp.mpf(16) ** -j for j in range(panels, -1, -1))]):
+                value, error = mp.quad(integrand, points, method="gauss-legendre", maxdegree=8, error=True)
+                if error <= abs(value) * mp.mpf(10) ** -SETTLED:
+                    break
+            else:
+                raise ArithmeticError(f"the quadrature from t = {float(start)!r} to {float(end)!r} does not settle")
+        return value * 2 * side * size * (far - close) * (-1 if last else 1)
 
 
 def _value(element: PolyElement, values: Mapping[str, Any]) -> Any:
