@@ -28,7 +28,7 @@ MAX_LENGTH = 2000
 MAX_DEPTH = 40
 MAX_POWER = 64
 MAX_BITS = 4096
-MAX_DEGREE = 512
+MAX_TERMS = 70
 MAX_ARGUMENT = 1e15
 MAX_OPERATIONS = 500
 
@@ -342,8 +342,8 @@ def _bounded(expr: sp.Expr, degree: int, column: int) -> _Value:
         raise ExpressionError("not a finite real number", column)
     if isinstance(expr, sp.Rational) and _bits(expr) > MAX_BITS:
         raise ExpressionError(f"a number of more than {MAX_BITS} bits", column)
-    if degree > MAX_DEGREE:
-        raise ExpressionError(f"a polynomial of degree {degree}; allowed at most {MAX_DEGREE}", column)
+    if degree >= MAX_TERMS:
+        raise ExpressionError(f"a polynomial of degree {degree}; allowed below {MAX_TERMS}", column)
     return _Value(expr, degree, column)
 
 
@@ -389,6 +389,9 @@ def _finished(value: _Value) -> sp.Expr:
     """The whole expression in the functions of the language (SymPy writes cot for tan(pi/2 - t))."""
     _constant(value)
     expr = value.expr
+    count = len(expr.free_symbols)
+    if math.comb(value.degree + count, count) > MAX_TERMS:
+        raise ExpressionError(f"degree {value.degree} in {count} names: too large to be expanded", value.column)
     if expr.has(*_FORBIDDEN):
         raise ExpressionError("not a finite real number", value.column)
     for inverse, function in _INVERSES.items():

@@ -289,8 +289,12 @@ def _from_file(declared: Numbers, reader: Reader, node: Scalar, key: str) -> Any
         raise FileSystemError(str(Fault(str(error), key, reader.file, node.line, node.column))) from None
     except SpecError as error:
         return reader.fault(node, key, f"{show(node.value)}: {error.faults[0].message}")
-    except (ValueError, RecursionError) as error:
-        return reader.fault(node, key, f"{show(node.value)} is not a JSON list of numbers: {ascii(str(error))[1:121]}")
+    except RecursionError:
+        return reader.fault(node, key, f"{show(node.value)} is not a JSON list of numbers: nested too deeply")
+    except ValueError as error:
+        return reader.fault(
+            node, key, f"{show(node.value)} is not a JSON list of numbers: {ascii(str(error))[1:-1][:120]}"
+        )
     if not isinstance(data, list) or not all(isinstance(value, Fraction) for value in data):
         return reader.fault(node, key, f"{show(node.value)} is not a JSON list of numbers")
     outside = next((i for i, value in enumerate(data) if not _within(value, declared)), None)
@@ -326,8 +330,20 @@ def _(declared: Moments, reader: Reader, node: Node, key: str) -> Any:
         if not isinstance(order, int) or not 0 <= order <= declared.highest or str(order) != name.text:
             reader.fault(name, path, f"got the moment {show(name.text)}; allowed 0 to {declared.highest}")
         else:
-            overrides[order] = _formula(reader, value, path, declared.names)
+            overrides[order] = _polynomial(reader, value, path, declared.names)
     return dict(sorted(overrides.items()))
+
+
+def _polynomial(reader: Reader, node: Node, key: str, names: tuple[str, ...]) -> Any:
+    """A formula that is a polynomial in ``names`` with rational coefficients."""
+    expr = _formula(reader, node, key, names)
+    symbols = [sp.Symbol(name) for name in names]
+    if expr is BAD:
+        return BAD
+    rational = not expr.has(sp.Function, sp.NumberSymbol) and all(p.exp.is_Integer for p in expr.atoms(sp.Pow))
+    if not (rational and expr.is_polynomial(*symbols)):
+        return reader.wrong(node, key, f"a polynomial in {names[0]}, {names[1]}, .. with rational coefficients")
+    return expr
 
 
 @read_field.register
