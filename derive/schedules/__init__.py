@@ -16,6 +16,7 @@ import sympy as sp
 from derive.symbolic import alphabet as ab
 from derive.symbolic.alphabet import expm1
 from derive.symbolic.differences import difference, log_difference
+from derive.symbolic.evaluate import evaluate, mpmath_algebra
 
 End = Literal["regular", "sigma_zero", "alpha_zero"]
 
@@ -108,13 +109,16 @@ def preserving(
 def at_schedule(expr: sp.Expr, schedule: Schedule) -> sp.Expr:
     """``expr`` in the alphabet as a function of ``t`` alone: everything else is replaced by the schedule's.
 
-    A rational expression is reduced first, with sigma' = (sigma^2)'/(2 sigma), so that what only looks singular at
-    sigma = 0 or alpha = 0 is finite there.
+    A rational expression is reduced first, with sigma' = (sigma^2)'/(2 sigma) where sigma' is infinite at the data end,
+    so that what only looks singular at sigma = 0 or alpha = 0 is finite there.
     """
+    slope = sp.diff(schedule.sigma, ab.t)
     square = sp.Symbol("_sigma_squared_slope", real=True)
     path = (ab.alpha, ab.sigma, ab.rho, ab.dalpha, ab.dsigma)
     if expr.is_rational_function(*path) and expr.has(*path):
-        expr = sp.cancel(expr.subs({ab.rho: ab.sigma / ab.alpha, ab.dsigma: square / (2 * ab.sigma)}))
+        steep = expr.has(ab.dsigma) and _infinite_at_data(slope, schedule)
+        regular = {ab.dsigma: square / (2 * ab.sigma)} if steep else {}
+        expr = sp.cancel(expr.subs({ab.rho: ab.sigma / ab.alpha, **regular}))
     if schedule.invariant == PRESERVING:
         expr = expr.subs(ab.alpha**2 + ab.sigma**2, 1)
     values = {
@@ -123,9 +127,18 @@ def at_schedule(expr: sp.Expr, schedule: Schedule) -> sp.Expr:
         ab.alpha: schedule.alpha,
         ab.sigma: schedule.sigma,
         ab.dalpha: sp.diff(schedule.alpha, ab.t),
-        ab.dsigma: sp.diff(schedule.sigma, ab.t),
+        ab.dsigma: slope,
         ab.drho: sp.diff(schedule.rho, ab.t),
         square: sp.diff(schedule.sigma**2, ab.t),
     }
     expr = expr.xreplace({k: v for k, v in values.items() if k in expr.free_symbols})
     return sp.cancel(expr) if expr.is_rational_function(ab.t) else expr
+
+
+def _infinite_at_data(expr: sp.Expr, schedule: Schedule) -> bool:
+    algebra = mpmath_algebra(320)
+    try:
+        value = evaluate(expr, {ab.t: algebra.number(schedule.data)}, algebra, schedule.tables)
+    except ZeroDivisionError:
+        return True
+    return not algebra.context.isfinite(value)

@@ -40,8 +40,9 @@ def build(alpha: sp.Expr, sigma: sp.Expr, t: Sequence[Fraction]) -> Schedule:
     if len(t) != 2:
         raise ValueError(f"t has {len(t)} numbers; allowed: 2, [noise, data]")
     noise, data = map(rational, t)
+    alpha, sigma = (_unfolded(f, word, noise, data) for word, f in (("alpha", alpha), ("sigma", sigma)))
     noise_end, data_end, how = check_path(alpha, sigma, noise, data)
-    alpha, sigma = _uncancelled(alpha), _uncancelled(sigma)
+    alpha, sigma = _vanishing(_uncancelled(alpha), noise), _vanishing(_uncancelled(sigma), data)
     noise_level = _ratio(sigma, alpha)
     return Schedule(
         kind="expression",
@@ -61,9 +62,32 @@ def build(alpha: sp.Expr, sigma: sp.Expr, t: Sequence[Fraction]) -> Schedule:
     )
 
 
+def _unfolded(expr: sp.Expr, word: str, noise: sp.Rational, data: sp.Rational) -> sp.Expr:
+    """|g| (what SymPy makes of sqrt(g**2)) as g or -g: ValueError where g changes its sign."""
+    if not expr.has(sp.Abs):
+        return expr
+    algebra = mpmath_algebra(100)
+    signs: dict[sp.Expr, sp.Expr] = {}
+    for g in sorted((e.args[0] for e in expr.atoms(sp.Abs)), key=sp.default_sort_key):
+        times = (algebra.number(noise + (data - noise) * sp.Rational(i, 256)) for i in range(1, 256))
+        seen = {evaluate(g, {t: at}, algebra) > 0 for at in times}
+        if len(seen) > 1:
+            raise ValueError(f"{word} has a kink: the root of a square changes branch inside; allowed: smooth")
+        signs[sp.Abs(g)] = g if True in seen else -g
+    return expr.xreplace(signs)
+
+
 def _uncancelled(expr: sp.Expr) -> sp.Expr:
     """``c - c exp(g)`` as ``-c expm1(g)``, everywhere in the expression."""
     return expr.replace(_is_gap, lambda e: -_constant(e) * expm1(_exponential(e).args[0]))
+
+
+def _vanishing(expr: sp.Expr, end: sp.Rational) -> sp.Expr:
+    """cos(g) that is 0 at ``end`` as -sin(g_end) sin(g - g_end): a zero of wide arithmetic too, not 1e-98."""
+    return expr.replace(
+        lambda e: isinstance(e, sp.cos) and e.subs(t, end) == 0,
+        lambda e: -sp.sin(e.args[0].subs(t, end)) * sp.sin(sp.factor(e.args[0] - e.args[0].subs(t, end))),
+    )
 
 
 def _is_gap(e: sp.Expr) -> bool:

@@ -48,6 +48,8 @@ def log_difference(expr: sp.Expr) -> sp.Expr:
         return log1p(_factored(expr / _at_s(expr) - 1))
     if expr.is_Mul:
         return sp.Add(*map(log_difference, expr.args))
+    if isinstance(expr, expm1):
+        return log1p(-expm1(difference(expr.args[0])) / expm1(-_at_s(expr.args[0])))
     return log1p(difference(expr) / _at_s(expr))
 
 

@@ -1,0 +1,170 @@
+"""The one walk over expressions and its wide arithmetic, against mpmath's own functions and exact rationals."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import factorial
+
+import pytest
+import sympy as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from derive.schedules import Table
+from derive.symbolic.alphabet import expm1, log1p, phi, rho, s, t, tabulated, tabulated_slope
+from derive.symbolic.differences import difference, log_difference
+from derive.symbolic.evaluate import FUNCTIONS, Mpmath, evaluate, mpmath_algebra
+
+REAL = mpmath_algebra(320)
+WIDE = mpmath_algebra(1600)
+MP = WIDE.context
+CURVE = tabulated(sp.Symbol("q"), t)
+SLOPE = tabulated_slope(sp.Symbol("q"), t)
+
+
+def relative(got, exact) -> float:
+    return abs(got - exact) / abs(exact)
+
+
+class Rationals:
+    """Exact rational arithmetic: an algebra without functions."""
+
+    number = staticmethod(Fraction)
+
+    def pi(self):
+        raise TypeError("pi is irrational")
+
+    def add(self, *values):
+        return sum(values, Fraction(0))
+
+    def mul(self, *values):
+        out = Fraction(1)
+        for v in values:
+            out *= v
+        return out
+
+    def pow(self, base, exponent):
+        return base**exponent
+
+
+@given(st.fractions(max_denominator=50), st.fractions(max_denominator=50))
+def test_any_algebra_will_do(x, y):
+    """In exact rationals, an expression has the value that Python's fractions give."""
+    expr = (t**3 - 2 * s / 7 + t * s) * (s**2 + sp.Rational(3, 5)) ** -1
+    assert evaluate(expr, {t: x, s: y}, Rationals()) == (x**3 - 2 * y / 7 + x * y) / (y**2 + Fraction(3, 5))
+
+
+@pytest.mark.parametrize("function", sorted(FUNCTIONS, key=str), ids=str)
+@pytest.mark.parametrize("argument", ["1/3", "2/7", "9/10"])
+def test_functions_against_higher_precision(function, argument):
+    """Every function of the language at 320 bits against 1600 bits, and against mpmath's value of the same name."""
+    point = sp.Rational(argument) + (1 if function is sp.acosh else 0)
+    expr = function(t)
+    exact = evaluate(expr, {t: WIDE.number(point)}, WIDE)
+    got = evaluate(expr, {t: REAL.number(point)}, REAL)
+    assert relative(got, exact) < MP.mpf(2) ** -312
+    assert exact == getattr(MP, FUNCTIONS[function])(MP.mpf(point.p) / point.q)
+
+
+@pytest.mark.parametrize("power", [1, 20, 60, 90])
+def test_small_arguments_keep_all_digits(power):
+    """expm1, log1p and phi next to 0 at 320 bits, against plain formulas at 1600 bits."""
+    tiny = Fraction(-7, 3 * 10**power)
+    x, wide = REAL.number(tiny), WIDE.number(tiny)
+    assert relative(evaluate(expm1(t), {t: x}, REAL), MP.exp(wide) - 1) < MP.mpf(2) ** -310
+    assert relative(evaluate(log1p(t), {t: x}, REAL), MP.log(1 + wide)) < MP.mpf(2) ** -310
+    for k in range(1, 5):
+        naive = MP.exp(wide)
+        for i in range(k):
+            naive = (naive - MP.mpf(1) / factorial(i)) / wide
+        assert relative(evaluate(phi(k, t), {t: x}, REAL), naive) < MP.mpf(2) ** -310
+
+
+@pytest.mark.parametrize("z", ["-40", "-1", "-0.999", "0.5", "1", "1.001", "17", "300"])
+@pytest.mark.parametrize("k", [0, 1, 2, 5, 8])
+def test_phi_on_both_sides_of_its_switch(z, k):
+    """phi_k at 320 bits against its series sum z^j/(j+k)! at 1600 bits."""
+    number = Fraction(z)
+    wide, series, power = WIDE.number(number), MP.mpf(0), MP.mpf(1)
+    for j in range(2400):
+        series += power / MP.factorial(j + k)
+        power *= wide
+    assert relative(evaluate(phi(k, t), {t: REAL.number(number)}, REAL), series) < MP.mpf(2) ** -310
+
+
+def test_phi_at_zero():
+    for k in range(4):
+        assert abs(evaluate(phi(k, t), {t: REAL.number(0)}, REAL) * factorial(k) - 1) < 1e-90
+
+
+def test_chebyshev_table_and_its_slope_are_polynomials():
+    """sum c_k T_k((2t - low - high)/(high - low)) and its derivative, exactly."""
+    table = Table("chebyshev", -1.0, 9.0, (0.5, -0.25, 0.125, 2.0))
+    x = (t - 4) / 5
+    polynomial = sum(sp.Rational(c) * sp.chebyshevt(k, x) for k, c in enumerate(table.values))
+    for time in (Fraction(-1), Fraction(1, 3), Fraction(9)):
+        at = {t: REAL.number(time)}
+        for node, expr in ((CURVE, polynomial), (SLOPE, sp.diff(polynomial, t))):
+            exact = expr.subs(t, sp.Rational(time.numerator, time.denominator))
+            assert abs(evaluate(node, at, REAL, {"q": table}) - REAL.number(exact)) < 1e-90
+    constant = Table("chebyshev", 0.0, 1.0, (0.75,))
+    assert evaluate(SLOPE, {t: REAL.number(Fraction(1, 3))}, REAL, {"q": constant}) == 0
+
+
+def test_linear_table_and_its_slope():
+    table = Table("linear", -1.0, 1.0, (0.0, 1.0, 5.0), (-1.0, 0.0, 1.0))
+    half, quarter = Fraction(1, 2), Fraction(1, 4)
+    for time, height, slope in ((-1, 0, 1), (-half, half, 1), (0, 1, 4), (quarter, 2, 4), (1, 5, 4)):
+        at = {t: REAL.number(time)}
+        assert evaluate(CURVE, at, REAL, {"q": table}) == REAL.number(height)
+        assert evaluate(SLOPE, at, REAL, {"q": table}) == slope
+
+
+def test_the_derivative_of_a_table_is_its_slope():
+    assert sp.diff(CURVE**2, t) == 2 * CURVE * SLOPE
+    assert sp.diff(expm1(2 * t), t) == 2 * sp.exp(2 * t)
+    assert sp.diff(log1p(-t), t) == -1 / (1 - t)
+
+
+def test_what_has_no_meaning_is_refused():
+    with pytest.raises(KeyError, match="no value for the symbol rho"):
+        evaluate(rho + 1, {}, REAL)
+    with pytest.raises(KeyError):
+        evaluate(CURVE, {t: REAL.number(1)}, REAL)
+    with pytest.raises(TypeError, match="Abs cannot be evaluated"):
+        evaluate(sp.Abs(t), {t: REAL.number(1)}, REAL)
+    with pytest.raises(TypeError, match="Rationals has no sin"):
+        evaluate(sp.sin(t), {t: Fraction(1)}, Rationals())
+    assert not hasattr(REAL, "quad")
+
+
+def test_constants_powers_and_precision():
+    assert relative(evaluate(sp.pi * sp.E, {}, REAL), MP.pi * MP.e) < MP.mpf(2) ** -316
+    assert relative(evaluate(t ** sp.Rational(2, 3), {t: REAL.number(5)}, REAL), MP.cbrt(25)) < MP.mpf(2) ** -316
+    assert relative(evaluate(2**t, {t: REAL.number(Fraction(1, 3))}, REAL), MP.cbrt(2)) < MP.mpf(2) ** -312
+    assert Mpmath(53).number(Fraction(1, 3)) == 1 / 3
+    assert REAL.bits == 320
+
+
+SHAPES = [
+    t**2 / 3 + t, sp.exp(-(t**2)), expm1(t), sp.log(1 + t), log1p(t), sp.sin(t), sp.cos(t), sp.tan(t),
+    sp.sqrt(1 + t**2), (1 + t) ** 3, (2 + sp.sin(t)) ** -2, sp.exp(t) * sp.sin(t), sp.Integer(3) ** t, (1 + sp.exp(t)) ** 2, t / (1 + t),
+    sp.exp(sp.sin(t)) + sp.log(2 + sp.cos(t)), sp.Rational(7, 2) * sp.exp(t), (2 + sp.sin(t)) ** sp.Rational(1, 3),
+    1 / sp.sqrt(2 + sp.sin(t)),    (2 + sp.sin(t)) ** t, sp.atan(t),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("expr", SHAPES, ids=str)
+@pytest.mark.parametrize("gap", ["1/3", "1/1000000000000"])
+def test_factored_differences_are_the_differences(expr, gap):
+    """f(t) - f(s) and log f(t)/f(s) against plain differences at 1600 bits."""
+    before = Fraction(3, 7)
+    at = {s: WIDE.number(before), t: WIDE.number(before + Fraction(gap))}
+    late, early = evaluate(expr, at, WIDE), evaluate(expr.subs(t, s), at, WIDE)
+    assert relative(evaluate(difference(expr), at, WIDE), late - early) < MP.mpf(2) ** -1400
+    assert relative(evaluate(log_difference(expr), at, WIDE), MP.log(late / early)) < MP.mpf(2) ** -1400
+
+
+def test_differences_of_constants_are_zero():
+    assert difference(sp.Integer(3)) == 0
+    assert log_difference(sp.pi) == 0
