@@ -155,9 +155,10 @@ def _verify(options: argparse.Namespace) -> Answer:
 
 
 def _regenerate(options: argparse.Namespace) -> Answer:
-    folders = solver_folders([options.out] if options.out else roots())
+    place = options.out or next((root for root in roots() if root.is_dir()), Path("generated"))
+    folders = solver_folders([place])
     if not folders:
-        raise SpecError(Fault(f"no solver in {options.out or 'generated'}/: nothing holds a spec.yaml", "regenerate"))
+        raise SpecError(Fault(f"no solver in {show(str(place))}: nothing there holds a spec.yaml", "regenerate"))
     lines: list[str] = []
     outcome: dict[str, list[str]] = {}
     refused: list[str] = []
