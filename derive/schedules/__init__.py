@@ -52,8 +52,8 @@ class Schedule:
     invariant: alpha as a function of ``rho`` if the schedule has one (VP: 1/sqrt(1+rho^2), VE: 1, flow: 1/(1+rho)).
     t_of_rho: ``t`` as an elementary function of ``rho`` where there is one (edm, flow), else None.
     index_steps: number of discrete training steps if ``t`` is a table index, else None.
-    warp: a map of the time interval onto itself that default time grids go through, ``t = warp(u)`` for the
-        unwarped time ``u`` (flow shift; it keeps both ends), else None.
+    warp: a map of [0, 1] onto itself in ``u`` (0 at the data, 1 at the noise) that default time grids go through
+        (flow shift), else None.
     """
 
     kind: str
