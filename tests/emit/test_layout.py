@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-import shutil
 import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,10 @@ def test_a_long_row_names_its_columns() -> None:
     assert [ast.unparse(e) for e in value.elts] == [ast.unparse(ast.parse(t)) for t in ("1", SUM, "0")]
 
 
-@pytest.mark.skipif(shutil.which("ruff") is None, reason="ruff is not installed")
+@pytest.mark.skipif(find_spec("ruff") is None, reason="ruff is not installed")
 @pytest.mark.parametrize("text", [SUM, PRODUCT, f"phis(3, {SUM})"], ids=["sum", "product", "call"])
 def test_the_formatter_agrees(text: str, tmp_path: Path) -> None:
     path = tmp_path / "x.py"
     path.write_text("\n".join(statement("x = ", text, "")) + "\n")
-    run = ["ruff", "format", "--isolated", "--line-length", "120", "--diff", str(path)]
+    run = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", "120", "--diff", str(path)]
     assert subprocess.run(run, capture_output=True, text=True, check=False).stdout == ""
