@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -62,6 +63,13 @@ class Solver:
         """The generated ``coefficients`` module: schedule functions and rows."""
         return self._coefficients
 
+    def compiled(self, backend: str = "inductor") -> Solver:
+        """The same solver with its steps through ``torch.compile(fullgraph=True)``: one graph per phase, any schedule.
+
+        Coefficients are tensors, so no step and no schedule compiles again. Compiled once per process and backend.
+        """
+        return _compiled(self, backend)
+
     # Planning
 
     def plan(
@@ -85,7 +93,7 @@ class Solver:
         ValueError (LimitError where a coefficient is infinite), TypeError: the message has what is allowed.
         """
         checks.choice("direction", direction, ("sampling", "inversion"))
-        checks.count("history", history, 0)
+        history = checks.count("history", history, 0)
         inversion = direction == "inversion"
         k = self._coefficients.STEPS
         if self._coefficients.START == "exact" and history < k - 1:
@@ -111,7 +119,7 @@ class Solver:
         steps = planned if steps is None else steps
         if steps is None:
             raise ValueError("steps: not given, and the spec has no default; allowed: at least 1")
-        checks.count("steps", steps, 1)
+        steps = checks.count("steps", steps, 1)
         if steps > MOST_STEPS:
             raise ValueError(f"steps: got {steps}; allowed: 1 to {MOST_STEPS}")
         known = list(inspect.signature(GRIDS[name]).parameters)[2:]
@@ -242,6 +250,7 @@ class Solver:
         noise: Any = None,
         hooks: Any = None,
         check: str = "end",
+        compile: bool | str = False,
         direction: str = "sampling",
         **options: Any,
     ) -> torch.Tensor:
@@ -257,6 +266,7 @@ class Solver:
         both replace the sample. progress: True, False or "auto" (a bar only on a terminal).
         generator: accepted for symmetry, a deterministic solver never draws; noise: None.
         check: NonFiniteError is looked for at the "end" (once), at each "step" (model and sample), or not ("off").
+        compile: True or a backend's name: the steps through ``torch.compile`` (compile the model yourself).
         Differentiable with respect to x_T and the model where gradients are enabled. Batch 0: empty, model not called.
         """
         self._check_call(model, x_T, callback, progress, generator, noise, check)
@@ -271,7 +281,8 @@ class Solver:
         if check != "off":
             checks.finite_input(x_T)
         state = self.init(plan, x_T, history)
-        x = solve(self, plan, state, model, x_T.dtype, chosen)
+        solver = self.compiled(*([compile] if isinstance(compile, str) else [])) if compile else self
+        x = solve(solver, plan, state, model, x_T.dtype, chosen)
         return _result(x, x_T.dtype, plan, check)
 
     @staticmethod
@@ -308,6 +319,16 @@ def _fresh(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 def _share(a: torch.Tensor, b: torch.Tensor) -> bool:
     return a is b or a.untyped_storage()._cdata == b.untyped_storage()._cdata
+
+
+@lru_cache(maxsize=256)
+def _compiled(solver: Solver, backend: str) -> Solver:
+    step = ModuleType(f"{solver.name}.compiled")
+    for name in ("STEPS", "STEPS_"):
+        phases = getattr(solver._step, name)
+        setattr(step, name, tuple(torch.compile(phase, fullgraph=True, backend=backend) for phase in phases))
+    step.RING = getattr(solver._step, "RING", solver._coefficients.STEPS)  # type: ignore[attr-defined]
+    return Solver(solver.name, solver._module, solver._coefficients, step)
 
 
 def _restore(module: str) -> Solver:

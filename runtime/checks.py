@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Real as RealNumber
+from operator import index
 from typing import Any
 
 import torch
@@ -27,12 +28,22 @@ def choice(name: str, value: Any, allowed: Iterable[str]) -> None:
 
 
 def count(name: str, value: Any, least: int) -> int:
-    """An int of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    """``value`` as an int (Python's or NumPy's) of at least ``least``."""
+    number = integer(value)
+    if number is None:
         raise TypeError(f"{name}: got {type(value).__name__}; allowed: int of at least {least}")
-    if value < least:
-        raise ValueError(f"{name}: got {value}; allowed: at least {least}")
-    return value
+    if number < least:
+        raise ValueError(f"{name}: got {number}; allowed: at least {least}")
+    return number
+
+
+def integer(value: Any) -> int | None:
+    """``value`` as an int if it is one (not a bool, not a float, not a tensor), else None."""
+    if type(value) is int:
+        return value
+    if isinstance(value, (bool, torch.Tensor)) or not hasattr(value, "__index__"):
+        return None
+    return index(value)
 
 
 # Time nodes

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from runtime import checks
 from runtime.tabulate import Tabulated
 
 
@@ -62,7 +63,7 @@ class Plan:
 
     def check_index(self, i: int) -> None:
         """TypeError or IndexError unless ``i`` is an int in 0..steps-1."""
-        if type(i) is not int:
+        if checks.integer(i) is None:
             raise TypeError(f"step index: got {type(i).__name__}; allowed: int from 0 to {self.steps - 1}")
         if not 0 <= i < self.steps:
             raise IndexError(f"step index: got {i}; allowed: 0 to {self.steps - 1}")

@@ -139,6 +139,7 @@ class _Grid:
                 "ends at sigma = 0": "end the grid before it (t_end=.., final_zero=False)",
                 "starts at alpha = 0": "start the grid after it (t_start=..), or use a prediction that says something "
                 "about the data there (data, v, velocity)",
+                "starts at sigma = 0": "start the grid after it (t_end=.., final_zero=False)",
             }
             advice = "; ".join(remedy.get(text, "leave that end out of the grid") for text, _ in limits)
             return f"the step {what}, where the solver's coefficients have no finite limit; {advice}"

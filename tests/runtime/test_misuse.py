@@ -156,6 +156,7 @@ def test_zero_one_and_two_steps() -> None:
         refused(ValueError, f"steps: got {bad}; allowed: at least 1", steps=bad)
     for bad in (2.0, True, "5"):
         refused(TypeError, "steps: got .*; allowed: int", steps=bad)
+    assert solver.plan(np.int64(3)).steps == 3 and solver.plan(3).time(np.int64(1)) == solver.plan(3).time(1)
     assert solver.plan(1).orders == (1,) and solver.plan(2).orders == (1, 1)
     (raw, a, s) = (model(X, None), *map(float, sample_solver.coefficients.node(solver_time(1.0))[1:]))
     torch.testing.assert_close(solver.sample(model, X, 1), (X - s * raw) / a)

@@ -7,6 +7,7 @@ import importlib
 import itertools
 import math
 import pickle  # noqa: TID251  (the Solver's own reduction is under test; nothing foreign is loaded)
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -346,6 +347,19 @@ def test_forward_mode_and_function_transforms() -> None:
         torch.testing.assert_close(torch.autograd.forward_ad.unpack_dual(dual).tangent, tangent)
     torch.testing.assert_close(torch.func.grad(lambda x: run(x).sum())(x), gradient / v)
     torch.testing.assert_close(torch.vmap(run)(x.reshape(3, 1)).reshape(3), run(x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["eager", "inductor"])
+def test_compiled_steps_give_the_same_sample(backend: str) -> None:
+    if backend == "inductor" and not shutil.which("g++"):
+        pytest.skip("inductor needs a C++ compiler")
+    x = start(33, dtype=torch.float32)
+    for n, grid in ((6, "uniform"), (9, "karras")):
+        compiled = solver.sample(curved, x, n, grid, compile=backend)
+        torch.testing.assert_close(compiled, solver.sample(curved, x, n, grid), rtol=1e-5, atol=1e-5)
+    assert solver.compiled(backend) is solver.compiled(backend)
+    assert torch.equal(solver.sample(curved, x[:0], 5, compile=backend), x[:0])
 
 
 @pytest.mark.slow
