@@ -226,3 +226,41 @@ def test_index_errors() -> None:
         with pytest.raises(error, match="step index"):
             plan.time(index)  # type: ignore[arg-type]
     assert math.isfinite(plan.time(4))
+
+
+def test_a_limit_row_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(LimitError, match=r"ends at sigma = 0; a coefficient of its limit is not finite"):
+        variant(TO_SIGMA_ZERO=(lambda s, t, h: (1 / t.sigma, 0, 0, 1, 1),)).plan(steps=3)
+
+
+def test_final_denoising_where_the_network_returns_the_integrand() -> None:
+    plan = flow(FINAL="denoise").plan(nodes=[1.0, 0.5, 0.25])
+    assert plan.table[-1].tolist() == [1.0, -0.25, 0.0] and plan.time(2) == 250.0
+
+
+def test_final_denoising_keeps_the_input_scale() -> None:
+    rows = tuple(lambda s, t, h, f=f: (*f(s, t, h), 1 / (1 + s.t)) for f in sample_solver.coefficients.ROWS)
+    columns = (*sample_solver.coefficients.COLUMNS, "cin")
+    plan = variant(FINAL="denoise", COLUMNS=columns, ROWS=rows).plan(nodes=[1.0, 0.5, 0.25])
+    assert plan.input_scale(2) == pytest.approx(1 / 1.25)
+    both = variant(FINAL="denoise", COLUMNS=columns, ROWS=rows).plan(nodes=[[1.0, 0.5, 0.25], [0.9, 0.5, 0.2]])
+    assert both.input_scale(0).tolist() == [0.5, 1 / 1.9]
+
+
+def test_per_sample_grids_that_need_different_numbers_of_evaluations() -> None:
+    with pytest.raises(ValueError, match="end them alike"):
+        variant(FINAL="denoise").plan(nodes=[[1.0, 0.0], [1.0, 0.5]])
+
+
+def test_no_data_estimate_and_no_integrand_from_noise_at_alpha_zero() -> None:
+    plan = flow(denoised=lambda s: (1 / s.alpha, -s.sigma / s.alpha)).plan(nodes=[1.0, 0.5])
+    assert all(map(math.isnan, plan.grids[0].denoised[0]))
+    c = sample_solver.coefficients
+    pure = variant(
+        NOISE_END="alpha_zero", node=lambda t: c.node(t) if t != 1 else c.Node(t, real(0), real(1)), CHART_FINITE={
+            "alpha_zero": False, "sigma_zero": False}
+    )  # fmt: skip
+    with pytest.raises(LimitError, match=r"integrand is not finite at t = 1.0; take history from other nodes"):
+        pure.plan(nodes=[1.0, 0.5, 0.2], history=1)
+    with pytest.raises(LimitError, match=r"starts at alpha = 0.*data, v, velocity"):
+        pure.plan(nodes=[1.0, 0.5, 0.2])
