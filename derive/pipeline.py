@@ -18,7 +18,7 @@ from derive.analysis.claims import Claims, prove, refute
 from derive.derivation import derivation
 from derive.errors import Fault, InternalError, SpecError
 from derive.lookup import load
-from derive.predictions import Prediction
+from derive.predictions import Prediction, input_kind, network_scale, network_time
 from derive.problems import SemilinearProblem
 from derive.program.coefficients import CoefficientModule
 from derive.program.ir import Program
@@ -84,46 +84,51 @@ def new_solver(spec_path: str | Path, out_dir: str | Path, backends: tuple[str, 
     gate.check(files, derived)
     folder = Path(out_dir) / spec.name
     checked = check(files, spec.name)
-    written = emit.write(files, folder, force)
+    if not checked["ok"]:
+        raise InternalError("what was generated fails its own check; nothing is written\n" + "\n".join(checked["lines"]))
+    written = emit.write(files, folder, force, Path(spec_path))
     return Result(derived, folder, tuple(written), checked)
 
 
 def derive(spec: Spec) -> Derived:
     """Stops 2 to 6: everything symbolic. Raises SpecError with the place in the spec."""
-    schedule, prediction, integrand, network = resolve(spec)
+    schedule, prediction, integrand = resolve(spec)
     problem = pose(spec, schedule, prediction, integrand)
     tableau = tabulate(spec, problem)
     faults = refute(tableau, spec.claims)
     if faults:
         raise SpecError(*(spec.fault(f.key, f.message) for f in faults))
-    program = optimise(lower(tableau, problem, spec.name, network.scale is not None))
+    scale = network_scale(prediction.network)
+    program = optimise(lower(tableau, problem, spec.name, scale is not None))
     verify_program(program)
     main = program.phase("main")
     proof = prove(tableau, (main.kernels, *streams(main)))
     constants = (
-        ("INPUT", network.kind, "what the network is fed"),
+        ("INPUT", input_kind(prediction.network, schedule), "what the network is fed"),
         ("GRID", _plain(spec.grid), "the default grid"),
     )
-    module = coefficients(tableau, problem, program, network.time, network.scale, constants)
+    fed = _fed(spec, prediction, schedule)
+    module = coefficients(tableau, problem, program, fed, scale, constants)
     text = derivation(spec.name, problem, tableau, proof, spec.references)
     return Derived(spec, schedule, prediction, integrand, problem, tableau, proof, program, module, text)
 
 
-def resolve(spec: Spec) -> tuple[Schedule, Prediction, Prediction, Any]:
-    """Stop 2: names -> objects, by folder lookup. The last one is what the network is fed."""
-    from derive.predictions import network_input
-
+def resolve(spec: Spec) -> tuple[Schedule, Prediction, Prediction]:
+    """Stop 2: names -> objects, by folder lookup: the schedule, what the network returns, what is interpolated."""
     faults: list[Fault] = []
     schedule = _build(spec, "derive.schedules", spec.problem.schedule, "problem.schedule", faults)
     prediction = _build(spec, "derive.predictions", spec.problem.prediction, "problem.prediction", faults)
     integrand = _build(spec, "derive.predictions", spec.method.parameters["integrand"], "method.integrand", faults)
     if faults:
         raise SpecError(*faults)
+    return schedule, prediction, integrand
+
+
+def _fed(spec: Spec, prediction: Prediction, schedule: Schedule) -> Any:
     try:
-        network = network_input(spec.problem.prediction.parameters, schedule)
+        return network_time(prediction.network, schedule)
     except ValueError as error:
         raise SpecError(spec.fault("problem.prediction", str(error))) from error
-    return schedule, prediction, integrand, network
 
 
 def _build(spec: Spec, folder: str, chosen: Chosen, key: str, faults: list[Fault]) -> Any:
