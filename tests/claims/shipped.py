@@ -1,0 +1,102 @@
+"""Every solver in the generated folder, and solvers that a test writes by itself.
+
+The folder is the list: a solver that is added is tested. Modules are imported as they lie there; what they are compared
+with is derived again from the spec beside them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from derive import emit
+from derive.analysis.numbers import Oracle
+from derive.check import Trial
+from derive.pipeline import Derived, derive
+from derive.spec import read_spec, read_spec_text
+from runtime import load
+
+FOLDER = Path(__file__).resolve().parents[2] / "generated"
+NAMES = tuple(sorted(p.parent.name for p in FOLDER.glob("*/spec.yaml")))
+
+
+class Remembering(Oracle):
+    """An oracle that computes each row once: mutants of one module are compared with the same numbers."""
+
+    def __init__(self, derived: Derived) -> None:
+        super().__init__(derived.tableau, derived.problem)
+        self._rows: dict[tuple, dict[str, Any]] = {}
+
+    def row(self, row: Any, nodes: Sequence[Any]) -> dict[str, Any]:
+        key = (len(row.nodes), *nodes[: len(row.nodes) + 1])
+        if key not in self._rows:
+            self._rows[key] = super().row(row, nodes)
+        return self._rows[key]
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A solver: its modules as imported, and what its spec derives to."""
+
+    name: str
+    folder: Path
+    coefficients: ModuleType
+    step: ModuleType
+    solver: Any
+    derived: Derived
+    oracle: Remembering
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        return json.loads((self.folder / "claims.json").read_text())
+
+    def trial(self, module: Any = None) -> Trial:
+        """The exactness check, of this solver's coefficients or of something that stands in for them."""
+        return Trial(module or self.coefficients, self.derived, self.oracle)
+
+
+@lru_cache(maxsize=None)
+def shipped(name: str) -> Shipped:
+    """The solver of that name in the generated folder."""
+    package = importlib.import_module(f"generated.{name}")
+    derived = derive(read_spec(FOLDER / name / "spec.yaml"))
+    return Shipped(
+        name, FOLDER / name, package.coefficients, package.step_torch, package.solver, derived, Remembering(derived)
+    )
+
+
+def spec_text(name: str, schedule: str, prediction: str, method: str, more: str = "") -> str:
+    """A spec; the last three arguments are the inside of flow mappings such as ``kind: vp_linear``."""
+    return (
+        f"name: {name}\nproblem:\n  kind: diffusion\n  schedule: {{{schedule}}}\n  prediction: {{{prediction}}}\n"
+        f"method: {{family: exponential_multistep, {method}}}\nbackends: [torch]\n{more}"
+    )
+
+
+def written(text: str, folder: Path) -> Shipped:
+    """The solver that a spec's text gives, written into ``folder`` and imported from there."""
+    derived = derive(read_spec_text(text))
+    name = derived.spec.name
+    for file, data in emit.render(derived).items():
+        target = folder / name / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    coefficients, step = (imported(folder / name / f"{part}.py") for part in ("coefficients", "step_torch"))
+    solver = load(str(folder / name), coefficients, step)[0]
+    return Shipped(name, folder / name, coefficients, step, solver, derived, Remembering(derived))
+
+
+def imported(path: Path) -> ModuleType:
+    """The module in a file, under a name of its own."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
