@@ -15,7 +15,7 @@ import sympy as sp
 
 from derive.symbolic import alphabet as ab
 from derive.symbolic.alphabet import expm1
-from derive.symbolic.differences import difference, log_difference
+from derive.symbolic.differences import difference, is_small_rational, log_difference
 from derive.symbolic.evaluate import evaluate, mpmath_algebra
 
 End = Literal["regular", "sigma_zero", "alpha_zero"]
@@ -132,7 +132,7 @@ def at_schedule(expr: sp.Expr, schedule: Schedule) -> sp.Expr:
         square: sp.diff(schedule.sigma**2, ab.t),
     }
     expr = expr.xreplace({k: v for k, v in values.items() if k in expr.free_symbols})
-    return sp.cancel(expr) if expr.is_rational_function(ab.t) else expr
+    return sp.cancel(expr) if is_small_rational(expr) else expr
 
 
 def _infinite_at_data(expr: sp.Expr, schedule: Schedule) -> bool:

@@ -14,7 +14,7 @@ import sympy as sp
 from derive.parameters import Expression, Numbers, Parameters
 from derive.schedules import PRESERVING, Schedule, rational
 from derive.symbolic.alphabet import expm1, rho, t
-from derive.symbolic.differences import log_difference
+from derive.symbolic.differences import is_small_rational, log_difference
 from derive.symbolic.evaluate import evaluate, mpmath_algebra
 from derive.symbolic.path import check_path
 
@@ -109,7 +109,7 @@ def _exponential(e: sp.Expr) -> sp.Expr:
 def _ratio(sigma: sp.Expr, alpha: sp.Expr) -> sp.Expr:
     """sigma/alpha, reduced where both are rational."""
     ratio = sigma / alpha
-    return sp.factor(ratio) if ratio.is_rational_function(t) else ratio
+    return sp.factor(ratio) if is_small_rational(ratio) else ratio
 
 
 def _invariant(alpha: sp.Expr, sigma: sp.Expr, noise: sp.Rational, data: sp.Rational) -> sp.Expr | None:
@@ -136,7 +136,7 @@ def _is_one(expr: sp.Expr, noise: sp.Rational, data: sp.Rational) -> bool:
 
 def _inverse(noise_level: sp.Expr) -> sp.Expr | None:
     """t as a function of rho, where rho is a ratio of linear functions of t."""
-    if not noise_level.is_rational_function(t):
+    if not is_small_rational(noise_level):
         return None
     above, below = (sp.Poly(p, t) for p in sp.fraction(sp.cancel(noise_level)))
     if max(above.degree(), below.degree()) > 1:

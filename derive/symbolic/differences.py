@@ -16,12 +16,32 @@ import sympy as sp
 
 from derive.symbolic.alphabet import expm1, log1p, s, t
 
+MAX_DEGREE = 24
+"""Rational functions up to this degree are factored and reduced; above, exact algebra may take minutes."""
+
+
+def is_small_rational(expr: sp.Expr) -> bool:
+    """Whether ``expr`` is a rational function of ``t`` of a degree that exact algebra handles at once."""
+    return bool(expr.is_rational_function(t)) and _degree_bound(expr) <= MAX_DEGREE
+
+
+def _degree_bound(expr: sp.Expr) -> int:
+    """An upper bound on the degree of numerator and denominator, read off the tree."""
+    if not expr.has(t):
+        return 0
+    if expr.is_Pow and expr.exp.is_Integer:
+        return abs(int(expr.exp)) * _degree_bound(expr.base)
+    if expr.is_Add or expr.is_Mul:
+        polynomial = expr.is_Add and expr.is_polynomial(t)
+        return (max if polynomial else sum)(map(_degree_bound, expr.args))
+    return 1
+
 
 def difference(expr: sp.Expr) -> sp.Expr:
     """``expr(t) - expr(s)`` for an expression in ``t``, as an expression in ``t`` and ``s``."""
     if not expr.has(t):
         return sp.Integer(0)
-    if expr.is_rational_function(t):
+    if is_small_rational(expr):
         return _factored(expr - _at_s(expr))
     if expr.is_Add:
         return sp.Add(*map(difference, expr.args))
@@ -44,7 +64,7 @@ def log_difference(expr: sp.Expr) -> sp.Expr:
         return expr.exp * log_difference(expr.base)
     if expr.is_Pow and not expr.base.has(t):
         return difference(expr.exp) * sp.log(expr.base)
-    if expr.is_rational_function(t):
+    if is_small_rational(expr):
         return log1p(_factored(expr / _at_s(expr) - 1))
     if expr.is_Mul:
         return sp.Add(*map(log_difference, expr.args))

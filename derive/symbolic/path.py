@@ -13,6 +13,7 @@ import sympy as sp
 from mpmath import libmp
 
 from derive.symbolic.alphabet import t
+from derive.symbolic.differences import is_small_rational
 from derive.symbolic.evaluate import evaluate, mpmath_algebra
 
 POINTS = 257
@@ -33,7 +34,7 @@ def check_path(alpha: sp.Expr, sigma: sp.Expr, noise: sp.Rational, data: sp.Rati
     if noise == data:
         raise ValueError(f"t is [{noise}, {data}]; allowed: two different times, noise first")
     noise_end, data_end = _end(alpha, sigma, noise, "noise"), _end(alpha, sigma, data, "data")
-    rational = all(f.is_rational_function(t) and _degree(f) <= MAX_STURM_DEGREE for f in (alpha, sigma))
+    rational = all(is_small_rational(f) and _degree(f) <= MAX_STURM_DEGREE for f in (alpha, sigma))
     if rational:
         _prove(alpha, sigma, noise, data)
     _sample(alpha, sigma, noise, data)

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 import sympy as sp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derive.lookup import names
@@ -169,6 +169,7 @@ fractions = st.fractions(min_value=-3, max_value=3, max_denominator=5)
 rationals = fractions.map(lambda f: sp.Rational(f.numerator, f.denominator))
 
 
+@settings(max_examples=20)
 @given(rationals, rationals, rationals, rationals)
 def test_factor_of_any_homogeneous_quantity(a, b, c, d):
     """Whenever a closed form is returned it satisfies the lemma: x0: a alpha + b sigma, eps: c alpha + d sigma."""

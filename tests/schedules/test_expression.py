@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 
 import pytest
@@ -48,6 +49,18 @@ def test_the_root_of_a_square_is_unfolded():
     assert build(1, sp.sqrt(t**2), -80, 0).sigma == -t
     with pytest.raises(ValueError, match="sigma has a kink"):
         build(1, 1 + t / 4 + sp.sqrt((t - HALF) ** 2) / 8)
+
+
+@pytest.mark.parametrize("sigma", [t**64 + t, (t + t**2) ** 40, ((1 + t) ** 60 - 1) / (1 + t**3) ** 20, (1 + t + t**2) ** 64])
+def test_high_degrees_are_not_factored(sigma):
+    """Exact algebra on degree 100 would take minutes; the schedule is checked at points and its differences are plain."""
+    start = time.process_time()
+    path = build(1, sigma)
+    assert time.process_time() - start < 5
+    assert path.notes == (CHECKED,)
+    at = {t: WIDE.number(Fraction(1, 3)), s: WIDE.number(Fraction(1, 2))}
+    exact = MP.log(evaluate(sigma.subs(t, s), at, WIDE) / evaluate(sigma, at, WIDE))
+    assert abs(evaluate(path.dlambda, at, WIDE) - exact) <= abs(exact) * MP.mpf(2) ** -500
 
 
 def test_ends_by_exact_substitution():
