@@ -273,8 +273,7 @@ class _Parser:
 
 
 def _number(token: Token) -> sp.Rational:
-    stripped = token.text.lstrip("0")
-    text = stripped if stripped[:1].isdigit() or stripped[:1] == "." else "0" + stripped
+    text = re.sub(r"^0+(?=[0-9])", "", token.text)
     try:
         value = Fraction(decimal(text))  # type: ignore[arg-type]
     except ValueError as error:

@@ -56,7 +56,7 @@ def test_names_of_the_caller_come_first() -> None:
     ],
 )  # fmt: skip
 def test_faults_carry_the_column(text: str, column: int, words: str) -> None:
-    with pytest.raises(ExpressionError, match=".") as caught:
+    with pytest.raises(ExpressionError) as caught:
         parse(text)
     assert caught.value.column == column
     assert words in caught.value.message
@@ -88,7 +88,7 @@ def test_agrees_with_sympy_operators(tree: tuple[str, sp.Expr]) -> None:
     try:
         found = parse(text)
     except ExpressionError as error:
-        assert any(words in error.message for words in ("large", "degree", "Abs", "finite", "up to"))
+        assert any(words in error.message for words in ("large", "degree", "Abs", "finite", "up to"))  # noqa: PT017
         return
     assert found == value
     assert parse(normal_text(text)) == value
@@ -103,6 +103,8 @@ _fragments = st.sampled_from([
 
 
 @given(st.one_of(st.lists(_fragments, max_size=30).map("".join), st.text(max_size=80)))
+@example("1/0.")
+@example("00.*t")
 @example("sin(exp(10**9))")
 @example("sin(exp(t+10**9*pi-t))")
 @example("(" * 2000)

@@ -40,7 +40,7 @@ def test_helpers_of_a_folder_are_no_kinds() -> None:
     "name", ["../errors", "__init__", "os", "flow.build", "Flow", "flow\n", "", "flow ", "ﬂow", "a" * 10_000]
 )
 def test_nothing_else_loads(name: str) -> None:
-    with pytest.raises(SpecError, match="allowed for a schedule: .*flow") as caught:
+    with pytest.raises(SpecError, match=r"allowed for a schedule: .*flow") as caught:
         lookup.load("derive.schedules", name)
     assert len(str(caught.value)) < 400
 
