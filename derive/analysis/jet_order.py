@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import factorial
 from operator import mul
+from typing import TYPE_CHECKING
 
 import sympy as sp
 
@@ -33,6 +34,9 @@ from derive.symbolic import alphabet as ab
 from derive.symbolic.evaluate import evaluate
 from derive.symbolic.jet_algebra import JetAlgebra
 from derive.symbolic.jets import Jet, P
+
+if TYPE_CHECKING:
+    from derive.schedules import Table
 
 Pair = tuple[sp.Expr, sp.Expr]
 Tamper = Callable[[list[Jet]], list[Jet]]
@@ -79,17 +83,26 @@ class JetProblem:
 
 
 def jet_problem(
-    alpha: sp.Expr, sigma: sp.Expr, *, terms: int, dimension: int = 2, modes: int = 2, start: Fraction = Fraction(0),
+    alpha: sp.Expr,
+    sigma: sp.Expr,
+    *,
+    terms: int,
+    dimension: int = 2,
+    start: Fraction | int = 0,
+    tables: Mapping[str, Table] | None = None,
     seed: int = 0,
 ) -> JetProblem:
-    """The schedule as jets about ``start``, and the exact solution of a random problem on it to ``terms`` terms."""
+    """The schedule as jets about ``start``, and the exact solution of a random problem on it to ``terms`` terms.
+
+    start: t_0, a rational, or any integer as an element of F_p. tables: data curves that the formulas refer to.
+    """
     algebra = JetAlgebra(terms, seed)
     names: dict[sp.Symbol, Jet] = {ab.t: Jet.variable(terms, start)}
-    a, s = evaluate(alpha, names, algebra), evaluate(sigma, names, algebra)
+    a, s = evaluate(alpha, names, algebra, tables), evaluate(sigma, names, algebra, tables)
     rho = s / a
     names |= {ab.alpha: a, ab.sigma: s, ab.rho: rho, ab.dalpha: a.derivative(), ab.dsigma: s.derivative()}
     names[ab.lam] = -algebra.log(rho)
-    x, eps = exact_solution(a, rho.derivative(), dimension, modes, terms, random.Random(f"jet problem {seed}"))
+    x, eps = exact_solution(a, rho.derivative(), dimension, 2, terms, random.Random(f"jet problem {seed}"))
     return JetProblem(algebra, names, x, eps)
 
 
@@ -200,7 +213,8 @@ def certify_order(
     moments: Mapping[int, sp.Expr] | None = None,
     grid: Sequence[int] | None = None,
     dimension: int = 2,
-    start: Fraction = Fraction(0),
+    start: Fraction | int = 0,
+    tables: Mapping[str, Table] | None = None,
     terms: int | None = None,
     seed: int = 0,
     tamper: Tamper | None = None,
@@ -214,7 +228,7 @@ def certify_order(
     tamper: a change of the list of weights (mutation tests).
     """
     problem = jet_problem(
-        alpha, sigma, terms=terms or 2 * steps + 6, dimension=dimension, start=start, seed=seed
+        alpha, sigma, terms=terms or 2 * steps + 6, dimension=dimension, start=start, tables=tables, seed=seed
     )
     rng = random.Random(f"jet grid {seed}")
     nodes = [0, *(rng.randrange(1, P) for _ in range(steps - 1))] if grid is None else list(grid)

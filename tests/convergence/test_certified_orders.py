@@ -2,14 +2,17 @@
 
 import random
 from fractions import Fraction
+from importlib import import_module
 from itertools import product
+from pkgutil import iter_modules
 
 import pytest
 import sympy as sp
 
 from derive.analysis.jet_order import CHARTS, certify_order, jet_problem, weights
+from derive.parameters import REQUIRED
 from derive.symbolic import alphabet as ab
-from derive.symbolic.jets import P, residue
+from derive.symbolic.jets import NotAResidue, P, residue
 
 PREDICTIONS = {
     "noise": (sp.Integer(0), sp.Integer(1)),
@@ -106,3 +109,45 @@ def test_same_answer_for_other_problems_and_more_terms() -> None:
         for s, n, d in product((1, 2), (10, 18), (1, 2, 3))
     }
     assert orders == {3}
+
+
+def registered(folder: str) -> dict[str, object]:
+    """What the modules of a registry folder build by default; a table has no default."""
+    names = [m.name for m in iter_modules(import_module(f"derive.{folder}").__path__)]
+    modules = {n: import_module(f"derive.{folder}.{n}") for n in names if n != "table"}
+    return {
+        n: m.build()
+        for n, m in modules.items()
+        if hasattr(m, "PARAMETERS") and all(f.default is not REQUIRED for f in m.PARAMETERS.values())
+    }
+
+
+SCHEDULES, REGISTERED = registered("schedules"), registered("predictions")
+
+
+@pytest.mark.parametrize("kind", tuple(SCHEDULES))
+def test_every_registered_prediction_on_every_registered_schedule(kind: str) -> None:
+    schedule = SCHEDULES[kind]
+    for i, (name, prediction) in enumerate(REGISTERED.items()):
+        for k in (1, 2, 3):
+            pair = (prediction.c0, prediction.c1)
+            assert at_some_time(schedule, pair, VARIABLES[(i + k) % 3], k) == k, f"{name}, {k} steps"
+
+
+def at_some_time(schedule: object, pair: tuple[sp.Expr, sp.Expr], variable: str, steps: int) -> int:
+    """The order about a random time at which the square roots of the formulas exist modulo p."""
+    rng = random.Random(f"{schedule.kind} {steps}")
+    for _ in range(64):
+        try:
+            return certify_order(
+                schedule.alpha, schedule.sigma, PREDICTIONS["v"], pair, variable, steps,
+                start=rng.randrange(P), tables=schedule.tables, seed=rng.randrange(1000),
+            ).order
+        except NotAResidue:
+            continue
+    raise AssertionError("no base time")
+
+
+def test_registries_are_not_empty() -> None:
+    assert len(SCHEDULES) >= 5
+    assert len(REGISTERED) >= 6

@@ -31,8 +31,7 @@ def test_samples_are_digits_and_more_steps_come_closer(example: ModuleType) -> N
         assert images.dtype == dtype and images.shape == (32, 1, 8, 8)
         return torch.cdist(images.reshape(32, -1).double(), digits().points).amin(1).median().item()
 
-    assert gap(4, torch.float64) > gap(8, torch.float64) > 10 * gap(20, torch.float64)
-    assert gap(20, torch.float32) < 1e-2
+    assert gap(4, torch.float64) > gap(8, torch.float64) > 10 * gap(20, torch.float32)
 
 
 def test_different_noise_gives_different_digits(example: ModuleType) -> None:

@@ -13,7 +13,7 @@ import torch
 from mpmath.ctx_mp import MPContext
 
 from derive.measure.problems import GMM1D, OUTPUTS, Gaussian, Mixture, Numbers, digits, output, schedule_numbers
-from derive.measure.reference import checked_gbs, dop853
+from derive.measure.reference import checked_gbs, dop853, gbs
 from runtime.real import real
 
 from . import hand_written
@@ -74,6 +74,19 @@ def test_flow_map_solves_the_differential_equation(tool: str) -> None:
         found = dop853(lambda s, w: np.array(field(w, s)), [0.3, 2.0], 3.0, 0.2)
         want = GAUSSIAN.flow((0.3, 2.0), (1.0, 3.0), (1.0, 0.2))
         assert np.allclose(found, want, rtol=0, atol=1e-11)
+
+
+def test_the_reference_agrees_with_itself_at_twice_the_digits() -> None:
+    """The same extrapolation in 320 and in 640 bits: what is left is rounding, far below what is measured with it."""
+    context = MPContext()
+    context.prec = 640
+
+    def field(w, rho):
+        return tuple((a - b) / rho for a, b in zip(w, GAUSSIAN.data(tuple(w), 1, rho)))
+
+    wide = gbs(field, (context.mpf(3) / 10, context.mpf(2)), context.mpf(3), context.mpf(1) / 5, 40)
+    found = gbs(field, (real("3/10"), real(2)), real(3), real("1/5"), 40)
+    assert max(abs(context.mpf(a) - b) for a, b in zip(found, wide)) < 1e-85
 
 
 def test_a_reference_that_is_not_resolved_is_refused() -> None:
