@@ -16,7 +16,7 @@ from scipy.special import betaincinv
 from scipy.stats import beta as beta_distribution
 
 from runtime import grids
-from runtime.incomplete_beta import beta_quantile
+from runtime.grids import beta_quantile
 from runtime.real import real
 from tests.runtime import sample_solver
 from tests.runtime.hand_written import edm, flow, scaled_linear
