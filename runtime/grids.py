@@ -94,9 +94,6 @@ def _inverse_quadratic(a: float, b: float, c: float, fa: float, fb: float, fc: f
     return fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
 
 
-# What the grids share
-
-
 def _start(schedule: Any, t_start: float | None) -> float:
     return float(schedule.DOMAIN[0] if t_start is None else t_start)
 
@@ -133,9 +130,6 @@ def _index_count(schedule: Any, grid: str) -> int:
     if data != -1 or noise != int(noise):
         raise ValueError(f"grid {grid!r} is for discrete schedules (times T-1..-1); here: {noise!r} to {data!r}")
     return int(noise) + 1
-
-
-# The grids
 
 
 def uniform(
