@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from math import comb
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
@@ -139,37 +140,40 @@ def _arithmetic(algebra: JetAlgebra, base: Jet) -> dict[str, Any]:
     def lifted(function: Callable[[Jet], Jet]) -> Callable[[Any], Jet]:
         return lambda x: function(x if isinstance(x, Jet) else algebra.number(x))
 
-    def real(x: Any) -> Any:
-        return x if isinstance(x, Jet) else Fraction(x)
-
-    def integral(f: Callable[[Jet], Any], s: Any, t: Jet, data: Any, knots: Sequence[float] = ()) -> Jet:
-        """From ``s``; a start that is a number is replaced by t_0 (another constant of integration)."""
-        primitive = _smooth(f(base), base).integral()
-        value = primitive.at(t[1])
-        return value - primitive.at(s[1]) if isinstance(s, Jet) else value
-
-    def moments(
-        weight: Callable[[Jet], Any], chart: Callable[[Jet], Any], s: Jet, t: Jet, count: int, data: Any,
-        knots: Sequence[float] = (),
-    ) -> tuple[Jet, ...]:
-        """int weight theta^k = sum_j C(k, j) (-chi_s)^{k-j} int weight chi^j / span^k, chi measured from t_0."""
-        chi = _smooth(chart(base), base)
-        chi = chi - Jet.constant(chi[0], chi.precision)
-        power, raw = _smooth(weight(base), base), []
-        for _ in range(count):
-            primitive = power.integral()
-            raw.append(primitive.at(t[1]) - primitive.at(s[1]))
-            power = power * chi
-        first = chi.at(s[1])
-        span = chi.at(t[1]) - first
-        shifted = ([raw[j] * (-first) ** (k - j) * comb(k, j) for j in range(k + 1)] for k in range(count))
-        return tuple(algebra.add(*terms) / span**k for k, terms in enumerate(shifted))
-
     return {
-        **{n: lifted(getattr(algebra, n)) for n in _ELEMENTARY}, "real": real, "pi": algebra.pi(),
+        **{n: lifted(getattr(algebra, n)) for n in _ELEMENTARY}, "pi": algebra.pi(), "real": _real,
         "phis": algebra.phis, "chebyshev": algebra.chebyshev, "chebyshev_slope": algebra.chebyshev_slope,
-        "linear": _polygon, "linear_slope": _polygon, "integral": integral, "moments": moments,
-    }
+        "linear": _polygon, "linear_slope": _polygon,
+        "integral": partial(_integral, base), "moments": partial(_moments, base),
+    }  # fmt: skip
+
+
+def _real(x: Any) -> Any:
+    return x if isinstance(x, Jet) else Fraction(x)
+
+
+def _integral(base: Jet, f: Callable[[Jet], Any], s: Any, t: Jet, *_: Any) -> Jet:
+    """int f from ``s`` to ``t``; a start that is a number becomes t_0 (another constant of integration)."""
+    primitive = _smooth(f(base), base).integral()
+    value = primitive.at(t[1])
+    return value - primitive.at(s[1]) if isinstance(s, Jet) else value
+
+
+def _moments(
+    base: Jet, weight: Callable[[Jet], Any], chart: Callable[[Jet], Any], s: Jet, t: Jet, count: int, *_: Any
+) -> tuple[Jet, ...]:
+    """int weight theta^k = sum_j C(k, j) (-chi_s)^{k-j} int weight chi^j / span^k, chi measured from t_0."""
+    chi = _smooth(chart(base), base)
+    chi = chi - Jet.constant(chi[0], chi.precision)
+    power, raw = _smooth(weight(base), base), []
+    for _k in range(count):
+        primitive = power.integral()
+        raw.append(primitive.at(t[1]) - primitive.at(s[1]))
+        power = power * chi
+    first = chi.at(s[1])
+    span = chi.at(t[1]) - first
+    shifted = ([raw[j] * (-first) ** (k - j) * comb(k, j) for j in range(k + 1)] for k in range(count))
+    return tuple(sum(terms[1:], start=terms[0]) / span**k for k, terms in enumerate(shifted))
 
 
 def _smooth(value: Any, base: Jet) -> Jet:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import factorial
 from operator import mul
-from typing import TYPE_CHECKING
+from typing import Any
 
 import sympy as sp
 
@@ -34,9 +34,6 @@ from derive.symbolic import alphabet as ab
 from derive.symbolic.evaluate import evaluate
 from derive.symbolic.jet_algebra import JetAlgebra
 from derive.symbolic.jets import Jet, P
-
-if TYPE_CHECKING:
-    from derive.schedules import Table
 
 Pair = tuple[sp.Expr, sp.Expr]
 Tamper = Callable[[list[Jet]], list[Jet]]
@@ -89,7 +86,7 @@ def jet_problem(
     terms: int,
     dimension: int = 2,
     start: Fraction | int = 0,
-    tables: Mapping[str, Table] | None = None,
+    tables: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> JetProblem:
     """The schedule as jets about ``start``, and the exact solution of a random problem on it to ``terms`` terms.
@@ -214,7 +211,7 @@ def certify_order(
     grid: Sequence[int] | None = None,
     dimension: int = 2,
     start: Fraction | int = 0,
-    tables: Mapping[str, Table] | None = None,
+    tables: Mapping[str, Any] | None = None,
     terms: int | None = None,
     seed: int = 0,
     tamper: Tamper | None = None,
