@@ -99,7 +99,7 @@ ARROWS: dict[str, Row] = {
     "derive.pipeline": Row(("derive", "runtime"), ("sympy",)),
     "derive.check": Row(("derive", "runtime"), ("numpy", "torch")),  # a program of its own: stop 8, in a fresh process
     "derive.cli": Row(("derive", "runtime.grids")),
-    "derive.__main__": Row(("derive.cli",)),
+    "derive.__main__": Row(("derive.cli", "derive.errors")),
     "generated": Row(("runtime", "generated"), ("torch", "triton")),
     "runtime": Row(("runtime",), ("torch", "mpmath"), ("triton", "diffusers", "k_diffusion", "tqdm")),
     # What the spec reader and the planner of coefficients use starts in milliseconds.
