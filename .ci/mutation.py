@@ -209,7 +209,9 @@ def test_folders(tree: Path, skipped: tuple[str, ...]) -> list[str]:
 
 def record(tree: Path, skipped: tuple[str, ...]) -> Coverage:
     """Runs all fast tests once, unchanged."""
-    pid = child(tree, test_folders(tree, skipped), [Recorder(tree)], 3000, tree / "log")
+    pid = child(
+        tree, ["--continue-on-collection-errors", *test_folders(tree, skipped)], [Recorder(tree)], 3000, tree / "log"
+    )
     if wait(pid, 3000) is None or not (tree / "coverage.json").exists():
         raise SystemExit("the tests do not run:\n" + (tree / "log").read_text()[-3000:])
     report = json.loads((tree / "coverage.json").read_text())
@@ -381,7 +383,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         trees = [copy_tree(Path(folder).resolve() / f"tree{j}") for j in range(options.jobs)]
         coverage = record(trees[0], skipped)
-        print(f"{len(coverage.seconds)} tests, {sum(coverage.seconds.values()):.0f} s; {len(mutants)} mutants")
+        print(
+            f"{len(coverage.seconds)} tests, {sum(coverage.seconds.values()):.0f} s; {len(mutants)} mutants", flush=True
+        )
         if coverage.failed:
             print("these fail without a mutant and are left out:", *sorted(coverage.failed), sep="\n  ")
         runner = Runner(trees, coverage, skipped, thorough=not options.quick)
