@@ -182,9 +182,10 @@ def check_folder(folder: Path) -> dict[str, Any]:
     roots = os.pathsep.join(dict.fromkeys([str(Path(__file__).resolve().parent.parent), *filter(None, sys.path)]))
     command = [sys.executable, "-B", "-m", "derive.check", str(folder.resolve())]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": roots}, check=False)
-    if done.returncode not in (0, 1):
-        raise InternalError(f"the check of the generated code failed:\n{done.stderr.strip()}")
-    report: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    answer = done.stdout.strip().splitlines()
+    if done.returncode not in (0, 1) or not answer:
+        raise InternalError(f"the check of the generated code failed: {(done.stderr.strip().splitlines() or ['no answer'])[-1]}")
+    report: dict[str, Any] = json.loads(answer[-1])
     return report
 
 

@@ -62,6 +62,11 @@ class _Lowering:
         used = [*p.to_integrand, *p.to_data, *(e for e in (p.factor, p.prefactor, p.mass) if e is not None)]
         return tuple(x for x in (dalpha, dsigma) if any(e.has(x) for e in used))
 
+    @property
+    def knots(self) -> tuple[str, ...]:
+        """The name of the times at which the schedule has a kink, if it is a table joined by straight lines."""
+        return tuple(f"{name.upper()}_KNOTS" for name, table in sorted(self.schedule.tables.items()) if table.kind == "linear")
+
     def read_slopes(self) -> set[sp.Symbol]:
         """The slopes that anything in the module reads."""
         p = self.problem
@@ -160,7 +165,7 @@ def _numeric_factor(low: _Lowering) -> None:
     schedule = low.schedule
     low.define("drift", ("t",), "A(t) of x' = A x + B F.", low.problem.drift.subs(CURVES))
     middle = (schedule.noise + schedule.data) / 2
-    call = Assign(("a",), call="integral", args=("drift", middle, t, schedule.data))
+    call = Assign(("a",), call="integral", args=("drift", middle, t, schedule.data, *low.knots))
     low.functions.append(Function("factor", ("t",), "G(t) = exp(int A), from the middle of the domain.", (call,), (sp.exp(sp.Symbol("a")),)))
 
 
@@ -183,7 +188,8 @@ def _row(low: _Lowering, row: Row, scale: sp.Expr | None) -> str:
     if not kernel.closed:
         names = tuple(f"mu{k}" for k in range(order))
         data = low.schedule.data
-        body.append(Assign(names, call="moments", args=("weight", "chart", "s.t", "t.t", order, data), comment="int weight theta^k dt"))
+        args = ("weight", "chart", "s.t", "t.t", order, data, *low.knots)
+        body.append(Assign(names, call="moments", args=args, comment="int weight theta^k dt"))
         c = at_end
     else:
         top = max((_top_phi(m) for m in row.moments), default=0)
