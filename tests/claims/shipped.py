@@ -11,7 +11,7 @@ import importlib.util
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -62,7 +62,7 @@ class Shipped:
         return Trial(module or self.coefficients, self.derived, self.oracle)
 
 
-@lru_cache(maxsize=None)
+@cache
 def shipped(name: str) -> Shipped:
     """The solver of that name in the generated folder."""
     package = importlib.import_module(f"generated.{name}")

@@ -1,0 +1,163 @@
+"""The emitted torch step is the program: compared with the interpreter, whose coefficients come from the tableau itself.
+
+Single steps in every phase, functional and in place, on shapes that trip kernels (0-d, empty, odd, transposed); then
+whole trajectories, where the table, the phases by order, the rows at the ends and the history all have to be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from derive.check import uneven_nodes
+from derive.predictions import network_scale
+from derive.program.interpret import run, run_phase
+from tests.claims.shipped import NAMES, Shipped, shipped, spec_text, written
+
+SHAPES = ((), (1,), (0, 3), (7,), (3, 5), (1, 31), (2, 3, 5, 7), (257, 3))
+BOUNDS = {torch.float64: 1e-13, torch.float32: 1e-6}
+
+
+def oracle_row(solver: Shipped, order: int, nodes: Sequence[float]) -> dict[str, float]:
+    """The row of ``order`` from nodes[1] to nodes[0] at 50 digits, rounded; at an end of the domain, the limit."""
+    oracle, row = solver.oracle, solver.derived.tableau.rows[order - 1]
+    exact = oracle.limit(row, nodes) if set(nodes[:2]) & set(solver.coefficients.DOMAIN) else oracle.row(row, nodes)
+    size = max(map(abs, exact.values()))
+    values = {name: 0.0 if abs(v) < 1e-20 * size else float(v) for name, v in exact.items()}
+    scale = network_scale(solver.derived.prediction.network)
+    if scale is not None:
+        values["cin"] = float(oracle.at(scale, oracle.near(nodes[1])))
+    return {name: values.get(name, 0.0) for name in solver.coefficients.COLUMNS}
+
+
+def relative(got: torch.Tensor, want: np.ndarray, size: np.ndarray | None = None) -> float:
+    """The largest |got - want| over ``size``, by default the largest |want|."""
+    scale = np.abs(want).max(initial=0) if size is None else size
+    gap = np.abs(got.double().numpy() - want)
+    return float(np.max(gap / np.where(scale, scale, 1), initial=0))
+
+
+def differences(solver: Shipped, order: int, dtype: torch.dtype, tensors: Sequence[torch.Tensor], row: Any) -> list:
+    """How far both forms of the step are from the interpreter, by element, over the sum of its terms' sizes."""
+    x, raw, *past = tensors
+    phase = solver.derived.program.phases[order - 1]
+    want, kept = run_phase(phase, row, x.numpy(), [p.numpy() for p in past], lambda _: raw.numpy())
+    positive = [np.abs(v.numpy()) for v in tensors]
+    sizes = {name: abs(v) for name, v in row.items()}
+    size, kept_sizes = run_phase(phase, sizes, positive[0], positive[2:], lambda _: positive[1])
+    c = tuple(torch.tensor(row[name], dtype=torch.float64).to(dtype) for name in solver.coefficients.COLUMNS)
+    new, history = solver.step.STEPS[order - 1](x, raw, tuple(past), c)
+    state, spare = x.clone(), [torch.full_like(x, 9) for _ in range(solver.step.RING - len(past))]
+    ring = solver.step.STEPS_[order - 1](state, raw, (*(p.clone() for p in past), *spare), c)
+    found = [(new, want, size), (state, want, size)]
+    found += [*zip(history, kept, kept_sizes), *zip(ring, kept, kept_sizes)]
+    assert all(got.dtype == dtype and got.shape == x.shape for got, _, _ in found)
+    assert len(history) == min(len(kept), solver.coefficients.STEPS - 1)
+    return [relative(*one) for one in found]
+
+
+@pytest.mark.parametrize("dtype", BOUNDS, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_phase_on_every_shape(name: str, dtype: torch.dtype) -> None:
+    solver, generator = shipped(name), torch.Generator().manual_seed(5)
+    nodes = uneven_nodes(solver.coefficients, 8)[::-1]
+    for order in range(1, solver.coefficients.STEPS + 1):
+        row = oracle_row(solver, order, nodes)
+        for shape in SHAPES:
+            tensors = [torch.randn(shape, dtype=dtype, generator=generator) for _ in range(order + 1)]
+            assert max(differences(solver, order, dtype, tensors, row)) <= BOUNDS[dtype], (order, shape)
+        tensors = [torch.randn((5, 3, 4), dtype=dtype, generator=generator).transpose(0, 2) for _ in range(order + 1)]
+        assert max(differences(solver, order, dtype, tensors, row)) <= BOUNDS[dtype], f"order {order}, transposed"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_per_sample(name: str) -> None:
+    solver, generator = shipped(name), torch.Generator().manual_seed(6)
+    order, many = solver.coefficients.STEPS, uneven_nodes(solver.coefficients, 12)[::-1]
+    rows = [oracle_row(solver, order, many[b:]) for b in range(4)]
+    x, raw, *past = (torch.randn((4, 3, 2), dtype=torch.float64, generator=generator) for _ in range(order + 1))
+    c = tuple(torch.tensor([r[n] for r in rows], dtype=x.dtype).reshape(4, 1, 1) for n in solver.coefficients.COLUMNS)
+    got, _ = solver.step.STEPS[order - 1](x, raw, tuple(past), c)
+    for b, row in enumerate(rows):
+        history = [p[b].numpy() for p in past]
+        want, _ = run_phase(solver.derived.program.phases[-1], row, x[b].numpy(), history, lambda _, b=b: raw[b].numpy())
+        assert relative(got[b], want) <= 1e-13
+
+
+def orders(solver: Shipped, nodes: Sequence[float]) -> list[int]:
+    """The order of each step: 1, 2, .., k; k - 1, .., 1 at the end; a node where the variable is infinite is no history."""
+    module, count = solver.coefficients, len(nodes) - 1
+    skipped = module.NOISE_END == "alpha_zero" and nodes[0] == module.DOMAIN[0] and not module.CHART_FINITE["alpha_zero"]
+    found = [min(module.STEPS, max(1, i + (0 if skipped else 1))) for i in range(count)]
+    return [min(k, count - i) for i, k in enumerate(found)] if module.FINAL == "lower_order" else found
+
+
+def network(x: Any, t: Any) -> Any:
+    """Non-linear, and the same operations in NumPy and torch."""
+    return x / (1 + x * x) + 0.25 * t * x / (3 + t * t) + 0.125
+
+
+def assert_trajectory(solver: Shipped, nodes: Sequence[float], bound: float = 1e-12) -> None:
+    module, program = solver.coefficients, solver.derived.program
+    taken = orders(solver, nodes)
+    back = [list(nodes[i + 1 :: -1]) for i in range(len(nodes) - 1)]
+    rows = [oracle_row(solver, order, back[i]) for i, order in enumerate(taken)]
+    times = [float(module.time(solver.oracle.mp.mpf(t))) for t in nodes]
+    phases = [program.phases[order - 1].name for order in taken]
+    x = torch.randn((3, 4), dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    want = run(program, phases, rows, x.numpy(), lambda state, i: network(state, times[i]))
+    if module.FINAL == "denoise":
+        dx, dr = map(float, solver.oracle.denoised(nodes[-1]))
+        want = dx * want + dr * network(want * rows[-1].get("cin", 1.0), times[-1])
+    with torch.no_grad():
+        got = solver.solver.sample(lambda x, t: network(x, t.reshape(-1, 1)), x, nodes=list(nodes))
+        functional = solver.solver.sample(
+            lambda x, t: network(x, t.reshape(-1, 1)), x, nodes=list(nodes), check="step", callback=lambda *_: None
+        )
+    assert solver.solver.plan(nodes=list(nodes)).orders[: len(taken)] == tuple(taken)
+    assert relative(got, want) <= bound
+    assert torch.equal(got, functional)
+
+
+def to_the_ends(solver: Shipped, reach: bool = True) -> list[float]:
+    """Uneven times from the noise end to the data end, or just short of an end that has no finite row."""
+    module = solver.coefficients
+    noise, data = module.DOMAIN
+    start = noise if module.NOISE_END == "regular" or module.FROM_ALPHA_ZERO else noise + (data - noise) / 64
+    inner = uneven_nodes(module, 7)
+    last = module.STEPS if module.FINAL == "keep" else 1
+    finite = module.DATA_END == "regular" or (reach and len(module.TO_SIGMA_ZERO) >= last)
+    return [start, *inner, data if finite else data + (noise - data) / 64]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_trajectories_to_the_ends_of_the_domain(name: str) -> None:
+    solver = shipped(name)
+    assert_trajectory(solver, to_the_ends(solver))
+    assert_trajectory(solver, uneven_nodes(solver.coefficients, 2))
+    assert_trajectory(solver, uneven_nodes(solver.coefficients, 4))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trajectories_with_gradients_take_the_functional_steps(name: str) -> None:
+    solver = shipped(name)
+    nodes = to_the_ends(solver)
+    x = torch.randn((3, 4), dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    plain, follow = (
+        solver.solver.sample(lambda x, t: network(x, t.reshape(-1, 1)), y, nodes=nodes)
+        for y in (x, x.clone().requires_grad_())
+    )
+    assert follow.requires_grad
+    assert relative(follow.detach(), plain.numpy()) <= 1e-13
+
+
+@pytest.mark.parametrize("variable", ["lambda", "rho"])
+def test_a_last_evaluation_that_denoises(variable: str, tmp_path: Path) -> None:
+    method = f"steps: 3, integrand: data, variable: {variable}, final: denoise"
+    solver = written(spec_text("denoised", "kind: vp_linear", "kind: v", method), tmp_path)
+    assert_trajectory(solver, [0.9, 0.7, 0.6, 0.4, 0.3, 0.1])
