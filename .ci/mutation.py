@@ -250,6 +250,12 @@ class Runner:
                     self._poll(slot, report)
             time.sleep(0.005)
 
+    def close(self) -> None:
+        """Stops what runs."""
+        for slot in self.slots:
+            if slot.mutant is not None:
+                stop(slot.pid)
+
     def _begin(self, slot: Slot, mutant: Mutant) -> None:
         source = (ROOT / mutant.file).read_text(encoding="utf-8")
         (slot.tree / mutant.file).write_text(apply(source, mutant.index), encoding="utf-8")
@@ -397,7 +403,12 @@ def main() -> int:
             if outcome != "killed":
                 print(f"[{count}/{len(mutants)}, {time.monotonic() - began:.0f} s] {outcome}: {mutant}", flush=True)
 
-        runner.run(mutants, report)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            runner.run(mutants, report)
+        except KeyboardInterrupt:
+            print(f"interrupted: {len(mutants) - count} mutants not tried")
+            runner.close()
     print(f"\n{time.monotonic() - began:.0f} s")
     return 0 if summary(runner.outcome, options.gate) and not coverage.failed else 1
 
