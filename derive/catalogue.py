@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any
 
 from derive.spec import read_spec
 
@@ -57,7 +58,7 @@ def markdown(entries: Iterable[Entry]) -> list[str]:
         c = e.claims
         cost = c["cost"]
         step = f"{c['evaluations_per_step']} call, {cost['kernels']} kernel; {cost['reads']} reads, {_count(cost['writes'], 'write')}"
-        constant = c['error_constant']['leading']
+        constant = c["error_constant"]["leading"]
         lines.append(
             f"| [{e.name}](generated/{e.name}/derivation.md) | {e.schedule} | {e.returns} | {e.interpolates} "
             f"| {c['order']} | {c['global_order']} | {constant} | {step} |"

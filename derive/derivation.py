@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import sympy as sp
 
@@ -12,7 +12,16 @@ from derive.problems import SemilinearProblem
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, lam, rho, sigma, t
 from derive.tableau import Tableau
 
-_NAMES = {alpha: r"\alpha", sigma: r"\sigma", rho: r"\rho", lam: r"\lambda", dalpha: r"\dot\alpha", dsigma: r"\dot\sigma", drho: r"\dot\rho", t: "t"}
+_NAMES = {
+    alpha: r"\alpha",
+    sigma: r"\sigma",
+    rho: r"\rho",
+    lam: r"\lambda",
+    dalpha: r"\dot\alpha",
+    dsigma: r"\dot\sigma",
+    drho: r"\dot\rho",
+    t: "t",
+}
 
 
 def _tex(expr: sp.Expr) -> str:
@@ -27,14 +36,18 @@ def _tex(expr: sp.Expr) -> str:
 
 def _linear(a: sp.Expr, b: sp.Expr, first: str, second: str) -> str:
     """``a first + b second`` without ones and zeros."""
-    terms = []
-    for value, name in ((a, first), (b, second)):
-        if value != 0:
-            terms.append(name if value == 1 else rf"{_tex(value)}\,{name}" if value.is_Atom or value.is_Pow else rf"\left({_tex(value)}\right) {name}")
-    return " + ".join(terms)
+    return " + ".join(_times(value, name) for value, name in ((a, first), (b, second)) if value != 0)
 
 
-def derivation(name: str, problem: SemilinearProblem, tableau: Tableau, proof: Claims, references: Sequence[str]) -> tuple[str, ...]:
+def _times(value: sp.Expr, name: str) -> str:
+    if value == 1:
+        return name
+    return rf"{_tex(value)}\,{name}" if value.is_Atom or value.is_Pow else rf"\left({_tex(value)}\right) {name}"
+
+
+def derivation(
+    name: str, problem: SemilinearProblem, tableau: Tableau, proof: Claims, references: Sequence[str]
+) -> tuple[str, ...]:
     """The lines of derivation.md."""
     lines = [f"# {name}", ""]
     lines += _posed(problem)
@@ -46,16 +59,20 @@ def derivation(name: str, problem: SemilinearProblem, tableau: Tableau, proof: C
 
 
 def _posed(problem: SemilinearProblem) -> list[str]:
-    cx, cr = problem.to_integrand
+    integrand = _linear(problem.integrand.c0, problem.integrand.c1, "x_0", r"\varepsilon")
     factor = _tex(problem.factor) if problem.factor is not None else r"\exp\int A\,dt"
+    weight = r"\frac BG" if problem.factor is not None else "B"
     return [
         "## The problem",
         "",
-        rf"With $x = \alpha x_0 + \sigma\varepsilon$ and $\lambda = \log(\alpha/\sigma)$, $\rho = \sigma/\alpha$, the integrand is",
+        r"With $x = \alpha x_0 + \sigma\varepsilon$, $\lambda = \log(\alpha/\sigma)$ and $\rho = \sigma/\alpha$, the integrand is",
         "",
-        rf"$$ F = {_linear(problem.integrand.c0, problem.integrand.c1, 'x_0', chr(92) + 'varepsilon')}, \qquad \dot x = A x + B F, \qquad A = {_tex(problem.drift)}, \qquad \frac BG = {_tex(problem.weight)}. $$",
+        rf"$$ F = {integrand}, \qquad \dot x = A x + B F, $$",
         "",
-        rf"The network's output $N$ becomes $F = {_linear(cx, cr, 'x', 'N')}$. The integrating factor $G = {factor}$ gives",
+        rf"$$ A = {_tex(problem.drift)}, \qquad {weight} = {_tex(problem.weight)}. $$",
+        "",
+        rf"The network's output $N$ becomes $F = {_linear(*problem.to_integrand, 'x', 'N')}$.",
+        rf"The integrating factor $G = {factor}$ gives",
         "",
         r"$$ x(t) = \frac{G(t)}{G(s)}\,x(s) + G(t)\int_s^t \frac{B(u)}{G(u)}\,F(u)\,du. $$",
         "",
@@ -63,32 +80,58 @@ def _posed(problem: SemilinearProblem) -> list[str]:
 
 
 def _derived(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
-    kernel = tableau.kernel
-    lines = ["## The step", "", rf"$F$ is a polynomial in $\chi = {_tex(problem.chart)}$; $\theta = (\chi - \chi_n)/h$, $h = \chi_{{n+1}} - \chi_n$, $r_j = h_{{n-1-j}}/h_n$."]
-    if kernel.closed and problem.prefactor is not None:
-        rate = sp.Rational(int(kernel.rate.numerator), int(kernel.rate.denominator))  # type: ignore[attr-defined]
-        z = _tex(rate * sp.Symbol("h"))
-        exponent = r"\,d\theta" if rate == 0 else rf" e^{{z(1-\theta)}}\,d\theta, \quad z = {z}"
-        lines += ["", rf"The kernel is closed: $C = \left({_tex(problem.prefactor)}\right) h$ at $t_{{n+1}}$ and $\mu_k = \int_0^1 \theta^k{exponent}$, so $\mu_k = k!\,\varphi_{{k+1}}(z)$."]
-    else:
-        lines += ["", r"The kernel has no closed form in this variable; $\mu_k = \int_s^t \frac{B}{G}\,\theta^k\,du$ by quadrature and $C = G(t)$."]
-    lines += ["", "In Newton form, by order:", "", tableau.latex(), "", r"The weights of the values $F_{n-j}$ are $w_j = \sum_{k\ge j} M_k / \prod_{i\le k,\,i\ne j}(\theta_j-\theta_i)$.", ""]
-    return lines
+    return [
+        "## The step",
+        "",
+        rf"$F$ is a polynomial in $\chi = {_tex(problem.chart)}$. With $h = \chi_{{n+1}} - \chi_n$,",
+        r"$\theta = (\chi - \chi_n)/h$ and the step ratios $r_j = h_{n-1-j}/h_n$, the nodes are $0, -r_0, -(r_0 + r_1), \ldots$",
+        "",
+        *_kernel(problem, tableau),
+        "",
+        "In Newton form, by order:",
+        "",
+        tableau.latex(),
+        "",
+        r"The weights of the values $F_{n-j}$ are $w_j = \sum_{k\ge j} M_k / \prod_{i\le k,\,i\ne j}(\theta_j-\theta_i)$,",
+        r"$M_k$ the factor of $F[\theta_0,\ldots,\theta_k]$.",
+        "",
+    ]
+
+
+def _kernel(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
+    rate = tableau.kernel.rate
+    if rate is None or problem.prefactor is None:
+        return [
+            r"The kernel has no closed form in this variable: $C = G(t)$ and, by quadrature,",
+            r"$\mu_k = \int_s^t \frac{B}{G}\,\theta^k\,du$.",
+        ]
+    q = sp.Rational(int(rate.numerator), int(rate.denominator))
+    decay = "" if q == 0 else r"\,e^{z(1-\theta)}"
+    return [
+        rf"The kernel is closed: $C = \left({_tex(problem.prefactor)}\right) h$ at $t_{{n+1}}$, $z = {_tex(q * sp.Symbol('h'))}$ and",
+        rf"$\mu_k = \int_0^1 \theta^k{decay}\,d\theta = k!\,\varphi_{{k+1}}(z)$.",
+    ]
 
 
 def _proved(proof: Claims, tableau: Tableau) -> list[str]:
     leading = " + ".join(rf"\left({_tex(c.as_expr())}\right) F^{{({k})}}" for k, c in proof.constants)
     uniform = " + ".join(rf"{sp.latex(sp.Rational(str(uniform_value(c))))}\, F^{{({k})}}" for k, c in proof.constants)
+    rows = ", ".join(map(str, proof.row_orders))
+    function = rf"M_{{{tableau.steps}}}"
     return [
         "## The proof",
         "",
-        r"The weights reproduce $\widetilde m_k = \sum_j w_j\theta_j^k$, and exact $-$ numerical $= C\sum_k \frac{h^k}{k!}\,(\mu_k - \widetilde m_k)\,F^{(k)}$.",
+        r"The weights reproduce $\widetilde m_k = \sum_j w_j\theta_j^k$, and",
         "",
-        f"- Order **{proof.order}** for all step ratios; {proof.limiting}, so not {proof.order + 1}.",
-        f"- Global order **{proof.global_order}** with start `{proof.start}` and final `{proof.final}` (rows of order {', '.join(map(str, proof.row_orders))}).",
+        r"$$ \text{exact} - \text{numerical} = C\sum_k \frac{h^k}{k!}\,(\mu_k - \widetilde m_k)\,F^{(k)}. $$",
+        "",
+        f"- Order **{proof.order}** for all step ratios; not {proof.order + 1}, because {proof.limiting}.",
+        f"- Global order **{proof.global_order}** with start `{proof.start}` and final `{proof.final}` (rows of order {rows}).",
         f"- Stiff order {proof.stiff_order}: moments 0 to {proof.stiff_order - 1} are exact for every $z$.",
-        rf"- Leading error, exact $-$ numerical, in units of $P\,h^{{{proof.order + 1}}}$: ${leading}$; on a uniform grid ${uniform}$.",
-        rf"- Error-constant function of an interpolatory row: $M_{{{tableau.steps}}}/{tableau.steps}!$ with $M_{{{tableau.steps}}} = {_tex(proof.error_function.as_expr())}$.",
+        rf"- Leading error in units of $P\,h^{{{proof.order + 1}}}$, $C = P\,h$: ${leading}$;",
+        f"  on a uniform grid ${uniform}$.",
+        rf"- Error-constant function of the exact row: ${function}/{tableau.steps}!$,",
+        rf"  ${function} = {_tex(proof.error_function.as_expr())}$.",
         "- Zero-stable on every grid: the only root of the first characteristic polynomial on the unit circle is 1.",
         "",
     ]

@@ -6,9 +6,9 @@ code (0 done, 1 differs or refused, 2 spec or usage, 3 file system, 4 our bug).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Iterable
 
 _SHOWN = 60
 

@@ -103,6 +103,16 @@ Parameters = dict[str, Field]
 """What ``PARAMETERS`` of a schedule, prediction, family or grid module is."""
 
 __all__ = [
-    "REQUIRED", "Choice", "Expression", "Field", "Flag", "Integer", "Moments", "Number", "Numbers", "Parameters",
-    "Quantity", "Text",
+    "REQUIRED",
+    "Choice",
+    "Expression",
+    "Field",
+    "Flag",
+    "Integer",
+    "Moments",
+    "Number",
+    "Numbers",
+    "Parameters",
+    "Quantity",
+    "Text",
 ]

@@ -1,6 +1,6 @@
 """The eight stops from a spec to a checked solver, as eight calls.
 
-    read -> resolve -> pose -> derive -> prove -> lower -> emit -> check
+read -> resolve -> pose -> derive -> prove -> lower -> emit -> check
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from derive import emit, gate
 from derive.analysis.claims import Claims, prove, refute
@@ -71,7 +72,9 @@ class Verification:
     lines: tuple[str, ...]
 
 
-def new_solver(spec_path: str | Path, out_dir: str | Path, backends: tuple[str, ...] | None = None, force: bool = False) -> Result:
+def new_solver(
+    spec_path: str | Path, out_dir: str | Path, backends: tuple[str, ...] | None = None, force: bool = False
+) -> Result:
     """Read a spec, derive, prove, emit and check a solver; write ``out_dir/<name>/``.
 
     Raises SpecError (exit 2), RefusedError (1), FileSystemError (3) or InternalError (4); on any of them nothing is written.
@@ -85,7 +88,9 @@ def new_solver(spec_path: str | Path, out_dir: str | Path, backends: tuple[str, 
     folder = Path(out_dir) / spec.name
     checked = check(files, spec.name)
     if not checked["ok"]:
-        raise InternalError("what was generated fails its own check; nothing is written\n" + "\n".join(checked["lines"]))
+        raise InternalError(
+            "what was generated fails its own check; nothing is written\n" + "\n".join(checked["lines"])
+        )
     written = emit.write(files, folder, force, Path(spec_path))
     return Result(derived, folder, tuple(written), checked)
 
@@ -161,7 +166,9 @@ def tabulate(spec: Spec, problem: SemilinearProblem) -> Tableau:
 def _plain(chosen: Chosen | None) -> dict[str, Any]:
     if chosen is None:
         return {}
-    number = {k: (v if isinstance(v, (int, str, bool)) else float(v)) for k, v in chosen.parameters.items() if v is not None}
+    number = {
+        k: (v if isinstance(v, (int, str, bool)) else float(v)) for k, v in chosen.parameters.items() if v is not None
+    }
     return {"kind": chosen.kind, **number}
 
 
@@ -184,7 +191,9 @@ def check_folder(folder: Path) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": roots}, check=False)
     answer = done.stdout.strip().splitlines()
     if done.returncode not in (0, 1) or not answer:
-        raise InternalError(f"the check of the generated code failed: {(done.stderr.strip().splitlines() or ['no answer'])[-1]}")
+        raise InternalError(
+            f"the check of the generated code failed: {(done.stderr.strip().splitlines() or ['no answer'])[-1]}"
+        )
     report: dict[str, Any] = json.loads(answer[-1])
     return report
 
@@ -198,8 +207,10 @@ def verify(path: str | Path) -> Verification:
     differences = emit.compare(files, folder)
     lines = [f"differs: {d}" for d in differences] or [f"{len(files)} files are byte for byte what the spec gives"]
     lines += str(derived.proof).splitlines()
-    report = check_folder(folder) if not differences else {"ok": False, "lines": []}
-    return Verification(not differences and report["ok"], (*lines, *report["lines"]))
+    if differences:
+        return Verification(False, tuple(lines))
+    report = check_folder(folder)
+    return Verification(bool(report["ok"]), (*lines, *report["lines"]))
 
 
 def explain(derived: Derived, stop: str, latex: bool = False) -> str:

@@ -10,7 +10,7 @@ nodes are earlier stages; a corrector row has the node theta = 1. Entries are ex
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from sympy.polys.rings import PolyElement
 
@@ -34,7 +34,7 @@ class Kernel:
     ``rate`` q: kappa = e^{q h (1 - theta)} (0: constant, Adams-Bashforth); None: any smooth kernel, known through its moments.
     """
 
-    rate: object = None
+    rate: Any = None
 
     @property
     def closed(self) -> bool:
@@ -164,7 +164,7 @@ class Tableau:
                 text = latex(expr, symbol_names={s: names.get(s.name, s.name) for s in expr.free_symbols})
                 last = rf",\ldots,\theta_{k}" if k else ""
                 terms.append(rf"\left({text}\right) F[\theta_0{last}]")
-            lines.append(rf"x_{{n+1}} = \Phi\,x_n + C\,\Bigl[" + " + ".join(terms) + r"\Bigr]")
+            lines.append(r"x_{n+1} = \Phi\,x_n + C\,\Bigl[" + " + ".join(terms) + r"\Bigr]")
         return "\n\n".join(f"$$ {line} $$" for line in lines)
 
 

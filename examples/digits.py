@@ -67,6 +67,7 @@ def tiled(images: torch.Tensor, columns: int, zoom: int = 6, border: int = 1) ->
 
 def write_png(path: Path, picture: torch.Tensor) -> None:
     """An 8-bit grey PNG."""
+
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -96,8 +97,10 @@ def main(arguments: list[str] | None = None) -> int:
     seconds = time.perf_counter() - began
     write_png(args.out, tiled(images, args.columns))
     gap = torch.cdist(images.reshape(args.count, -1).double(), digits().points).amin(1).median()
-    print(f"{args.out}: {args.count} digits, {args.steps} steps of {args.solver} in {seconds:.1f} s; "
-          f"median distance to the nearest real digit {gap:.3f}")
+    print(
+        f"{args.out}: {args.count} digits, {args.steps} steps of {args.solver} in {seconds:.1f} s; "
+        f"median distance to the nearest real digit {gap:.3f}"
+    )
     return 0
 
 

@@ -90,7 +90,8 @@ class Claims:
                 f"stiff order {self.stiff_order}",
                 f"leading error P h^{self.order + 1} [{self.leading_error}] on a uniform grid, [{on_any}] on any",
                 "zero-stable on every grid (the only root is 1)" if self.zero_stable else "not zero-stable",
-                f"{self.evaluations_per_step} evaluation and {self.kernels} kernel a step, {self.reads} reads + {self.writes} writes, history {self.history}",
+                f"{self.evaluations_per_step} evaluation and {self.kernels} kernel a step, "
+                f"{self.reads} reads + {self.writes} writes, history {self.history}",
             ]
         )
 
@@ -114,7 +115,8 @@ def prove(tableau: Tableau, cost: tuple[int, int, int]) -> Claims:
         reads=cost[1],
         writes=cost[2],
         row_orders=tuple(o.order for o in orders),
-        limiting=_reason(main, tableau) + ("" if main.limiting.moment >= tableau.steps else f" (residual {main.limiting})"),
+        limiting=_reason(main, tableau)
+        + ("" if main.limiting.moment >= tableau.steps else f" (residual {main.limiting})"),
     )
 
 

@@ -137,6 +137,7 @@ def _exact(value: Any) -> Fraction:
 
 def _arithmetic(algebra: JetAlgebra, base: Jet) -> dict[str, Any]:
     """Jet versions of what ``runtime.real`` and ``runtime.quadrature`` export."""
+
     def lifted(function: Callable[[Jet], Jet]) -> Callable[[Any], Jet]:
         return lambda x: function(x if isinstance(x, Jet) else algebra.number(x))
 

@@ -39,7 +39,12 @@ Pair = tuple[sp.Expr, sp.Expr]
 Tamper = Callable[[list[Jet]], list[Jet]]
 
 CHARTS: Mapping[str, sp.Expr] = {
-    "lambda": ab.lam, "rho": ab.rho, "t": ab.t, "alpha": ab.alpha, "sigma": ab.sigma, "angle": sp.atan(ab.rho),
+    "lambda": ab.lam,
+    "rho": ab.rho,
+    "t": ab.t,
+    "alpha": ab.alpha,
+    "sigma": ab.sigma,
+    "angle": sp.atan(ab.rho),
 }
 """The words a method's ``variable`` may be."""
 
@@ -151,7 +156,7 @@ def weights(
     density = a * a * rho.derivative() / d
     chi = problem.value(chart)
     shifted = chi - Jet.constant(chi[0], chi.precision)
-    transition = factor        # Phi(t_0 + h, t_0) = G(h)/G(0), G(0) = 1
+    transition = factor  # Phi(t_0 + h, t_0) = G(h)/G(0), G(0) = 1
     raw, power = [], density / factor
     for _ in nodes:
         raw.append(transition * power.integral())
@@ -174,9 +179,7 @@ def _overridden(
     known = {sp.Symbol(f"mu{k}"): m for k, m in enumerate(mu)}
     known |= {sp.Symbol(f"phi{k + 1}"): m / factorial(k) for k, m in enumerate(mu)}
     plain = {k: _plain(e) for k, e in moments.items()}
-    return [
-        scale[k] * evaluate(plain[k], known, problem.algebra) if k in plain else m for k, m in enumerate(raw)
-    ]
+    return [scale[k] * evaluate(plain[k], known, problem.algebra) if k in plain else m for k, m in enumerate(raw)]
 
 
 def _plain(expression: sp.Expr) -> sp.Expr:

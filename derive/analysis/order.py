@@ -24,10 +24,26 @@ from derive.tableau import Row, Tableau
 SYMBOLIC_NODES = 4
 """Up to here V w = m is expanded in all ratios; above, it is decided at rational ratios (Schwartz-Zippel, z symbolic)."""
 
-PRIMES = (1000003, 999983, 611953, 1299709, 2750159, 1046527, 524287, 786433, 131071, 611957, 7654321, 1048583, 99991, 65537)
+PRIMES = (
+    1000003,
+    999983,
+    611953,
+    1299709,
+    2750159,
+    1046527,
+    524287,
+    786433,
+    131071,
+    611957,
+    7654321,
+    1048583,
+    99991,
+    65537,
+)
 
 PROBES: tuple[tuple[Fraction, ...], ...] = tuple(
-    tuple(Fraction(PRIMES[(j + shift) % 14], PRIMES[(3 * j + shift + 5) % 14]) for j in range(MAX_NODES)) for shift in (0, 4)
+    tuple(Fraction(PRIMES[(j + shift) % 14], PRIMES[(3 * j + shift + 5) % 14]) for j in range(MAX_NODES))
+    for shift in (0, 4)
 )
 """Step ratios with large primes: a non-zero residual of a row vanishes at one of them with probability below 1e-5, at both below 1e-10."""
 
@@ -73,7 +89,9 @@ def reproduced(row: Row, k: int) -> PolyElement:
     ab = alphabet()
     weights = row.weights
     if k < len(row.moments):
-        numerator, denominator = reproduced_moment(row.thetas, weights, k) if len(row.nodes) <= SYMBOLIC_NODES else (None, None)
+        numerator, denominator = (
+            reproduced_moment(row.thetas, weights, k) if len(row.nodes) <= SYMBOLIC_NODES else (None, None)
+        )
         if numerator is not None:
             if numerator - row.moments[k] * denominator:
                 raise ValueError(f"{row.name}: weights do not reproduce moment {k}")
@@ -170,6 +188,14 @@ def global_order(tableau: Tableau, orders: tuple[RowOrder, ...]) -> int:
 
 
 __all__ = [
-    "Residual", "RowOrder", "classical_constant", "error_function", "global_order", "lagrange_weights", "reproduced",
-    "row_order", "tableau_orders", "uniform_value",
+    "Residual",
+    "RowOrder",
+    "classical_constant",
+    "error_function",
+    "global_order",
+    "lagrange_weights",
+    "reproduced",
+    "row_order",
+    "tableau_orders",
+    "uniform_value",
 ]

@@ -10,7 +10,7 @@ and UniPC's bh2: mu_1 = phi_1/2), ``bh1`` (mu_1 = 1/2).
 
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 import sympy as sp
 from sympy import QQ
@@ -40,7 +40,11 @@ PARAMETERS: Parameters = {
         highest=MAX_STEPS - 1,
         doc="exact (interpolatory), or moments to override",
     ),
-    "start": Choice(default="ramp", options=("ramp", "exact"), doc="before the history is full: orders 1, 2, ..; or history is given"),
+    "start": Choice(
+        default="ramp",
+        options=("ramp", "exact"),
+        doc="before the history is full: orders 1, 2, ..; or history is given",
+    ),
     "final": Choice(
         default="lower_order",
         options=("keep", "lower_order", "denoise"),
@@ -59,9 +63,7 @@ NAMED_WEIGHTS: Mapping[str, Mapping[int, sp.Expr]] = {
 """Overrides that papers have names for. bh1 and bh2 of UniPC differ from the exact row only where one unknown is left, at two steps."""
 
 
-def build(
-    kernel: Kernel, steps: int, weights: str | Mapping[int, sp.Expr], start: str, final: str
-) -> Tableau:
+def build(kernel: Kernel, steps: int, weights: str | Mapping[int, sp.Expr], start: str, final: str) -> Tableau:
     """The tableau of the method: one row per order 1 .. ``steps``.
 
     kernel: of the posed problem. weights: a name of :data:`NAMED_WEIGHTS` or ``{k: expression in phi and mu}``.

@@ -121,9 +121,15 @@ def emitted_rows(module: ModuleType) -> MeasuredSolver:
             yield Row(real(c[columns["a"]]), tuple(real(c[j]) for j in weights), *tail)
 
     return MeasuredSolver(
-        past, float(module.DOMAIN[0]), float(module.DOMAIN[1]),
-        lambda t: module.alpha(real(t)), lambda t: module.rho(real(t)), lambda t: module.denoised(module.node(real(t))),
-        rows, module.START, module.FINAL,
+        past,
+        float(module.DOMAIN[0]),
+        float(module.DOMAIN[1]),
+        lambda t: module.alpha(real(t)),
+        lambda t: module.rho(real(t)),
+        lambda t: module.denoised(module.node(real(t))),
+        rows,
+        module.START,
+        module.FINAL,
     )
 
 
@@ -215,7 +221,9 @@ def _rough(to_time: Callable[[np.ndarray], np.ndarray], n: int) -> np.ndarray:
 
 
 GRIDS: dict[str, Callable[[Callable[[np.ndarray], np.ndarray], int], np.ndarray]] = {
-    "lambda": _uniform_lambda, "time": _uniform_t, "rough": _rough,
+    "lambda": _uniform_lambda,
+    "time": _uniform_t,
+    "rough": _rough,
 }
 
 

@@ -91,7 +91,9 @@ class Gaussian(Problem):
         """(alpha c^2 x + sigma^2 mean)/(alpha^2 c^2 + sigma^2), component by component."""
         return _each(
             lambda a, m, c: (alpha * c**2 * a + sigma**2 * m) / (alpha**2 * c**2 + sigma**2),
-            x, _like(x, self.mean), _like(x, self.scale),
+            x,
+            _like(x, self.mean),
+            _like(x, self.scale),
         )
 
     def flow(self, x: State, start: tuple[Any, Any], end: tuple[Any, Any]) -> State:
@@ -99,7 +101,9 @@ class Gaussian(Problem):
         (a, s), (b, r) = start, end
         return _each(
             lambda v, m, c: b * m + (v - a * m) * _root((c**2 * b**2 + r**2) / (c**2 * a**2 + s**2)),
-            x, _like(x, self.mean), _like(x, self.scale),
+            x,
+            _like(x, self.mean),
+            _like(x, self.scale),
         )
 
 
@@ -118,7 +122,8 @@ class Mixture(Problem):
         spreads = [alpha**2 * s**2 + sigma**2 for s in scales]
         centres = [_like(x, m) for m in self.means]
         logs = [
-            _log(_fraction(zero, w)) - _log(v + zero) * len(m) / 2
+            _log(_fraction(zero, w))
+            - _log(v + zero) * len(m) / 2
             - _total(_each(lambda a, b: (a - alpha * b) ** 2, x, m)) / (2 * v)
             for w, m, v in zip(self.weights, centres, spreads, strict=True)
         ]
@@ -189,8 +194,12 @@ class TanhNetwork:
             return tuple(real(Fraction(rng.randint(48, 97) * rng.choice((-1, 1)), 97)) for _ in range(count))
 
         return cls(
-            tuple(draw(dimension) for _ in range(units)), draw(units), draw(units),
-            tuple(draw(units) for _ in range(dimension)), draw(dimension), draw(dimension),
+            tuple(draw(dimension) for _ in range(units)),
+            draw(units),
+            draw(units),
+            tuple(draw(units) for _ in range(dimension)),
+            draw(dimension),
+            draw(dimension),
         )
 
     def __call__(self, w: Vector, rho: Real) -> Vector:
@@ -288,7 +297,7 @@ def _total(x: Any) -> Any:
 def _elementary(name: str, x: Any) -> Any:
     if _is_tensor(x):
         return getattr(x, name)()
-    if hasattr(x, "context"):   # an mpmath number of whatever context
+    if hasattr(x, "context"):  # an mpmath number of whatever context
         return getattr(x.context, name)(x)
     return getattr(math, name)(x)
 

@@ -48,7 +48,8 @@ class SemilinearProblem:
         factor = self.factor if self.factor is not None else "exp(int A)"
         return "\n".join(
             [
-                f"schedule {self.schedule.kind}; network returns {self.prediction.kind}; integrand {self.integrand.kind}; variable {self.variable}",
+                f"schedule {self.schedule.kind}; network returns {self.prediction.kind}; "
+                f"integrand {self.integrand.kind}; variable {self.variable}",
                 f"  G        = {factor}",
                 f"  weight   = {self.weight}",
                 f"  chi      = {self.chart}",

@@ -39,7 +39,9 @@ REGULAR = {"angle": 2 * sp.atan(sigma / (alpha + sp.sqrt(alpha**2 + sigma**2)))}
 DATA = Prediction("data", sp.Integer(1), sp.Integer(0), sigma)
 
 
-def pose(schedule: Schedule, prediction: Prediction, integrand: Prediction, variable: str | sp.Expr) -> SemilinearProblem:
+def pose(
+    schedule: Schedule, prediction: Prediction, integrand: Prediction, variable: str | sp.Expr
+) -> SemilinearProblem:
     """The semilinear problem of ``integrand`` in ``variable`` (a name of :data:`CHARTS` or an expression).
 
     Raises ValueError with one line if the integrand does not determine x0 and eps together with x.
@@ -91,7 +93,11 @@ def on_path(expr: sp.Expr, schedule: Schedule) -> sp.Expr:
     """
     constants = {
         symbol: value
-        for symbol, value in ((alpha, schedule.alpha), (dalpha, sp.diff(schedule.alpha, t)), (dsigma, sp.diff(schedule.sigma, t)))
+        for symbol, value in (
+            (alpha, schedule.alpha),
+            (dalpha, sp.diff(schedule.alpha, t)),
+            (dsigma, sp.diff(schedule.sigma, t)),
+        )
         if value.is_Rational
     }
     expr = expr.subs(constants)
@@ -121,7 +127,9 @@ def _finite(chart: sp.Expr, schedule: Schedule, end: str) -> bool:
     if end == "sigma_zero":
         value = chart.subs({sigma: 0, rho: 0, t: schedule.data})
     else:
-        value = sp.limit(chart.subs({alpha: 0, t: schedule.noise}), rho, sp.oo) if chart.has(rho) else chart.subs(alpha, 0)
+        value = (
+            sp.limit(chart.subs({alpha: 0, t: schedule.noise}), rho, sp.oo) if chart.has(rho) else chart.subs(alpha, 0)
+        )
     return not value.has(sp.oo, sp.zoo, sp.nan, -sp.oo)
 
 

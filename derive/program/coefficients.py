@@ -6,8 +6,9 @@ earlier assignments, ``s.FIELD`` / ``t.FIELD`` (fields of a :class:`Node` argume
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Mapping
+from typing import Any
 
 import sympy as sp
 

@@ -6,7 +6,7 @@ every backend is compared with this, never with another backend.
 
 from __future__ import annotations
 
-from typing import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -46,7 +46,11 @@ def run(
 ) -> Array:
     """The whole trajectory's last state: step i runs ``phases[i]`` with ``rows[i]``; ``model(x, i)`` is the network at node i."""
     kept = list(history)
-    for i, (name, row) in enumerate(zip(phases, rows)):
-        x, kept = run_phase(program.phase(name), row, x, kept, lambda state, i=i: model(state, i))
+    for i, (name, row) in enumerate(zip(phases, rows, strict=True)):
+
+        def network(state: Array, node: int = i) -> Array:
+            return model(state, node)
+
+        x, kept = run_phase(program.phase(name), row, x, kept, network)
         kept = kept[: program.history]
     return x

@@ -8,7 +8,6 @@ output, ``m0`` the newest integrand, ``m[j]`` the integrand of j steps ago.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Push:
         return f"push {self.history} <- {self.value}"
 
 
-Operation = Union[Evaluate, Combine, Draw, Project, Push]
+Operation = Evaluate | Combine | Draw | Project | Push
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,9 @@ class _Lowering:
     @property
     def knots(self) -> tuple[str, ...]:
         """The name of the times at which the schedule has a kink, if it is a table joined by straight lines."""
-        return tuple(f"{name.upper()}_KNOTS" for name, table in sorted(self.schedule.tables.items()) if table.kind == "linear")
+        return tuple(
+            f"{name.upper()}_KNOTS" for name, table in sorted(self.schedule.tables.items()) if table.kind == "linear"
+        )
 
     def read_slopes(self) -> set[sp.Symbol]:
         """The slopes that anything in the module reads."""
@@ -132,9 +134,18 @@ def _schedule_functions(low: _Lowering) -> None:
     low.define("alpha", ("t",), "alpha(t): the weight of the data.", schedule.alpha.subs(short))
     low.define("sigma", ("t",), "sigma(t): the weight of the noise.", schedule.sigma.subs(short))
     low.define("rho", ("t",), "rho = sigma/alpha.", schedule.rho.subs(short))
-    low.define("dlambda", ("t", "s"), "lambda(t) - lambda(s), lambda = log(alpha/sigma), without cancellation.", schedule.dlambda)
+    low.define(
+        "dlambda",
+        ("t", "s"),
+        "lambda(t) - lambda(s), lambda = log(alpha/sigma), without cancellation.",
+        schedule.dlambda,
+    )
     read = low.read_slopes()
-    for symbol, curve, name in ((dalpha, schedule.alpha, "alpha"), (dsigma, schedule.sigma, "sigma"), (drho, schedule.rho, "rho")):
+    for symbol, curve, name in (
+        (dalpha, schedule.alpha, "alpha"),
+        (dsigma, schedule.sigma, "sigma"),
+        (drho, schedule.rho, "rho"),
+    ):
         if symbol in read:
             low.define(f"d{name}", ("t",), f"{name}'(t).", sp.diff(curve, t).subs(short))
 
@@ -153,7 +164,9 @@ def _kernel_functions(low: _Lowering) -> None:
         step = t_t - s_t
     else:
         step = sp.Symbol("chart(t.t)") - sp.Symbol("chart(s.t)")
-    low.functions.append(Function("span", ("s", "t"), "chi(t) - chi(s) of two nodes: one step of the variable.", (), (step,)))
+    low.functions.append(
+        Function("span", ("s", "t"), "chi(t) - chi(s) of two nodes: one step of the variable.", (), (step,))
+    )
     if problem.factor is None:
         _numeric_factor(low)
     if not problem.kernel.closed:
@@ -166,7 +179,11 @@ def _numeric_factor(low: _Lowering) -> None:
     low.define("drift", ("t",), "A(t) of x' = A x + B F.", low.problem.drift.subs(CURVES))
     middle = (schedule.noise + schedule.data) / 2
     call = Assign(("a",), call="integral", args=("drift", middle, t, schedule.data, *low.knots))
-    low.functions.append(Function("factor", ("t",), "G(t) = exp(int A), from the middle of the domain.", (call,), (sp.exp(sp.Symbol("a")),)))
+    low.functions.append(
+        Function(
+            "factor", ("t",), "G(t) = exp(int A), from the middle of the domain.", (call,), (sp.exp(sp.Symbol("a")),)
+        )
+    )
 
 
 def _propagator(low: _Lowering) -> tuple[sp.Expr, sp.Expr]:
@@ -182,7 +199,10 @@ def _propagator(low: _Lowering) -> tuple[sp.Expr, sp.Expr]:
 def _row(low: _Lowering, row: Row, scale: sp.Expr | None) -> str:
     """The function of a regular row; returns its name."""
     order = len(row.nodes)
-    body = [Assign((f"r{j}",), sp.Symbol(f"h[{j + 1}]") / H0, comment="" if j else "step ratios, newest first") for j in range(order - 1)]
+    body = [
+        Assign((f"r{j}",), sp.Symbol(f"h[{j + 1}]") / H0, comment="" if j else "step ratios, newest first")
+        for j in range(order - 1)
+    ]
     ratio, at_end = _propagator(low)
     kernel = low.problem.kernel
     if not kernel.closed:
@@ -195,8 +215,10 @@ def _row(low: _Lowering, row: Row, scale: sp.Expr | None) -> str:
         top = max((_top_phi(m) for m in row.moments), default=0)
         if kernel.rate != 0 and top:
             z = sp.Rational(int(kernel.rate.numerator), int(kernel.rate.denominator)) * H0
-            body.append(Assign(tuple(f"p{k}" for k in range(1, top + 1)), call="phis", args=(top, z), comment="phi_k(z)"))
-        c = low.node(low.problem.prefactor, "t") * H0  # type: ignore[operator]
+            body.append(
+                Assign(tuple(f"p{k}" for k in range(1, top + 1)), call="phis", args=(top, z), comment="phi_k(z)")
+            )
+        c = low.node(low.problem.prefactor, "t") * H0
     body.append(Assign(("c",), c))
     values = _newton_body(body, row.newton, kernel.closed and kernel.rate == 0)
     weights = [sp.Symbol("c") * w for w in _divided(values, order)]
@@ -269,7 +291,9 @@ def _limits(low: _Lowering, rows: tuple[str, ...], scale: sp.Expr | None) -> dic
             out[leave] = out[arrive] if problem.departs[end] else ()
             continue
         usable = rows if problem.finite[end] else rows[:1]
-        out[leave] = (usable if not problem.kernel.closed or problem.finite[end] else ()) if problem.departs[end] else ()
+        out[leave] = (
+            (usable if not problem.kernel.closed or problem.finite[end] else ()) if problem.departs[end] else ()
+        )
         if problem.vanishes[end]:
             out[arrive] = _concentrated(low, len(usable), end, scale)
         else:
@@ -282,11 +306,19 @@ def _exhausted(low: _Lowering, scale: sp.Expr | None) -> str:
     name = "limit"
     if all(f.name != name for f in low.functions):
         problem = low.problem
-        rate = sp.Rational(int(problem.kernel.rate.numerator), int(problem.kernel.rate.denominator))  # type: ignore[attr-defined]
+        rate = sp.Rational(int(problem.kernel.rate.numerator), int(problem.kernel.rate.denominator))
         a, _ = _propagator(low)
-        at_t, at_s = (low.node(problem.prefactor, w) for w in ("t", "s"))  # type: ignore[arg-type]
+        at_t, at_s = (low.node(problem.prefactor, w) for w in ("t", "s"))
         weight = (at_t - a * at_s) / -rate
-        _finish_row(low, name, "Order 1 where an end of the step has an infinite variable: the analytic limit.", [], a, [weight], scale)
+        _finish_row(
+            low,
+            name,
+            "Order 1 where an end of the step has an infinite variable: the analytic limit.",
+            [],
+            a,
+            [weight],
+            scale,
+        )
     return name
 
 

@@ -11,7 +11,12 @@ def prune(program: Program) -> Program:
     """Drop pushes nobody reads."""
     if program.history:
         return program
-    return replace(program, phases=tuple(replace(p, operations=tuple(o for o in p.operations if not isinstance(o, Push))) for p in program.phases))
+    return replace(
+        program,
+        phases=tuple(
+            replace(p, operations=tuple(o for o in p.operations if not isinstance(o, Push))) for p in program.phases
+        ),
+    )
 
 
 def fuse(program: Program) -> Program:

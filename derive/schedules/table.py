@@ -38,9 +38,7 @@ PARAMETERS: Parameters = {
 }  # fmt: skip
 
 
-def build(
-    alphas_cumprod: Sequence[Fraction] | None = None, sigmas: Sequence[Fraction] | None = None
-) -> Schedule:
+def build(alphas_cumprod: Sequence[Fraction] | None = None, sigmas: Sequence[Fraction] | None = None) -> Schedule:
     """The schedule through the rows of exactly one of the two tables.
 
     Raises ValueError that names the first row which is out of range or not strictly monotone.

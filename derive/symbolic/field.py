@@ -11,10 +11,10 @@ coefficients, kappa(theta) = 1 + kappa_1 (h theta) + kappa_2 (h theta)^2 + .., s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from math import factorial
-from typing import Sequence
 
 from sympy import QQ
 from sympy.polys.rings import PolyElement, PolyRing, ring
@@ -65,7 +65,7 @@ class Series:
         return " + ".join(parts).replace("+ -", "- ") if parts else "0"
 
 
-@lru_cache(maxsize=None)
+@cache
 def series_ring() -> tuple[PolyRing, tuple[PolyElement, ...], tuple[PolyElement, ...]]:
     """Q[r0.., kappa1..]: the coefficients of expansions in h."""
     names = [f"r{j}" for j in range(MAX_NODES)] + [f"kappa{i}" for i in range(1, TERMS)]
@@ -83,7 +83,7 @@ def _multiply(a: Sequence[PolyElement], b: Sequence[PolyElement], zero: PolyElem
     return out
 
 
-@lru_cache(maxsize=None)
+@cache
 def _generators(rate: object) -> tuple[tuple[tuple[PolyElement, ...], ...], tuple[tuple[PolyElement, ...], ...]]:
     """Expansions of mu_0.. and phi_0.. for z = rate*h (``rate`` None: a general kernel, which has no phi)."""
     rng, _, kappa = series_ring()
@@ -118,7 +118,7 @@ def expand(element: PolyElement, rate: object) -> Series:
     return Series(tuple(total))
 
 
-@lru_cache(maxsize=None)
+@cache
 def exponential_ring() -> tuple[PolyRing, PolyElement, PolyElement]:
     """Q[r0.., h, E]: numerators of the exact field."""
     rng, *gens = ring([f"r{j}" for j in range(MAX_NODES)] + ["h", "E"], QQ)

@@ -84,7 +84,7 @@ class JetAlgebra:
     def exp_constant(self, c: int) -> int:
         if c not in self._exp:
             root = self._draw()
-            self._learn_exp(c, root * root % P)   # a square, so that half powers exist
+            self._learn_exp(c, root * root % P)  # a square, so that half powers exist
         return self._exp[c]
 
     def log_constant(self, y: int) -> int:

@@ -14,11 +14,11 @@ and a weight is an unreduced fraction N_j/D_j whose denominator is a product of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from math import factorial
-from typing import Sequence
 
 from sympy import QQ
 from sympy.polys.rings import PolyElement, PolyRing, ring
@@ -37,7 +37,7 @@ class Alphabet:
     """phi[k] is phi_k; phi[0] = e^z is a generator of its own."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def alphabet(nodes: int = MAX_NODES) -> Alphabet:
     """The ring Q[r0..r_{nodes-1}, mu0..mu_nodes, phi0..phi_{nodes+1}] and its generators."""
     names = (
@@ -111,7 +111,9 @@ def lagrange_weights(thetas: Sequence[PolyElement], mu: Sequence[PolyElement]) -
     return tuple(weights)
 
 
-def reproduced_moment(thetas: Sequence[PolyElement], weights: Sequence[Weight], k: int) -> tuple[PolyElement, PolyElement]:
+def reproduced_moment(
+    thetas: Sequence[PolyElement], weights: Sequence[Weight], k: int
+) -> tuple[PolyElement, PolyElement]:
     """``sum_j w_j theta_j^k`` as (numerator, denominator) in the ring, over the product of all node differences i < j."""
     rng = weights[0].numerator.ring
     total, common = rng.zero, rng.one

@@ -19,7 +19,10 @@ def test_rows_of_every_order_up_to_steps():
     assert [len(row.nodes) for row in tableau.rows] == [1, 2, 3, 4]
     assert tableau.steps == 4 and tableau.stages == 1 and tableau.explicit and tableau.exact_for_constants
     assert all(row.interpolatory for row in tableau.rows)
-    assert str(tableau).splitlines()[0] == "exponential_multistep, 4 steps, kernel exp(-h*(1 - theta)); start ramp, final keep"
+    assert (
+        str(tableau).splitlines()[0]
+        == "exponential_multistep, 4 steps, kernel exp(-h*(1 - theta)); start ramp, final keep"
+    )
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,22 @@ def row(s: Node, t: Node, h: tuple[Real, ...], steps: int, second: Fraction) -> 
 def module(steps: int, second: Fraction = Fraction(1), start: str = "ramp", final: str = "keep") -> SimpleNamespace:
     """A stand-in for ``generated.<name>.coefficients``; ``second`` = 1/2 is the published three-step solver."""
     return SimpleNamespace(
-        STEPS=steps, COLUMNS=("a", *(f"b{j}" for j in range(steps)), "cx", "cr"), DOMAIN=(1.0, 0.0),
-        NOISE_END="regular", DATA_END="sigma_zero", INPUT="time", time=lambda t: t, START=start, FINAL=final,
+        STEPS=steps,
+        COLUMNS=("a", *(f"b{j}" for j in range(steps)), "cx", "cr"),
+        DOMAIN=(1.0, 0.0),
+        NOISE_END="regular",
+        DATA_END="sigma_zero",
+        INPUT="time",
+        time=lambda t: t,
+        START=start,
+        FINAL=final,
         ROWS=tuple(lambda s, t, h: row(s, t, h, steps, second) for _ in range(steps)),
-        log_alpha=log_alpha, alpha=alpha, sigma=sigma, rho=rho, node=node, span=span, denoised=denoised,
+        log_alpha=log_alpha,
+        alpha=alpha,
+        sigma=sigma,
+        rho=rho,
+        node=node,
+        span=span,
+        denoised=denoised,
         chart=lambda t: log(alpha(t) / sigma(t)),
     )

@@ -61,6 +61,7 @@ def test_a_private_context_of_any_precision_is_kept() -> None:
 @pytest.mark.parametrize("tool", ["real", "float"])
 def test_flow_map_solves_the_differential_equation(tool: str) -> None:
     """w = x/alpha, dw/drho = epshat, on alpha = 1 (any schedule is a change of variable)."""
+
     def field(w, rho):
         x0 = GAUSSIAN.data(tuple(w), 1, rho)
         return tuple((a - b) / rho for a, b in zip(w, x0))

@@ -103,7 +103,9 @@ def test_conversion_reproduces_the_target(source, target):
     assert abs(x * at[sigma] + r * c1 - q) < 1e-50
 
 
-@pytest.mark.parametrize(("a", "b", "c"), [*itertools.permutations(("noise", "data", "v", "velocity", "score", "edm"), 3)])
+@pytest.mark.parametrize(
+    ("a", "b", "c"), [*itertools.permutations(("noise", "data", "v", "velocity", "score", "edm"), 3)]
+)
 def test_conversions_compose(a, b, c):
     """Metamorphic: a -> b -> c is a -> c."""
     first, second, direct = (convert(QUANTITIES[i], QUANTITIES[j]) for i, j in ((a, b), (b, c), (a, c)))

@@ -118,5 +118,7 @@ def test_expressions_are_shortened_on_their_path():
 
 def test_charts_have_names():
     assert set(CHARTS) == {"lambda", "rho", "angle", "t", "alpha", "sigma"}
-    assert str(posed("vp_linear", "noise", "data", "lambda")).startswith("schedule vp_linear; network returns noise; integrand data")
+    assert str(posed("vp_linear", "noise", "data", "lambda")).startswith(
+        "schedule vp_linear; network returns noise; integrand data"
+    )
     assert CHARTS["t"] == t

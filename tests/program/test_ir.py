@@ -28,7 +28,9 @@ def test_a_program_reads_as_a_page():
         "    push m <- m0"
     )
     assert str(Evaluate("raw", "x", "n", "cin")) == "raw      = evaluate cin*x @ n"
-    assert str(Draw("z", "normal")) == "z        = draw normal" and str(Project("m0", "clip")) == "m0       = project clip"
+    assert (
+        str(Draw("z", "normal")) == "z        = draw normal" and str(Project("m0", "clip")) == "m0       = project clip"
+    )
     assert str(Line("y", ((None, "x"), ("b", "z")))) == "y        = combine x + b*z"
 
 
@@ -47,7 +49,9 @@ def test_a_projection_separates_kernels():
 
 
 def test_prune_drops_what_nobody_reads():
-    single = Phase("main", (Evaluate("raw", "x", "n"), Combine((Line("x'", (("a", "x"), ("b0", "raw"))),)), Push("m", "raw")))
+    single = Phase(
+        "main", (Evaluate("raw", "x", "n"), Combine((Line("x'", (("a", "x"), ("b0", "raw"))),)), Push("m", "raw"))
+    )
     program = optimise(Program("one", (single,), ("a", "b0"), 0))
     assert [type(op) for op in program.phase("main").operations] == [Evaluate, Combine]
     assert streams(program.phase("main")) == (2, 1)
@@ -95,7 +99,10 @@ def test_interpreter_does_what_the_page_says():
 
 
 def test_interpreter_scales_the_input_and_keeps_the_history_short():
-    phase = Phase("main", (Evaluate("raw", "x", "n", "cin"), Combine((Line("x'", (("a", "x"), (None, "raw"))),)), Push("m", "raw")))
+    phase = Phase(
+        "main",
+        (Evaluate("raw", "x", "n", "cin"), Combine((Line("x'", (("a", "x"), (None, "raw"))),)), Push("m", "raw")),
+    )
     program = Program("p", (phase,), ("a", "cin"), 1)
     rows = [{"a": 1.0, "cin": 3.0}] * 2
     out = run(program, ["main", "main"], rows, np.array([1.0]), lambda v, i: v + i)

@@ -28,7 +28,9 @@ def agree(name, body, update):
     text = README.read_text()
     if update:
         old = section(text, name)
-        README.write_text(text.replace(f"<!-- {name} -->\n{old}<!-- /{name} -->", f"<!-- {name} -->\n{body}<!-- /{name} -->"))
+        README.write_text(
+            text.replace(f"<!-- {name} -->\n{old}<!-- /{name} -->", f"<!-- {name} -->\n{body}<!-- /{name} -->")
+        )
     else:
         assert section(text, name) == body, f"README.md, section {name}: run python -m pytest tests/readme --update"
 

@@ -37,7 +37,7 @@ def test_flow_written_out_is_flow():
 def test_vp_linear_written_out_is_vp_linear():
     named = vp_linear.build()
     path = build(sp.exp(named.log_alpha), sp.sqrt(1 - sp.exp(2 * named.log_alpha)))
-    assert path.sigma == named.sigma      # 1 - exp is turned into expm1
+    assert path.sigma == named.sigma  # 1 - exp is turned into expm1
     assert path.invariant == named.invariant
     assert path.log_alpha == named.log_alpha
     assert path.notes == (CHECKED,)
@@ -51,7 +51,9 @@ def test_the_root_of_a_square_is_unfolded():
         build(1, 1 + t / 4 + sp.sqrt((t - HALF) ** 2) / 8)
 
 
-@pytest.mark.parametrize("sigma", [t**64 + t, (t + t**2) ** 40, ((1 + t) ** 60 - 1) / (1 + t**3) ** 20, (1 + t + t**2) ** 64])
+@pytest.mark.parametrize(
+    "sigma", [t**64 + t, (t + t**2) ** 40, ((1 + t) ** 60 - 1) / (1 + t**3) ** 20, (1 + t + t**2) ** 64]
+)
 def test_high_degrees_are_not_factored(sigma):
     """Exact algebra on degree 100 would take minutes; the schedule is checked at points and its differences are plain."""
     start = time.process_time()
@@ -114,7 +116,7 @@ def test_a_dip_between_sample_points_is_seen_by_sturm():
     turning = sp.integrate(sp.expand(x**2 - width**2), t)
     with pytest.raises(ValueError, match="turns around"):
         build(1, sp.expand(turning + 1))
-    build(1, sp.expand(sp.integrate(sp.expand(x**2), t) + 1))     # touches, does not turn
+    build(1, sp.expand(sp.integrate(sp.expand(x**2), t) + 1))  # touches, does not turn
 
 
 fractions = st.fractions(min_value=Fraction(1, 8), max_value=4, max_denominator=8)

@@ -144,7 +144,9 @@ class Float64:
     """Plain float64 arithmetic, to see whether a formula cancels."""
 
     number = staticmethod(float)
-    exp, log, sin, cos, expm1, log1p = map(staticmethod, (math.exp, math.log, math.sin, math.cos, math.expm1, math.log1p))
+    exp, log, sin, cos, expm1, log1p = map(
+        staticmethod, (math.exp, math.log, math.sin, math.cos, math.expm1, math.log1p)
+    )
 
     def pi(self):
         return math.pi
