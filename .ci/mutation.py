@@ -151,6 +151,7 @@ def child(tree: Path, arguments: list[str], plugins: list[object], seconds: floa
     status = 70
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 5))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -186,11 +187,15 @@ def child(tree: Path, arguments: list[str], plugins: list[object], seconds: floa
 def wait(pid: int, seconds: float) -> int | None:
     """The exit status, negative for a signal; None after ``seconds`` of wall time: it is killed."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
+    try:
+        while time.monotonic() < end:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.01)
+    except KeyboardInterrupt:
+        stop(pid)
+        raise
     stop(pid)
     return None
 
@@ -385,6 +390,7 @@ def main() -> int:
             importlib.import_module(name)
         except ImportError:
             print(f"not installed: {name}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         trees = [copy_tree(Path(folder).resolve() / f"tree{j}") for j in range(options.jobs)]
@@ -403,7 +409,6 @@ def main() -> int:
             if outcome != "killed":
                 print(f"[{count}/{len(mutants)}, {time.monotonic() - began:.0f} s] {outcome}: {mutant}", flush=True)
 
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             runner.run(mutants, report)
         except KeyboardInterrupt:
