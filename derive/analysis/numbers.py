@@ -8,6 +8,7 @@ never by a formula from the generator. A quadrature that does not settle to 40 d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import sympy as sp
@@ -37,6 +38,7 @@ class Oracle:
         self.mp = self.algebra.context
         self.digits = digits
         self._expressions: dict[sp.Expr, sp.Expr] = {}
+        self._steps: dict[tuple[Any, Any], tuple[dict[int, Any], dict[Any, tuple[Any, Any]]]] = {}
 
     def at(self, expr: sp.Expr, time: Any) -> Any:
         """The value of an expression of one grid point (alpha, sigma, ..) at ``time``."""
@@ -72,18 +74,24 @@ class Oracle:
                 values[f"phi{k}"] = mp.hyp1f1(1, k + 1, rate * h) / mp.factorial(k)
             unit = self.at(problem.prefactor, end) * h  # type: ignore[arg-type]
             return ratio, [unit * _value(m, values) for m in row.moments]
-        origin = self.at(problem.chart, start)
-        known: dict[Any, tuple[Any, Any]] = {}
+        for k in range(len(row.nodes)):
+            values[f"mu{k}"] = self._moment(k, start, end, h, scale)
+        return ratio, [_value(m, values) for m in row.moments]
 
-        def weighted(u: Any, k: int) -> Any:
+    def _moment(self, k: int, start: Any, end: Any, h: Any, scale: Any) -> Any:
+        """int weight theta^k over the step; remembered, since rows of every order on one step need it."""
+        moments, known = self._steps.setdefault((start, end), ({}, {}))
+        origin = self.at(self.problem.chart, start)
+
+        def weighted(u: Any) -> Any:
             if u not in known:
-                known[u] = self._density(u, end, scale), (self.at(problem.chart, u) - origin) / h
+                known[u] = self._density(u, end, scale), (self.at(self.problem.chart, u) - origin) / h
             density, theta = known[u]
             return density * theta**k
 
-        for k in range(len(row.nodes)):
-            values[f"mu{k}"] = self._integral(lambda u, k=k: weighted(u, k), start, end)
-        return ratio, [_value(m, values) for m in row.moments]
+        if k not in moments:
+            moments[k] = self._integral(weighted, start, end)
+        return moments[k]
 
     def _density(self, u: Any, end: Any, scale: Any) -> Any:
         weight = self.at(self.problem.weight, u)
@@ -131,34 +139,48 @@ class Oracle:
         return self.algebra.number(schedule.noise), self.algebra.number(schedule.data)
 
     def _integral(self, f: Any, start: Any, end: Any) -> Any:
-        """int_start^end f du, u = data +- y^2 (a root at the data end becomes smooth), y = close + z (far - close).
+        """int_start^end f du, u = data +- y^2 (a root at the data end becomes smooth), by two substitutions at most.
 
-        z is measured from the end of the step that is closer to an end of the domain, so that no digit is lost there.
-        Panels shrink towards it if two panels do not settle: the integrand may grow like 1/distance^2. Raises
-        ArithmeticError if that does not settle either.
+        First y itself, measured from the end of the step that is closer to an end of the domain, so that no digit is
+        lost there; then the logarithm of the distance to that end: the integrand may grow like 1/distance^2. Raises
+        ArithmeticError if neither settles.
         """
         mp, (noise, data) = self.mp, self._ends()
-        distance, last = min((abs(x - e), j) for j, x in enumerate((start, end)) for e in (noise, data) if x != e)
+        _, last, edge = min((abs(x - e), j, e) for j, x in enumerate((start, end)) for e in (noise, data) if x != e)
         side = 1 if max(start, end) > data else -1
         roots = [mp.sqrt(abs(x - data)) for x in (start, end)]
-        close, far = roots[last], roots[1 - last]
+        border, close, far = mp.sqrt(abs(edge - data)), roots[last], roots[1 - last]
+        sign = 1 if far > border else -1
 
-        def integrand(z: Any) -> Any:
+        def slope(y: Any) -> Any:
+            return f(data + side * y * y) * 2 * side * y
+
+        def logarithmic(v: Any) -> Any:
+            distance = mp.exp(v)
+            return slope(border + sign * distance) * sign * distance
+
+        value = self._settled(lambda z: slope(close + z * (far - close)) * (far - close), [0, mp.mpf(1) / 4, mp.mpf(1) / 2, 1])
+        if value is None and close != border:
+            low, high = mp.log(abs(close - border)), mp.log(abs(far - border))
+            count = int((high - low) / 6) + 2
+            value = self._settled(logarithmic, [low + (high - low) * j / count for j in range(count + 1)])
+        if value is None:
+            raise ArithmeticError(f"the quadrature from t = {float(start)!r} to {float(end)!r} does not settle")
+        return -value if last else value
+
+    def _settled(self, f: Any, points: list[Any]) -> Any:
+        """The integral over the panels between ``points`` if Gauss-Legendre agrees with itself there, else None."""
+        mp = self.mp
+
+        def scaled(z: Any) -> Any:
             with mp.workprec(self.algebra.bits):
-                y = close + z * (far - close)
-                return f(data + side * y * y) * y / size
+                return f(z) / size
 
         size = mp.one
-        size = abs(integrand(mp.mpf(1) / 2)) or mp.one
+        size = max(abs(scaled((a + b) / mp.mpf(2)) * (b - a)) for a, b in pairwise(points)) or mp.one
         with mp.workdps(SETTLED + 6):
-            panels = int(max(0, -mp.log(distance / abs(noise - data), 16))) + 2
-            for points in ([0, mp.mpf(1) / 2, 1], [0, *(mp.mpf(16) ** -j for j in range(panels, -1, -1))]):
-                value, error = mp.quad(integrand, points, method="gauss-legendre", maxdegree=8, error=True)
-                if error <= abs(value) * mp.mpf(10) ** -SETTLED:
-                    break
-            else:
-                raise ArithmeticError(f"the quadrature from t = {float(start)!r} to {float(end)!r} does not settle")
-        return value * 2 * side * size * (far - close) * (-1 if last else 1)
+            value, error = mp.quad(scaled, points, method="gauss-legendre", maxdegree=7, error=True)
+            return value * size if error <= abs(value) * mp.mpf(10) ** -SETTLED else None
 
 
 def _value(element: PolyElement, values: Mapping[str, Any]) -> Any:
