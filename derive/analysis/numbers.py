@@ -139,6 +139,13 @@ class Oracle:
         return self.algebra.number(schedule.noise), self.algebra.number(schedule.data)
 
     def _integral(self, f: Any, start: Any, end: Any) -> Any:
+        """int_start^end f du, in pieces between the kinks of a polygon table."""
+        tables = self.problem.schedule.tables.values()
+        kinks = {self.mp.mpf(x) for table in tables for x in table.knots if min(start, end) < x < max(start, end)}
+        points = [start, *sorted(kinks, reverse=start > end), end]
+        return self.mp.fsum(self._smooth_integral(f, a, b) for a, b in pairwise(points))
+
+    def _smooth_integral(self, f: Any, start: Any, end: Any) -> Any:
         """int_start^end f du, u = data +- y^2 (a root at the data end becomes smooth), by two substitutions at most.
 
         First y itself, measured from the end of the step that is closer to an end of the domain, so that no digit is
@@ -159,7 +166,9 @@ class Oracle:
             distance = mp.exp(v)
             return slope(border + sign * distance) * sign * distance
 
-        value = self._settled(lambda z: slope(close + z * (far - close)) * (far - close), [0, mp.mpf(1) / 4, mp.mpf(1) / 2, 1])
+        value = self._settled(
+            lambda z: slope(close + z * (far - close)) * (far - close), [0, mp.mpf(1) / 4, mp.mpf(1) / 2, 1]
+        )
         if value is None and close != border:
             low, high = mp.log(abs(close - border)), mp.log(abs(far - border))
             count = int((high - low) / 6) + 2

@@ -19,6 +19,7 @@ from derive.predictions import Prediction, convert
 from derive.problems import SemilinearProblem
 from derive.schedules import Schedule, at_schedule
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, lam, rho, sigma, t
+from derive.symbolic.evaluate import evaluate, mpmath_algebra
 from derive.tableau import Kernel
 
 REFERENCE = "arXiv:2011.13456 (Eq. 13); arXiv:2206.00927 (Prop. 3.1)"
@@ -52,6 +53,8 @@ def pose(
     determinant = sp.cancel(_planar(alpha * q - sigma * p))
     if determinant == 0:
         raise ValueError(f"integrand {integrand.kind} is proportional to x: alpha*q - sigma*p vanishes")
+    _check_determined("integrand", integrand, schedule)
+    _check_determined("prediction", prediction, schedule)
     drift = sp.cancel(_planar(dalpha * q - dsigma * p) / determinant)
     speed = sp.cancel(_planar(alpha * dsigma - sigma * dalpha) / determinant)
     factor = None if integrand.factor is None else _normal_factor(integrand.factor)
@@ -77,6 +80,25 @@ def pose(
         to_integrand=(convert_to[0], convert_to[1]),
         to_data=tuple(on_path(c, schedule) for c in convert(prediction, DATA)),  # type: ignore[arg-type]
     )
+
+
+def _check_determined(role: str, quantity: Prediction, schedule: Schedule) -> None:
+    """ValueError if alpha c1 - sigma c0 changes sign inside the interval: there, the quantity does not determine x0 and eps.
+
+    Quantities with a closed integrating factor cannot: G'/G would have a pole.
+    """
+    if quantity.factor is not None:
+        return
+    determinant = at_schedule(alpha * quantity.c1 - sigma * quantity.c0, schedule)
+    algebra = mpmath_algebra(100)
+    noise, data = (algebra.number(end) for end in (schedule.noise, schedule.data))
+    times = [noise + (data - noise) * k / 257 for k in range(1, 257)]
+    values = [evaluate(determinant, {t: time}, algebra, schedule.tables) for time in times]
+    for before, after, time in zip(values, values[1:], times[1:], strict=False):
+        if not before * after > 0:
+            raise ValueError(
+                f"{role} {quantity.kind} does not determine x0 and eps near t = {float(time):.4g}: alpha*eps - sigma*x0 is 0"
+            )
 
 
 def _weight(p: sp.Expr, q: sp.Expr, speed: sp.Expr, factor: sp.Expr | None) -> sp.Expr:
