@@ -1,7 +1,9 @@
 """Small wrong changes to a module, one at a time, as a developer might make them.
 
 A mutant is (file, site, operator): ``sites(source)`` lists them in a fixed order, ``apply(source, index)`` writes the
-changed module. Annotations, docstrings, decorators, text and imports are left alone: they do not change a number.
+changed module. What cannot change a number or a decision by construction is left alone: annotations and aliases of
+types, ``if TYPE_CHECKING``, imports, docstrings, the text of messages, ``__str__`` and ``__repr__``, decorators (cache
+sizes, options of dataclasses) and ``strict`` of ``zip``. Whether an error is raised is a decision: a raise is dropped.
 
 The operators ``scale6`` and ``scale9`` multiply by 1 + 1e-6 and 1 + 1e-9 in exact integers: a convergence test misses a
 coefficient that is wrong by that much, an order condition does not.
@@ -27,13 +29,15 @@ class Site:
     function: str
     before: str
     after: str
+    within: str
+    """The first source line of the statement: tells equal changes in one function apart."""
 
     @property
     def key(self) -> tuple[str, str, str]:
         return self.function, self.operator, f"{self.before} -> {self.after}"
 
     def __str__(self) -> str:
-        return f"{self.line}: {self.operator} in {self.function}: {self.before} -> {self.after}"
+        return f"{self.line}: {self.operator} in {self.function}: {self.before} -> {self.after}    # {self.within}"
 
 
 ARITHMETIC = {
@@ -173,10 +177,11 @@ def _called(node: ast.Call) -> str:
 
 def _text(node: ast.AST) -> bool:
     """Whether text is in the operands: ``+`` and ``%`` mean something else there."""
-    return any(
-        isinstance(n, ast.JoinedStr) or (isinstance(n, ast.Constant) and isinstance(n.value, str))
-        for n in ast.walk(node)
-    )
+    return any(map(_is_text, ast.walk(node)))
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 SKIPPED_FIELDS = {"annotation", "returns", "decorator_list", "type_params"}
@@ -202,9 +207,15 @@ def _nodes(tree: ast.AST, function: str = "") -> Iterator[tuple[ast.AST, str, as
 
 
 def _ignored(node: ast.AST) -> bool:
-    """``if TYPE_CHECKING`` blocks and aliases of types."""
+    """What cannot change a number or a decision by construction (module docstring)."""
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name):
         return node.test.id == "TYPE_CHECKING"
+    if isinstance(node, ast.FunctionDef):
+        return node.name in ("__str__", "__repr__")
+    if isinstance(node, ast.keyword):
+        return node.arg == "strict"
+    if isinstance(node, ast.IfExp):
+        return all(map(_is_text, (node.body, node.orelse)))
     names = [t.id for t in node.targets if isinstance(t, ast.Name)] if isinstance(node, ast.Assign) else []
     alias = (
         bool(names)
@@ -215,7 +226,7 @@ def _ignored(node: ast.AST) -> bool:
     return alias or names == ["__all__"]
 
 
-def _mutants(tree: ast.Module) -> Iterator[tuple[Site, ast.AST, str, int | None, ast.AST]]:
+def _mutants(tree: ast.Module, lines: list[str]) -> Iterator[tuple[Site, ast.AST, str, int | None, ast.AST]]:
     for node, function, parent, name, index in _nodes(tree):
         for operator, change in OPERATORS.items():
             changed = change(copy.deepcopy(node))
@@ -224,7 +235,8 @@ def _mutants(tree: ast.Module) -> Iterator[tuple[Site, ast.AST, str, int | None,
             before, after = _shown(node), _shown(ast.fix_missing_locations(ast.copy_location(changed, node)))
             if before != after:
                 line = getattr(node, "lineno", getattr(parent, "lineno", 0))
-                yield Site(line, operator, function or "<module>", before, after), parent, name, index, changed
+                within = lines[line - 1].strip()
+                yield Site(line, operator, function or "<module>", before, after, within), parent, name, index, changed
 
 
 def _shown(node: ast.AST) -> str:
@@ -236,13 +248,13 @@ def _shown(node: ast.AST) -> str:
 
 def sites(source: str) -> list[Site]:
     """Every mutant of the module, in a fixed order."""
-    return [site for site, *_ in _mutants(ast.parse(source))]
+    return [site for site, *_ in _mutants(ast.parse(source), source.splitlines())]
 
 
 def apply(source: str, index: int) -> str:
     """The module with mutant ``index`` of :func:`sites` in it."""
     tree = ast.parse(source)
-    for i, (_, parent, name, position, changed) in enumerate(_mutants(tree)):
+    for i, (_, parent, name, position, changed) in enumerate(_mutants(tree, source.splitlines())):
         if i == index:
             if position is None:
                 setattr(parent, name, changed)

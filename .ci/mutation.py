@@ -4,11 +4,13 @@
     python .ci/mutation.py                                     every mutant
     python .ci/mutation.py --sample 200 --seed 1               a stratified sample
     python .ci/mutation.py --modules runtime/real.py derive/symbolic
+    python .ci/mutation.py --modules derive/symbolic/jets.py --only symbolic analysis     on these folders of tests
 
-The tree is copied; the checkout is never written to. Foreign packages are imported once and every mutant is a forked
-child, so a mutant costs what its tests cost. A first run of the tests records which functions each test calls; a mutant
-is tried on the tests that call its function, fastest first, and, if it survives those, on all of them. A survivor with
-a written reason in .ci/mutation_survivors.toml is an equivalent mutant; it counts neither way. Exit 1 below the gate.
+The tree is copied; the checkout is never written to. Foreign packages are imported once, tests and modules are compiled
+once, and every mutant is a forked child, so a mutant costs what its tests cost. A first run of the tests records which
+functions each test calls; a mutant is tried on the tests that call its function, fastest first: those in the folder of
+tests that mirrors its module, then the others, and, unless --quick is given, on all tests. A survivor with a written
+reason in .ci/mutation_survivors.toml is an equivalent mutant; it counts neither way. Exit 1 below the gate.
 """
 
 from __future__ import annotations
@@ -51,6 +53,10 @@ FOREIGN = (
     "jinja2",
     "yaml",
     "gmpy2",
+    "sympy.polys.rings",
+    "hypothesis.strategies",
+    "hypothesis.extra.pytestplugin",
+    "_hypothesis_pytestplugin",
 )
 SURVIVORS = Path(__file__).parent / "mutation_survivors.toml"
 MEMORY = 16 << 30
@@ -87,6 +93,12 @@ class Coverage:
         if not found:
             found = {t for key, tests in self.reached.items() if key.startswith(mutant.file + "::") for t in tests}
         return sorted(found - self.failed, key=lambda t: (self.seconds.get(t, 0.0), t))
+
+    def stages(self, mutant: Mutant) -> list[list[str]]:
+        """:meth:`of` in two parts: the folder of tests that mirrors the module, then the others."""
+        tests, mirror = self.of(mutant), f"tests/{Path(mutant.file).parent.name}/"
+        near = [t for t in tests if t.startswith(mirror)]
+        return [part for part in (near, [t for t in tests if not t.startswith(mirror)]) if part] or [[]]
 
 
 class Recorder:
@@ -161,6 +173,7 @@ def child(tree: Path, arguments: list[str], plugins: list[object], seconds: floa
         os.chdir(tree)
         sys.path[:] = [str(tree), *(p for p in sys.path if Path(p or ".").resolve() != ROOT)]
         os.environ["PYTHONPATH"] = str(tree)
+        sys.dont_write_bytecode = not plugins  # the first run compiles what all others load
         import pytest
 
         common = [
@@ -231,7 +244,8 @@ class Slot:
     tree: Path
     mutant: Mutant | None = None
     pid: int = 0
-    stage: int = 0
+    ahead: list[list[str]] = field(default_factory=list)
+    by_folder: bool = False
     end: float = 0.0
 
 
@@ -241,7 +255,7 @@ class Runner:
     def __init__(self, trees: list[Path], coverage: Coverage, skipped: tuple[str, ...], thorough: bool) -> None:
         self.slots = [Slot(tree) for tree in trees]
         self.coverage = coverage
-        self.skipped = skipped
+        self.folders = test_folders(trees[0], skipped)
         self.thorough = thorough
         self.outcome: dict[Mutant, str] = {}
 
@@ -262,13 +276,18 @@ class Runner:
                 stop(slot.pid)
 
     def _begin(self, slot: Slot, mutant: Mutant) -> None:
-        source = (ROOT / mutant.file).read_text(encoding="utf-8")
-        (slot.tree / mutant.file).write_text(apply(source, mutant.index), encoding="utf-8")
-        slot.mutant, slot.stage = mutant, 0
-        self._start(slot, self.coverage.of(mutant))
+        path = slot.tree / mutant.file
+        source = path.read_text(encoding="utf-8")
+        path.rename(path.with_suffix(".original"))
+        path.write_text(apply(source, mutant.index), encoding="utf-8")
+        slot.mutant, slot.ahead, slot.by_folder = mutant, self.coverage.stages(mutant), False
+        if self.thorough:
+            slot.ahead.append(sorted(set(self.coverage.seconds) - self.coverage.failed))
+        self._start(slot)
 
-    def _start(self, slot: Slot, tests: list[str]) -> None:
-        seconds = 20 + 5 * sum(self.coverage.seconds.get(t, 0.0) for t in tests)
+    def _start(self, slot: Slot) -> None:
+        tests = slot.ahead.pop(0)
+        seconds = 15 + 5 * sum(self.coverage.seconds.get(t, 0.0) for t in tests)
         skip = [f"--deselect={t}" for t in sorted(self.coverage.failed)]
         slot.end = time.monotonic() + 4 * seconds
         slot.pid = child(slot.tree, ["-x", *skip, *(tests or ["--collect-only"])], [], seconds, slot.tree / "log")
@@ -281,22 +300,21 @@ class Runner:
                 self._finish(slot, "timeout", report)
             return
         status = os.waitstatus_to_exitcode(raw)
-        if status == 0 or status == 5:
-            if self.thorough and slot.stage == 0:
-                slot.stage = 1
-                self._start(slot, sorted(set(self.coverage.seconds) - self.coverage.failed))
-            else:
-                self._finish(slot, "survived", report)
-        elif status == 4 and slot.stage == 0:  # a test's name depends on the mutant: run the files, not the names
-            slot.stage = 1
-            self._start(slot, test_folders(slot.tree, self.skipped))
+        if status == 4 and not slot.by_folder:  # a test's name depends on the mutant: run the files, not the names
+            slot.ahead, slot.by_folder = [self.folders], True
+            self._start(slot)
+        elif status in (0, 5) and slot.ahead:
+            self._start(slot)
+        elif status in (0, 5):
+            self._finish(slot, "survived", report)
         else:
             self._finish(slot, "timeout" if status in (-signal.SIGXCPU, -signal.SIGKILL) else "killed", report)
 
     def _finish(self, slot: Slot, outcome: str, report) -> None:
         mutant = slot.mutant
         assert mutant is not None
-        shutil.copy(ROOT / mutant.file, slot.tree / mutant.file)
+        path = slot.tree / mutant.file
+        path.with_suffix(".original").replace(path)  # with its time: its compiled form is valid again
         slot.mutant = None
         self.outcome[mutant] = outcome
         report(mutant, outcome)
@@ -325,15 +343,15 @@ def choose(files: list[str], sample: int | None, seed: int) -> list[Mutant]:
     return chosen
 
 
-def explained() -> set[tuple[str, str, str, str]]:
-    """(file, function, operator, change) of the equivalent mutants with a written reason."""
+def explained() -> set[tuple[str, str, str, str, str]]:
+    """(file, function, operator, change, within) of the equivalent mutants with a written reason; "": any line."""
     if not SURVIVORS.exists():
         return set()
     entries = tomllib.loads(SURVIVORS.read_text(encoding="utf-8")).get("equivalent", [])
     for entry in entries:
         if not entry.get("reason", "").strip():
             raise SystemExit(f"{SURVIVORS.name}: an entry without a reason: {entry}")
-    return {(e["file"], e["function"], e["operator"], e["change"]) for e in entries}
+    return {(e["file"], e["function"], e["operator"], e["change"], e.get("within", "")) for e in entries}
 
 
 def summary(outcome: dict[Mutant, str], gate: float) -> bool:
@@ -342,7 +360,8 @@ def summary(outcome: dict[Mutant, str], gate: float) -> bool:
     by_file: dict[str, list[str]] = defaultdict(list)
     survivors = []
     for mutant, result in outcome.items():
-        if result == "survived" and (mutant.file, *mutant.site.key) in known:
+        key = (mutant.file, *mutant.site.key)
+        if result == "survived" and ((*key, "") in known or (*key, mutant.site.within) in known):
             result = "equivalent"
         by_file[mutant.file].append(result)
         if result == "survived":
@@ -370,10 +389,12 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--gate", type=float, default=95.0, help="per cent that must be killed")
     parser.add_argument("--quick", action="store_true", help="only the tests that call the changed function")
+    parser.add_argument("--only", nargs="+", default=[], help="folders of tests that are run", metavar="FOLDER")
     parser.add_argument("--without", nargs="+", default=[], help="folders of tests that are not run", metavar="FOLDER")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     options = parser.parse_args()
-    skipped = (*NOT_TESTS, *options.without)
+    folders = {p.name for p in (ROOT / "tests").iterdir()}
+    skipped = (*NOT_TESTS, *options.without, *(folders - set(options.only) if options.only else ()))
     mutants = choose(targets(options.modules), options.sample, options.seed)
     if options.list:
         print("\n".join(map(str, mutants)))
@@ -393,8 +414,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        trees = [copy_tree(Path(folder).resolve() / f"tree{j}") for j in range(options.jobs)]
+        trees = [Path(folder).resolve() / f"tree{j}" for j in range(options.jobs)]
+        copy_tree(trees[0])
         coverage = record(trees[0], skipped)
+        for tree in trees[1:]:
+            shutil.copytree(trees[0], tree)
         print(
             f"{len(coverage.seconds)} tests, {sum(coverage.seconds.values()):.0f} s; {len(mutants)} mutants", flush=True
         )
