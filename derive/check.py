@@ -140,21 +140,15 @@ class Trial:
         return found
 
     def limits(self, end: str, has: str, at: float, nodes: Sequence[float]) -> Iterator[Entry]:
-        """Limit rows against the value just before the end; rows for an end that the schedule lacks, by their formula.
-
-        nodes: interior times, from ``at`` inwards.
-        """
+        """Limit rows against the value just before the end. nodes: interior times, from ``at`` inwards."""
+        if has != end:
+            return
         arriving, leaving = (getattr(self.module, f"{what}_{end.upper()}") for what in ("TO", "FROM"))
-        exhausted = bool(self.derived.problem.kernel.rate)
-        for order, function in enumerate(arriving, start=1):
-            row, where = self.derived.tableau.rows[order - 1], f"order {order} to {end}"
-            if has == end:
-                grid = [at, *nodes[1:]]
-                yield from self.row(where, self.oracle.limit(row, grid), grid, arriving, NEGLIGIBLE)
-            elif function not in self.module.ROWS:
-                exact = (self.oracle.row if exhausted else self.oracle.extrapolation)(row, nodes)
-                yield from self.row(where, exact, nodes, arriving)
-        if has == end and leaving:
+        grid = [at, *nodes[1:]]
+        for order in range(1, len(arriving) + 1):
+            exact = self.oracle.limit(self.derived.tableau.rows[order - 1], grid)
+            yield from self.row(f"order {order} to {end}", exact, grid, arriving, NEGLIGIBLE)
+        if leaving:
             grid = [nodes[0], at]
             exact = self.oracle.limit(self.derived.tableau.rows[0], grid)
             yield from self.row(f"order 1 from {end}", exact, grid, leaving, NEGLIGIBLE)

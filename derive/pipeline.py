@@ -21,6 +21,7 @@ from derive.errors import Fault, InternalError, SpecError
 from derive.lookup import load
 from derive.predictions import Prediction, input_kind, network_scale, network_time
 from derive.problems import SemilinearProblem
+from derive.problems.diffusion import on_path
 from derive.program.coefficients import CoefficientModule
 from derive.program.ir import Program
 from derive.program.lower import coefficients, lower
@@ -104,6 +105,7 @@ def derive(spec: Spec) -> Derived:
     if faults:
         raise SpecError(*(spec.fault(f.key, f.message) for f in faults))
     scale = network_scale(prediction.network)
+    scale = None if scale is None else on_path(scale, schedule)
     program = optimise(lower(tableau, problem, spec.name, scale is not None))
     verify_program(program)
     main = program.phase("main")

@@ -106,19 +106,6 @@ class Oracle:
         """
         return self.row(row, [self.near(x) if j < 2 else x for j, x in enumerate(nodes)])
 
-    def extrapolation(self, row: Row, nodes: Sequence[float]) -> dict[str, Any]:
-        """What a row becomes where the weight concentrates at the end of the step: ``mass`` times F there."""
-        mp, problem = self.mp, self.problem
-        start = self.at(problem.chart, nodes[1])
-        h = self.at(problem.chart, nodes[0]) - start
-        thetas = [(self.at(problem.chart, n) - start) / h for n in nodes[1 : len(row.nodes) + 1]]
-        vandermonde = mp.matrix([[theta**k if k else mp.one for theta in thetas] for k in range(len(thetas))])
-        weights = mp.lu_solve(vandermonde, mp.ones(len(thetas), 1))
-        mass = self.at(problem.mass, nodes[0])  # type: ignore[arg-type]
-        cx, cr = problem.to_integrand
-        out = {"a": mp.zero, **{f"b{j}": mass * weights[j] for j in range(len(thetas))}}
-        return out | {"cx": self.at(cx, nodes[1]), "cr": self.at(cr, nodes[1])}
-
     def near(self, time: Any) -> Any:
         """``time``, or where it is an end of the domain, a point inside that is as good as there."""
         noise, data = self._ends()

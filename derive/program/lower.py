@@ -16,6 +16,7 @@ from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, CoefficientModule, Function
 from derive.program.ir import Combine, Evaluate, Line, Operation, Phase, Program, Push
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, rho, sigma, t
+from derive.symbolic.moments import exact_moments, newton_moments
 from derive.tableau import Row, Tableau
 
 MODULE_SCHEMA = 1
@@ -214,7 +215,7 @@ def _row(low: _Lowering, row: Row, scale: sp.Expr | None) -> str:
     else:
         top = max((_top_phi(m) for m in row.moments), default=0)
         if kernel.rate != 0 and top:
-            z = sp.Rational(int(kernel.rate.numerator), int(kernel.rate.denominator)) * H0
+            z = _rate(low) * H0
             body.append(
                 Assign(tuple(f"p{k}" for k in range(1, top + 1)), call="phis", args=(top, z), comment="phi_k(z)")
             )
@@ -280,46 +281,72 @@ def _finish_row(
 
 
 def _limits(low: _Lowering, rows: tuple[str, ...], scale: sp.Expr | None) -> dict[str, tuple[str, ...]]:
-    """The rows that exist at sigma = 0 and alpha = 0: analytic limits, rows that are regular there, or none."""
-    problem = low.problem
-    rate = problem.kernel.rate
+    """The rows that exist at sigma = 0 and alpha = 0, by order: analytic limits, rows that are regular there, or none.
+
+    A step that starts at an end of the domain has no history, so one order is all there is to say about it.
+    """
+    problem, schedule = low.problem, low.schedule
+    kernel = problem.kernel
     out: dict[str, tuple[str, ...]] = {}
     for end in ("sigma_zero", "alpha_zero"):
         arrive, leave = f"TO_{end.upper()}", f"FROM_{end.upper()}"
-        if rate is not None and rate != 0:
-            out[arrive] = (_exhausted(low, scale),)
-            out[leave] = out[arrive] if problem.departs[end] else ()
-            continue
-        usable = rows if problem.finite[end] else rows[:1]
-        out[leave] = (
-            (usable if not problem.kernel.closed or problem.finite[end] else ()) if problem.departs[end] else ()
-        )
-        if problem.vanishes[end]:
-            out[arrive] = _concentrated(low, len(usable), end, scale)
+        if end not in (schedule.noise_end, schedule.data_end):
+            out[arrive] = out[leave] = ()
+        elif kernel.closed and kernel.rate != 0:
+            if problem.vanishes[end]:
+                out[arrive] = _concentrated(low, 1, end, scale)
+            else:
+                out[arrive] = (_exhausted(low, scale), *_decaying(low, end, scale))
+            out[leave] = (_exhausted(low, scale),) if problem.departs[end] else ()
         else:
-            out[arrive] = usable if problem.finite[end] or not problem.kernel.closed else ()
+            regular = problem.finite[end]
+            usable = rows if regular else rows[:1]
+            possible = regular or not kernel.closed
+            out[leave] = rows[:1] if possible and problem.departs[end] else ()
+            arriving = usable if possible else ()
+            out[arrive] = _concentrated(low, len(usable), end, scale) if problem.vanishes[end] else arriving
     return out
 
 
 def _exhausted(low: _Lowering, scale: sp.Expr | None) -> str:
-    """Order 1 where the variable is infinite: int e^{a chi} is (P_t - (G_t/G_s) P_s)/a with the sign of the rate."""
+    """Order 1 where the variable is infinite: int e^{-q chi} is (P_t - (G_t/G_s) P_s)/(-q), q the kernel's rate."""
     name = "limit"
     if all(f.name != name for f in low.functions):
-        problem = low.problem
-        rate = sp.Rational(int(problem.kernel.rate.numerator), int(problem.kernel.rate.denominator))
         a, _ = _propagator(low)
-        at_t, at_s = (low.node(problem.prefactor, w) for w in ("t", "s"))
-        weight = (at_t - a * at_s) / -rate
-        _finish_row(
-            low,
-            name,
-            "Order 1 where an end of the step has an infinite variable: the analytic limit.",
-            [],
-            a,
-            [weight],
-            scale,
-        )
+        at_t, at_s = (low.node(low.problem.prefactor, w) for w in ("t", "s"))
+        doc = "Order 1 where an end of the step has an infinite variable: the analytic limit."
+        _finish_row(low, name, doc, [], a, [(at_t - a * at_s) / -_rate(low)], scale)
     return name
+
+
+def _rate(low: _Lowering) -> sp.Rational:
+    rate = low.problem.kernel.rate
+    return sp.Rational(int(rate.numerator), int(rate.denominator))
+
+
+def _decaying(low: _Lowering, end: str, scale: sp.Expr | None) -> tuple[str, ...]:
+    """Rows of order 2 and up into an infinite variable where the kernel decays: int_0^inf e^{-q x} x^k dx = k!/q^{k+1}.
+
+    The variable is not divided by the (infinite) step: nodes are 0, -h_1, -(h_1 + h_2), .. in its own unit.
+    """
+    prefactor = low.problem.prefactor
+    vanishing = sigma if end == "sigma_zero" else alpha
+    if prefactor is None or prefactor.subs(vanishing, 0) != 0 or not all(row.interpolatory for row in low.tableau.rows):
+        return ()
+    a, _ = _propagator(low)
+    names = []
+    for row in low.tableau.rows[1:]:
+        order = len(row.nodes)
+        moments = {sp.Symbol(f"mu{k}"): factorial(k) / _rate(low) ** k for k in range(order)}
+        body = [
+            Assign((f"r{j}",), sp.Symbol(f"h[{j + 1}]"), comment="" if j else "previous steps")
+            for j in range(order - 1)
+        ]
+        body.append(Assign(("c",), a * low.node(prefactor, "s") / _rate(low)))
+        newton = newton_moments(row.thetas, exact_moments(order, False))
+        weights = [sp.Symbol("c") * w for w in _divided([m.as_expr().subs(moments) for m in newton], order)]
+        names.append(_end_row(low, order, end, "the kernel decays, moments k!", body, a, weights, scale))
+    return tuple(names)
 
 
 def _concentrated(low: _Lowering, count: int, end: str, scale: sp.Expr | None) -> tuple[str, ...]:
@@ -330,17 +357,28 @@ def _concentrated(low: _Lowering, count: int, end: str, scale: sp.Expr | None) -
     names = []
     for row in low.tableau.rows[:count]:
         order = len(row.nodes)
-        name = f"to_{end}_{order}"
+        moments = {sp.Symbol(f"mu{k}"): sp.Integer(1) for k in range(order)}
+        moments |= {sp.Symbol(f"phi{k + 1}"): sp.Rational(1, factorial(k)) for k in range(order)}
         body = [Assign((f"r{j}",), sp.Symbol(f"h[{j + 1}]") / H0) for j in range(order - 1)]
-        newton = [sp.Integer(1)]
-        for k in range(1, order):
-            newton.append(newton[-1] * (1 + sum((sp.Symbol(f"r{i}") for i in range(k - 1)), start=sp.Integer(0))))
         body.append(Assign(("c",), low.node(mass, "t")))
-        weights = [sp.Symbol("c") * w for w in _divided(newton, order)]
-        doc = f"Order {order} into {end.replace('_', ' = ').replace('zero', '0')}: the integrand extrapolated to the end of the step."
-        _finish_row(low, name, doc, body, sp.Integer(0), weights, scale)
-        names.append(name)
+        weights = [sp.Symbol("c") * w for w in _divided([m.as_expr().subs(moments) for m in row.newton], order)]
+        names.append(_end_row(low, order, end, "the integrand extrapolated to it", body, sp.Integer(0), weights, scale))
     return tuple(names)
+
+
+def _end_row(
+    low: _Lowering,
+    order: int,
+    end: str,
+    why: str,
+    body: list[Assign],
+    a: sp.Expr,
+    weights: list[sp.Expr],
+    scale: sp.Expr | None,
+) -> str:
+    name = f"to_{end}_{order}"
+    _finish_row(low, name, f"Order {order} into {end.replace('_zero', ' = 0')}: {why}.", body, a, weights, scale)
+    return name
 
 
 __all__ = ["coefficients", "lower"]

@@ -186,7 +186,7 @@ def test_factor_of_any_homogeneous_quantity(a, b, c, d):
     at = {rho: WIDE.number(Fraction(13, 7)), alpha: WIDE.number(2)}
     growth = sp.diff(sp.log(factor), rho)
     assert abs(evaluate(growth, at, WIDE) + evaluate(rate, at, WIDE)) < 1e-45
-    assert sp.diff(sp.log(factor), alpha) == 1 / alpha
+    assert alpha not in (factor / alpha).free_symbols
 
 
 @pytest.mark.parametrize(
