@@ -32,7 +32,7 @@ class Plan:
     """One, or the distinct ones of per-sample grids."""
     which: tuple[int, ...]
     """Per-sample: sample -> index in ``grids``."""
-    _cache: dict = field(default_factory=dict, repr=False)
+    _cache: dict = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -47,9 +47,7 @@ class Plan:
     def time(self, i: int) -> float | torch.Tensor:
         """What the network is fed before step ``i``: a float, per-sample a float64 tensor [B]."""
         self.check_index(i)
-        if self.samples is None:
-            return self.grids[0].times[i]
-        return torch.tensor([self.grids[w].times[i] for w in self.which], dtype=torch.float64)
+        return self._each(lambda g: g.times[i])
 
     def input_scale(self, i: int) -> float | torch.Tensor:
         """The factor c_in of the network's input, ``model(c_in x, t)``, before step ``i``; 1.0 where there is none."""
@@ -57,9 +55,7 @@ class Plan:
         if "cin" not in self.columns:
             return 1.0
         column = self.columns.index("cin")
-        if self.samples is None:
-            return self.grids[0].rows[i][column]
-        return torch.tensor([self.grids[w].rows[i][column] for w in self.which], dtype=torch.float64)
+        return self._each(lambda g: g.rows[i][column])
 
     def check_index(self, i: int) -> None:
         """TypeError or IndexError unless ``i`` is an int in 0..steps-1."""
@@ -68,9 +64,19 @@ class Plan:
         if not 0 <= i < self.steps:
             raise IndexError(f"step index: got {i}; allowed: 0 to {self.steps - 1}")
 
+    def _each(self, what: Any) -> Any:
+        """``what`` of the grid, a float; per-sample of each sample's, a float64 tensor [B]."""
+        if self.samples is None:
+            (grid,) = self.grids
+            return what(grid)
+        return torch.tensor([what(self.grids[w]) for w in self.which], dtype=torch.float64)
+
     def _stack(self, what: Any) -> torch.Tensor:
         tables = [torch.tensor(what(g), dtype=torch.float64) for g in self.grids]
-        return tables[0] if self.samples is None else torch.stack([tables[w] for w in self.which], -1)
+        if self.samples is None:
+            (table,) = tables
+            return table
+        return torch.stack([tables[w] for w in self.which], -1)
 
     # Device copies: made once per (device, dtype, rank), as ordinary tensors even under inference_mode.
 

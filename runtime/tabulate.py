@@ -44,13 +44,14 @@ def tabulate(coefficients: Any, nodes: Sequence[float], history: int, inversion:
     if coefficients.FINAL == "denoise" and not inversion and not grid.at_sigma_zero(len(nodes) - 1):
         rows.append(grid.denoise_row(count))
         orders.append(1)
-    times = tuple(grid.time(j, count - (j - history)) for j in range(history, history + len(rows)))
+    starts = range(history, history + len(rows))
+    past = map(grid.evaluated, range(history))
     return Tabulated(
         tuple(rows),
         tuple(orders),
-        times,
-        tuple(map(grid.denoised, range(history, history + len(rows)))),
-        tuple(map(grid.integrand, range(history))),
+        tuple(map(grid.time, starts)),
+        tuple(map(grid.denoised, starts)),
+        tuple((values["cx"], values["cr"]) for values in past),
     )
 
 
@@ -89,14 +90,11 @@ class _Grid:
         k, out, run = self.c.STEPS, [], 0
         for j in range(history + count):
             run = run + 1 if self.charted(j) else 0
-            i = j - history
-            if i < 0:
-                continue
-            order = min(k, i + 1 + history, max(run, 1))
+            order = min(k, max(run, 1))
             if self.c.FINAL == "lower_order":
-                order = min(order, count - i)
+                order = min(order, history + count - j)
             out.append(order)
-        return out
+        return out[history:]
 
     def row(self, j: int, order: int, i: int, count: int) -> Row:
         """Row of the step from node j: regular, or the limit at the end that the step touches."""
@@ -130,7 +128,7 @@ class _Grid:
             return "a coefficient is not finite in float64; take nodes that are further apart or away from the ends"
         what = " and ".join(text for text, _ in limits)
         most = min(len(rows) for _, rows in limits)
-        if 0 < order <= most:
+        if order <= most:
             return (
                 f"the step {what}; a coefficient of its limit is not finite in float64; move the nodes next to the end"
             )
@@ -148,13 +146,13 @@ class _Grid:
             "with final: lower_order or in a variable that is finite there (rho, t), or end the grid before it"
         )
 
-    def time(self, j: int, left: int) -> float:
+    def time(self, j: int) -> float:
         """What the network is fed at node j."""
         value = _number(lambda: self.c.time(real(self.times[j])))
         if not math.isfinite(value):
             raise LimitError(
-                f"the network's time ({self.c.INPUT}) is infinite at t = {self.times[j]!r}, {left} steps before the "
-                "end; leave that end out of the grid"
+                f"the network's time ({self.c.INPUT}) is infinite at t = {self.times[j]!r}; leave that end out of the "
+                "grid"
             )
         return value
 
@@ -166,29 +164,32 @@ class _Grid:
             return math.nan, math.nan
         return dx, dr
 
-    def integrand(self, j: int) -> tuple[float, float]:
-        """(cx, cr) at node j, read from a first-order row that starts there."""
-        if "cx" not in self.c.COLUMNS:
-            return 0.0, 1.0
-        other = j + 1 if j + 1 < len(self.nodes) else j - 1
-        limits = [rows[0] for _, rows in self._limits(j) if rows] if other > j else []
+    def evaluated(self, j: int) -> dict[str, float]:
+        """What belongs to an evaluation at node j: cx, cr and, where there is one, cin, by column.
+
+        Read from a first-order row that starts there: forwards, from the last node backwards.
+        """
+        values = {"cx": 0.0, "cr": 1.0}
+        if not {"cx", "cin"} & {*self.c.COLUMNS}:
+            return values
+        forwards = j + 1 < len(self.nodes)
+        other = j + 1 if forwards else j - 1
+        limits = [rows[0] for _, rows in self._limits(j) if rows] if forwards else []
         for function in (*limits, self.c.ROWS[0]):
             row = _finite(function, self.nodes[j], self.nodes[other], (self.span(j, other),))
             if row is not None:
-                return row[self.c.COLUMNS.index("cx")], row[self.c.COLUMNS.index("cr")]
+                return values | dict(zip(self.c.COLUMNS, row))
         raise LimitError(f"the integrand is not finite at t = {self.times[j]!r}; take history from other nodes")
 
     def denoise_row(self, count: int) -> Row:
         """x' = dx x + dr raw at the last node, written as a row of order 1: a = dx - b0 cx, b0 = dr/cr."""
         last = len(self.nodes) - 1
         dx, dr = map(real, self.denoised(last))
-        cx, cr = map(real, self.integrand(last))
-        b0 = dr / cr
-        values = {"a": dx - b0 * cx, "b0": b0, "cx": cx, "cr": cr}
-        if "cin" in self.c.COLUMNS:
-            step = _finite(self.c.ROWS[0], self.nodes[last], self.nodes[last - 1], (-self.spans[-1],))
-            values["cin"] = step[self.c.COLUMNS.index("cin")] if step else math.nan
-        row = tuple(float(values.get(name, 0)) for name in self.c.COLUMNS)
+        values: dict[str, Any] = {**self.evaluated(last)}
+        b0 = dr / real(values["cr"])
+        values |= dict.fromkeys((c for c in self.c.COLUMNS if c not in ("cx", "cr", "cin")), 0)
+        values |= {"a": dx - b0 * values["cx"], "b0": b0}
+        row = tuple(float(values[name]) for name in self.c.COLUMNS)
         if not all(map(math.isfinite, row)):
             raise LimitError(f"the final denoising after step {count} is not finite at t = {self.times[-1]!r}")
         return row

@@ -264,3 +264,115 @@ def test_no_data_estimate_and_no_integrand_from_noise_at_alpha_zero() -> None:
         pure.plan(nodes=[1.0, 0.5, 0.2], history=1)
     with pytest.raises(LimitError, match=r"starts at alpha = 0.*data, v, velocity"):
         pure.plan(nodes=[1.0, 0.5, 0.2])
+
+
+def recorded(**changes):  # type: ignore[no-untyped-def]
+    """The sample solver with rows that name their arguments: cx = start, cr = end, cin = the step's span."""
+    c = sample_solver.coefficients
+    rows = tuple(lambda s, t, h, f=f: (*f(s, t, h)[:3], s.t, t.t, h[0]) for f in c.ROWS)
+    span = {"chart": lambda t: t, "span": lambda s, t: 2 * (t.t - s.t)}
+    return variant(COLUMNS=(*c.COLUMNS, "cin"), ROWS=rows, **span, **changes)
+
+
+def test_evaluations_are_read_from_the_first_order_row_that_starts_at_the_node() -> None:
+    plan = recorded().plan(nodes=[1.0, 0.875, 0.5, 0.25], history=2)
+    assert plan.grids[0].history == ((1.0, 0.875), (0.875, 0.5))
+    rows = plan.integrand(torch.zeros(1, dtype=torch.float64))
+    assert [[float(v) for v in row] for row in rows] == [[1.0, 0.875], [0.875, 0.5]]
+
+
+def test_final_denoising_is_evaluated_on_the_way_back_from_the_last_node() -> None:
+    plan = recorded(FINAL="denoise", denoised=lambda s: (3, 8)).plan(nodes=[1.0, 0.5, 0.25])
+    b0 = 8 / 0.5
+    assert plan.table[-1].tolist() == [3 - b0 * 0.25, b0, 0.0, 0.25, 0.5, 0.5]
+    assert plan.input_scale(2) == 0.5 and plan.orders == (1, 2, 1)
+
+
+def test_a_history_node_at_an_end_takes_its_integrand_from_that_end_s_limit() -> None:
+    c = sample_solver.coefficients
+    limit = (lambda s, t, h: (1, 0, 0, 7, 11),)
+    both = {"TO_ALPHA_ZERO": (), "FROM_ALPHA_ZERO": limit, "NOISE_END": "alpha_zero"}
+    plan = variant(**both, ROWS=c.ROWS).plan(nodes=[1.0, 0.5, 0.25], history=1)
+    assert plan.grids[0].history == ((7.0, 11.0),)
+    backwards = variant(FINAL="denoise", **both).plan(nodes=[0.5, 0.25])
+    assert backwards.table[-1, 3:].tolist() == [float(v) for v in c.ROWS[0](c.node(0.25), c.node(0.5), (1,))[3:]]
+
+
+def test_final_denoising_without_a_finite_estimate_is_refused() -> None:
+    with pytest.raises(LimitError, match=r"final denoising after step 2 is not finite at t = 0.25"):
+        variant(FINAL="denoise", denoised=lambda s: (1 / real(0), 1)).plan(nodes=[1.0, 0.5, 0.25])
+
+
+def test_a_network_that_returns_the_integrand_may_have_an_input_scale() -> None:
+    rows = tuple(lambda s, t, h, f=f: (*f(s, t, h), 1 + s.t) for f in flow().coefficients.ROWS)
+    plan = flow(COLUMNS=("a", "b0", "b1", "cin"), ROWS=rows, FINAL="denoise").plan(nodes=[0.75, 0.5, 0.25], history=1)
+    assert plan.grids[0].history == ((0.0, 1.0),) and plan.input_scale(1) == 1.25
+    assert plan.table[-1].tolist() == [1.0, -0.25, 0.0, 1.25]
+
+
+def test_each_end_takes_its_own_limit() -> None:
+    names = ("TO_SIGMA_ZERO", "FROM_SIGMA_ZERO", "FROM_ALPHA_ZERO", "TO_ALPHA_ZERO")
+    marks = {name: (lambda s, t, h, k=k: (k, k, k),) * 2 for k, name in enumerate(names, 1)}
+    marked = flow(**marks)
+    assert marked.plan(nodes=[1.0, 0.5, 0.25, 0.0]).table[:, 0].tolist() == [3.0, 1.0, 1.0]
+    assert marked.plan(nodes=[0.0, 0.5, 0.75, 1.0], direction="inversion").table[:, 0].tolist() == [2.0, 1.0, 4.0]
+    shown = "starts at alpha = 0"
+    with pytest.raises(LimitError, match=f"{shown}; a coefficient of its limit is not finite"):
+        flow(FROM_ALPHA_ZERO=(lambda s, t, h: (math.inf, 0, 0),)).plan(nodes=[1.0, 0.5])
+    with pytest.raises(LimitError, match=r"ends at alpha = 0.*leave that end out"):
+        flow(TO_ALPHA_ZERO=()).plan(nodes=[0.5, 1.0], direction="inversion")
+
+
+def test_the_chart_is_not_asked_where_it_is_infinite() -> None:
+    def span(s, t):  # type: ignore[no-untyped-def]
+        if 1 in (s.t, t.t):
+            raise AssertionError("the chart is infinite here")
+        return t.t - s.t
+
+    infinite = {"alpha_zero": False, "sigma_zero": True}
+    plan = flow(CHART_FINITE=infinite, span=span, FROM_ALPHA_ZERO=(lambda s, t, h: (1, h[0] < 0, 0),)).plan(
+        nodes=[1.0, 0.8, 0.6]
+    )
+    assert plan.table[0].tolist() == [1.0, 0.0, 0.0]
+
+
+def test_orders_count_the_history_and_the_nodes_that_have_a_chart() -> None:
+    three = variant(STEPS=3, ROWS=(*sample_solver.coefficients.ROWS, sample_solver.coefficients.ROWS[1]))
+    nodes = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
+    assert three.plan(nodes=nodes).orders == (1, 2, 3, 2, 1)
+    assert three.plan(nodes=nodes, history=1).orders == (2, 3, 2, 1)
+    assert three.plan(nodes=nodes, history=3).orders == (2, 1)
+    assert variant(FINAL="keep").plan(nodes=nodes, history=1).orders == (2, 2, 2, 2)
+
+
+def test_input_scale_checks_its_index_and_repr_shows_the_ends_per_sample() -> None:
+    plan = solver.plan(nodes=[NODES, NODES])
+    for read in (plan.time, plan.input_scale):
+        with pytest.raises(IndexError, match="step index: got 5; allowed: 0 to 4"):
+            read(5)
+    assert repr(plan) == "Plan(sample_solver: 5 steps, t = 1.0 to 0.0, 2 samples, sampling)"
+
+
+def test_device_copies_have_the_sample_s_shape_and_type() -> None:
+    single, pair = solver.plan(nodes=NODES), solver.plan(nodes=[NODES, [0.9, 0.8, 0.5, 0.4, 0.2, 0.1]])
+    x = torch.zeros(2, 3, 4, dtype=torch.float32)
+    for plan, shape in ((single, ()), (pair, (2, 1, 1))):
+        for copies, width in ((plan.coefficients(x), 5), (plan.denoiser(x), 2)):
+            assert len(copies) == 5 and {len(row) for row in copies} == {width}
+            assert {(v.shape, v.dtype) for row in copies for v in row} == {(torch.Size(shape), torch.float32)}
+        assert plan.coefficients(x) is plan.coefficients(x)
+        assert (plan.coefficients(x) is plan.coefficients(x[:, 0])) == (plan is single)
+        table = torch.stack([torch.stack([v.reshape(-1) for v in row]) for row in plan.coefficients(x)]).squeeze(-1)
+        assert torch.equal(table, plan.table.float())
+        assert plan.times(x, 2).dtype == torch.float32 and plan.times(x.double(), 2).dtype == torch.float64
+        assert plan.times(x.double(), 2).shape == (5, 2)
+    assert single.times(x.double(), 2).tolist() == [[t, t] for t in NODES[:-1]]
+    assert pair.times(x.double(), 2).tolist() == [list(p) for p in zip(NODES[:-1], pair.nodes[1][:-1], strict=True)]
+    assert not solver.plan(nodes=NODES).coefficients(x.requires_grad_())[0][0].requires_grad
+
+
+def test_device_copies_made_in_inference_mode_are_ordinary_tensors() -> None:
+    plan = solver.plan(nodes=NODES)
+    with torch.inference_mode():
+        made = [plan.coefficients(torch.zeros(1))[0][0], plan.times(torch.zeros(1), 1)]
+    assert not any(v.is_inference() for v in made)
