@@ -16,6 +16,7 @@ reason in .ci/mutation_survivors.toml is an equivalent mutant; it counts neither
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import json
 import os
@@ -182,6 +183,8 @@ def child(tree: Path, arguments: list[str], plugins: list[object], seconds: floa
             "no:cacheprovider",
             "-p",
             "no:xdist",
+            "-p",
+            "no:unraisableexception",
             "--rootdir",
             str(tree),
             "-c",
@@ -411,6 +414,8 @@ def main() -> int:
             importlib.import_module(name)
         except ImportError:
             print(f"not installed: {name}")
+    gc.collect()
+    gc.freeze()  # a child's collector leaves the pages that it shares alone
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,7 @@ from sympy import QQ
 from sympy.polys.rings import PolyElement
 
 from derive.symbolic.field import TERMS, Series, expand, is_zero
-from derive.symbolic.moments import MAX_NODES, alphabet, lagrange_weights, newton_moments, reproduced_moment, specialise
+from derive.symbolic.moments import MAX_NODES, alphabet, newton_moments, reproduced_moment, specialise
 from derive.tableau import Row, Tableau
 
 SYMBOLIC_NODES = 4
@@ -193,7 +193,6 @@ __all__ = [
     "classical_constant",
     "error_function",
     "global_order",
-    "lagrange_weights",
     "reproduced",
     "row_order",
     "tableau_orders",

@@ -28,8 +28,8 @@ class expm1(sp.Function):  # noqa: N801  (the field's name)
     def eval(cls, x: sp.Expr) -> sp.Expr | None:
         return x if x.is_zero else None
 
-    def fdiff(self, argindex: int = 1) -> sp.Expr:
-        return sp.exp(self.args[0])
+    def fdiff(self, argindex: int) -> sp.Expr:
+        return sp.exp(*self.args)
 
 
 class log1p(sp.Function):  # noqa: N801
@@ -41,8 +41,8 @@ class log1p(sp.Function):  # noqa: N801
     def eval(cls, x: sp.Expr) -> sp.Expr | None:
         return x if x.is_zero else None
 
-    def fdiff(self, argindex: int = 1) -> sp.Expr:
-        return 1 / (1 + self.args[0])
+    def fdiff(self, argindex: int) -> sp.Expr:
+        return 1 / sp.Add(1, *self.args)
 
 
 class phi(sp.Function):  # noqa: N801
@@ -56,7 +56,7 @@ class tabulated(sp.Function):  # noqa: N801
 
     nargs = 2
 
-    def fdiff(self, argindex: int = 2) -> sp.Expr:
+    def fdiff(self, argindex: int) -> sp.Expr:
         return tabulated_slope(*self.args)
 
 

@@ -19,6 +19,9 @@ from derive.symbolic.alphabet import expm1, log1p, s, t
 MAX_DEGREE = 24
 """Rational functions up to this degree are factored and reduced; above, exact algebra may take minutes."""
 
+MAX_POWER = 8
+"""Powers up to this one of what is not rational are differenced factor by factor."""
+
 
 def is_small_rational(expr: sp.Expr) -> bool:
     """Whether ``expr`` is a rational function of ``t`` of a degree that exact algebra handles at once."""
@@ -51,7 +54,7 @@ def difference(expr: sp.Expr) -> sp.Expr:
     if expr.is_Pow and not isinstance(expr, sp.exp):
         return _power_difference(*expr.args)
     rule = _RULES.get(expr.func)
-    return rule(expr.args[0]) if rule else _plain(expr)
+    return rule(*expr.args) if rule else _plain(expr)
 
 
 def log_difference(expr: sp.Expr) -> sp.Expr:
@@ -59,7 +62,7 @@ def log_difference(expr: sp.Expr) -> sp.Expr:
     if not expr.has(t):
         return sp.Integer(0)
     if isinstance(expr, sp.exp):
-        return difference(expr.args[0])
+        return difference(*expr.args)
     if expr.is_Pow and not expr.exp.has(t):
         return expr.exp * log_difference(expr.base)
     if expr.is_Pow and not expr.base.has(t):
@@ -69,7 +72,8 @@ def log_difference(expr: sp.Expr) -> sp.Expr:
     if expr.is_Mul:
         return sp.Add(*map(log_difference, expr.args))
     if isinstance(expr, expm1):
-        return log1p(-expm1(difference(expr.args[0])) / expm1(-_at_s(expr.args[0])))
+        [g] = expr.args
+        return log1p(-expm1(difference(g)) / expm1(-_at_s(g)))
     return log1p(difference(expr) / _at_s(expr))
 
 
@@ -90,10 +94,10 @@ def _power_difference(base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
     before = _at_s(base)
     if exponent == sp.Rational(1, 2):
         return difference(base) / (sp.sqrt(base) + sp.sqrt(before))
-    if exponent.is_Integer and 0 < exponent <= 8:
+    if exponent in range(1, MAX_POWER + 1):
         n = int(exponent)
         return difference(base) * sp.Add(*(base**i * before ** (n - 1 - i) for i in range(n)))
-    if exponent.is_Rational and exponent < 0:
+    if exponent.is_Rational and exponent.is_negative:
         return -_power_difference(base, -exponent) * base**exponent * before**exponent
     return _plain(base**exponent)
 

@@ -38,7 +38,8 @@ class Series:
 
     def times_h(self) -> Series:
         """h times the series."""
-        return Series((self.coefficients[0].ring.zero, *self.coefficients[:-1]))
+        *kept, last = self.coefficients
+        return Series((last.ring.zero, *kept))
 
     def __str__(self) -> str:
         """The first three terms, the way a paper prints them."""
@@ -122,7 +123,8 @@ def expand(element: PolyElement, rate: object) -> Series:
 def exponential_ring() -> tuple[PolyRing, PolyElement, PolyElement]:
     """Q[r0.., h, E]: numerators of the exact field."""
     rng, *gens = ring([f"r{j}" for j in range(MAX_NODES)] + ["h", "E"], QQ)
-    return rng, gens[-2], gens[-1]
+    *_, h, big_e = gens
+    return rng, h, big_e
 
 
 def numerator_in_field(element: PolyElement, rate: object) -> PolyElement:

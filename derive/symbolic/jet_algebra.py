@@ -16,7 +16,7 @@ from operator import mul
 from typing import TYPE_CHECKING
 
 from derive.symbolic.evaluate import clenshaw, derivative_coefficients
-from derive.symbolic.jets import INVERSE, SIZE, Jet, P, Scalar, residue, square_root
+from derive.symbolic.jets import INVERSE, SIZE, Jet, P, Scalar, square_root
 
 if TYPE_CHECKING:
     from derive.schedules import Table
@@ -28,7 +28,7 @@ def _exp_tail(f: Jet) -> list[int]:
     g = [k * x % P for k, x in enumerate(f.dense())]
     y = [1]
     for k in range(1, terms):
-        y.append(sum(map(mul, g[1 : k + 1], y[::-1])) % P * INVERSE[k] % P)
+        y.append(sum(map(mul, g[1:], y[::-1])) % P * INVERSE[k] % P)
     return y
 
 
@@ -36,7 +36,7 @@ def _sincos_tail(f: Jet) -> tuple[list[int], list[int]]:
     g = [k * x % P for k, x in enumerate(f.dense())]
     s, c = [0], [1]
     for k in range(1, f.precision):
-        ds, dc = sum(map(mul, g[1 : k + 1], c[::-1])), sum(map(mul, g[1 : k + 1], s[::-1]))
+        ds, dc = sum(map(mul, g[1:], c[::-1])), sum(map(mul, g[1:], s[::-1]))
         s.append(ds % P * INVERSE[k] % P)
         c.append(-dc % P * INVERSE[k] % P)
     return s, c
@@ -66,11 +66,13 @@ class JetAlgebra:
         self._log: dict[int, int] = {1: 0}
         self._circle: dict[int, tuple[int, int]] = {0: (0, 1)}
         self._angle: dict[int, int] = {0: 0}
+        self._pi = self._draw()
 
     # -- constants ---------------------------------------------------------------------------------------------
 
     def _draw(self) -> int:
-        return self.random.randrange(2, P - 1)
+        """Any residue: one that happens to be special has probability 1e-18."""
+        return self.random.randrange(P)
 
     def _learn_exp(self, c: int, power4: int) -> None:
         """exp(c) = power4^4, together with the exponentials of c m/4 for |m| <= 32 that are not known yet."""
@@ -126,7 +128,7 @@ class JetAlgebra:
 
     def pi(self) -> Jet:
         """A random residue: pi is transcendental."""
-        return self.number(self.exp_constant(residue(Fraction(355, 113))))
+        return self.number(self._pi)
 
     def add(self, *values: Jet) -> Jet:
         out = values[0]
@@ -231,8 +233,8 @@ class JetAlgebra:
         if z.valuation < 1:
             raise ValueError("phi of a jet with a constant term")
         out, factor = Jet.constant(0, z.precision), 1
-        for i in range(1, k + 1):
-            factor = factor * INVERSE[i] % P
+        for i in range(k):
+            factor = factor * INVERSE[i + 1] % P
         power = Jet.constant(1, z.precision)
         for j in range(z.precision):
             out = out + power * factor

@@ -44,14 +44,14 @@ def residue(x: Scalar) -> int:
 
 def square_root(c: int) -> int:
     """The root ``r^2 = c`` that is itself a square (the choice is then multiplicative); NotAResidue without one."""
-    root = pow(c, (P + 1) // 4, P)
+    root = pow(c, P // 4 + 1, P)  # (P + 1)/4
     if root * root % P != c % P:
         raise NotAResidue(f"{c} is not a square modulo 2^61 - 1")
     return root
 
 
 def _product(a: Sequence[int], b: Sequence[int], n: int) -> list[int]:
-    back = list(b[n - 1 :: -1]) if n <= len(b) else list(b[::-1])
+    back = b[:n][::-1]
     return [sum(map(mul, a, back[n - 1 - k :])) % P for k in range(n)]
 
 
@@ -84,7 +84,7 @@ class Jet:
 
     @staticmethod
     def constant(value: Scalar, terms: int) -> Jet:
-        """``value + O(h^terms)``."""
+        """``value + O(h^terms)``, and at least the value."""
         return Jet(0, [residue(value)] + [0] * (terms - 1))
 
     @staticmethod
@@ -114,10 +114,8 @@ class Jet:
 
     def truncated(self, precision: int) -> Jet:
         """The same jet, known to ``O(h^precision)`` at most."""
-        drop = self.precision - precision
-        if drop <= 0:
-            return self
-        return Jet(self.valuation, self.c[: max(len(self.c) - drop, 0)]) if drop < len(self.c) else Jet(precision, ())
+        stop = min(precision, self.precision)
+        return Jet(min(self.valuation, stop), self.c[: max(stop - self.valuation, 0)])
 
     def __repr__(self) -> str:
         shown = ", ".join(map(str, self.c[:3])) + (", .." if len(self.c) > 3 else "")
@@ -134,20 +132,16 @@ class Jet:
     # -- field operations --------------------------------------------------------------------------------------
 
     def __neg__(self) -> Jet:
-        return Jet(self.valuation, [P - x if x else 0 for x in self.c])
+        return Jet(self.valuation, [-x % P for x in self.c])
 
     def __add__(self, other: Jet | Scalar) -> Jet:
         if not isinstance(other, Jet):
             if not isinstance(other, (int, float, Fraction)):
                 return NotImplemented
-            if self.precision <= 0 or not other:
-                return self
             other = Jet.constant(other, self.precision)
-        start, stop = min(self.valuation, other.valuation), min(self.precision, other.precision)
-        if start >= stop:
-            return Jet(stop, ())
-        a, b = self.dense(start), other.dense(start)
-        return Jet(start, [(x + y) % P for x, y in zip(a, b, strict=False)][: stop - start])
+        start = min(self.valuation, other.valuation)
+        both = zip(self.dense(start), other.dense(start), strict=False)
+        return Jet(start, [(x + y) % P for x, y in both])
 
     __radd__ = __add__
 
@@ -160,7 +154,7 @@ class Jet:
     def __mul__(self, other: Jet | Scalar) -> Jet:
         if isinstance(other, Jet):
             n = min(len(self.c), len(other.c))
-            return Jet(self.valuation + other.valuation, _product(self.c, other.c, n) if n else ())
+            return Jet(self.valuation + other.valuation, _product(self.c, other.c, n))
         if not isinstance(other, (int, float, Fraction)):
             return NotImplemented
         r = residue(other)
@@ -174,16 +168,16 @@ class Jet:
         if not other.c:
             raise PrecisionError(f"division by a jet that is zero to O(h^{other.precision})")
         n = min(len(self.c), len(other.c))
-        return Jet(self.valuation - other.valuation, _quotient(self.c, other.c, n) if n else ())
+        return Jet(self.valuation - other.valuation, _quotient(self.c, other.c, n))
 
     def __rtruediv__(self, other: Scalar) -> Jet:
-        return Jet.constant(other, max(len(self.c), 1)) / self
+        return Jet.constant(other, len(self.c)) / self
 
     def __pow__(self, exponent: Scalar) -> Jet:
         """Powers with denominators 1, 2, 4, ..; a root needs a leading coefficient that is a square in F_p."""
         q = Fraction(exponent)
         if not q:
-            return Jet.constant(1, max(self.precision, 1))
+            return Jet.constant(1, self.precision)
         shift = self.valuation * q
         if not self.c and q > 0 and q.denominator == 1:
             return Jet(int(shift), ())
@@ -222,6 +216,8 @@ class Jet:
     def at(self, c: Scalar) -> Jet:
         """``f(c h)`` for a constant c: the value at a node that is c steps away from the base point."""
         r = residue(c)
+        if not r and self.valuation < 0:
+            raise ValueError("the value at 0 of a jet with a pole")
         if not r:
             return Jet.constant(self[0], self.precision) if self.precision > 0 else self
         factor, out = pow(r, self.valuation, P), []

@@ -28,7 +28,7 @@ MAX_NODES = 8
 
 @dataclass(frozen=True, slots=True)
 class Alphabet:
-    """The polynomial ring of rows with up to ``nodes`` nodes: ratios r_j, moments mu_k, phi_k."""
+    """The polynomial ring of rows with up to MAX_NODES nodes: ratios r_j, moments mu_k, phi_k."""
 
     ring: PolyRing
     r: tuple[PolyElement, ...]
@@ -38,36 +38,37 @@ class Alphabet:
 
 
 @cache
-def alphabet(nodes: int = MAX_NODES) -> Alphabet:
-    """The ring Q[r0..r_{nodes-1}, mu0..mu_nodes, phi0..phi_{nodes+1}] and its generators."""
-    names = (
-        [f"r{j}" for j in range(nodes)] + [f"mu{k}" for k in range(nodes + 1)] + [f"phi{k}" for k in range(nodes + 2)]
-    )
-    rng, *gens = ring(names, QQ)
-    return Alphabet(rng, tuple(gens[:nodes]), tuple(gens[nodes : 2 * nodes + 1]), tuple(gens[2 * nodes + 1 :]))
+def alphabet() -> Alphabet:
+    """The ring Q[r0..r7, mu0..mu8, phi0..phi9] of up to eight nodes, and its generators."""
+    r = [f"r{j}" for j in range(MAX_NODES)]
+    mu = [f"mu{k}" for k in range(MAX_NODES + 1)]
+    phi = [f"phi{k}" for k in range(MAX_NODES + 2)]
+    rng, *gens = ring([*r, *mu, *phi], QQ)
+    named = dict(zip(map(str, gens), gens))
+    return Alphabet(rng, *(tuple(named[name] for name in names) for names in (r, mu, phi)))
 
 
-def history_nodes(count: int, nodes: int = MAX_NODES) -> tuple[PolyElement, ...]:
+def history_nodes(count: int) -> tuple[PolyElement, ...]:
     """theta_0 = 0, theta_1 = -r0, theta_2 = -(r0 + r1), ...: the newest value and ``count - 1`` past ones."""
-    ab = alphabet(nodes)
+    ab = alphabet()
     thetas = [ab.ring.zero]
     for j in range(count - 1):
         thetas.append(thetas[-1] - ab.r[j])
     return tuple(thetas)
 
 
-def exact_moments(count: int, exponential: bool, nodes: int = MAX_NODES) -> tuple[PolyElement, ...]:
+def exact_moments(count: int, exponential: bool) -> tuple[PolyElement, ...]:
     """mu_0 .. mu_{count-1}: ``k! phi_{k+1}`` for an exponential kernel, the abstract generators otherwise."""
-    ab = alphabet(nodes)
+    ab = alphabet()
     return tuple(factorial(k) * ab.phi[k + 1] if exponential else ab.mu[k] for k in range(count))
 
 
 def monomials(thetas: Sequence[PolyElement]) -> list[PolyElement]:
     """Coefficients c_0 .. c_n of ``prod_j (theta - theta_j)`` in powers of theta."""
-    one = alphabet().ring.one if not thetas else thetas[0].ring.one
-    coefficients = [one]
+    rng = alphabet().ring
+    coefficients = [rng.one]
     for node in thetas:
-        shifted = [one.ring.zero, *coefficients]
+        shifted = [rng.zero, *coefficients]
         for i, c in enumerate(coefficients):
             shifted[i] = shifted[i] - node * c
         coefficients = shifted
@@ -82,7 +83,7 @@ def newton_moments(thetas: Sequence[PolyElement], mu: Sequence[PolyElement]) -> 
     moments = []
     for k in range(len(mu)):
         coefficients = monomials(thetas[:k])
-        moments.append(sum((c * m for c, m in zip(coefficients, mu)), start=mu[0].ring.zero))
+        moments.append(sum((c * m for c, m in zip(coefficients, mu)), start=alphabet().ring.zero))
     return tuple(moments)
 
 
@@ -95,7 +96,7 @@ class Weight:
 
     @property
     def denominator(self) -> PolyElement:
-        product = self.numerator.ring.one
+        product = alphabet().ring.one
         for factor in self.differences:
             product = product * factor
         return product
@@ -106,7 +107,7 @@ def lagrange_weights(thetas: Sequence[PolyElement], mu: Sequence[PolyElement]) -
     weights = []
     for j, node in enumerate(thetas):
         others = [*thetas[:j], *thetas[j + 1 :]]
-        numerator = sum((c * m for c, m in zip(monomials(others), mu)), start=mu[0].ring.zero)
+        numerator = sum((c * m for c, m in zip(monomials(others), mu)), start=alphabet().ring.zero)
         weights.append(Weight(numerator, tuple(node - other for other in others)))
     return tuple(weights)
 
@@ -115,7 +116,7 @@ def reproduced_moment(
     thetas: Sequence[PolyElement], weights: Sequence[Weight], k: int
 ) -> tuple[PolyElement, PolyElement]:
     """``sum_j w_j theta_j^k`` as (numerator, denominator) in the ring, over the product of all node differences i < j."""
-    rng = weights[0].numerator.ring
+    rng = alphabet().ring
     total, common = rng.zero, rng.one
     for weight, node in zip(weights, thetas):
         denominator = weight.denominator
@@ -138,14 +139,3 @@ def specialise(element: PolyElement, ratios: Sequence[Fraction]) -> PolyElement:
         key = (0,) * len(values) + monom[len(values) :]
         powers[key] = powers.get(key, domain.zero) + coefficient
     return rng.from_dict({k: v for k, v in powers.items() if v})
-
-
-def moment_polynomials(element: PolyElement) -> dict[tuple[int, ...], PolyElement]:
-    """Split a ring element into its coefficients in Q[r] by monomials in (mu, phi)."""
-    rng = element.ring
-    width = len(alphabet().r)
-    parts: dict[tuple[int, ...], dict[tuple[int, ...], object]] = {}
-    for monom, coefficient in element.terms():
-        key = monom[width:]
-        parts.setdefault(key, {})[monom[:width] + (0,) * len(key)] = coefficient
-    return {key: rng.from_dict(part) for key, part in sorted(parts.items(), reverse=True)}

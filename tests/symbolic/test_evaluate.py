@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from derive.schedules import Table
 from derive.symbolic.alphabet import expm1, log1p, phi, rho, s, t, tabulated, tabulated_slope
-from derive.symbolic.differences import difference, log_difference
+from derive.symbolic.differences import difference, is_small_rational, log_difference
 from derive.symbolic.evaluate import FUNCTIONS, Mpmath, evaluate, mpmath_algebra
 
 REAL = mpmath_algebra(320)
@@ -168,3 +168,41 @@ def test_factored_differences_are_the_differences(expr, gap):
 def test_differences_of_constants_are_zero():
     assert difference(sp.Integer(3)) == 0
     assert log_difference(sp.pi) == 0
+
+
+PLAIN = {(2 + sp.sin(t)) ** sp.Rational(1, 3), (2 + sp.sin(t)) ** t, sp.atan(t)}
+"""What has no rule: a plain difference."""
+
+
+@pytest.mark.parametrize("expr", [f for f in SHAPES if f not in PLAIN], ids=str)
+def test_factored_differences_keep_their_digits(expr):
+    """At 320 bits, t - s = 1e-60: a plain difference would keep 120 bits, these keep 290."""
+    before = REAL.number(Fraction(3, 7))
+    here = {s: before, t: before + REAL.number(Fraction(1, 10**60))}
+    wide = {symbol: WIDE.number(x) for symbol, x in here.items()}
+    late, early = evaluate(expr, wide, WIDE), evaluate(expr.subs(t, s), wide, WIDE)
+    assert relative(evaluate(difference(expr), here, REAL), late - early) < MP.mpf(2) ** -290
+    assert relative(evaluate(log_difference(expr), here, REAL), MP.log(late / early)) < MP.mpf(2) ** -290
+
+
+@pytest.mark.parametrize(("degree", "small"), [(1, True), (24, True), (25, False)])
+def test_degrees_that_exact_algebra_handles(degree, small):
+    """The bound counts a power by its exponent, a product by its sum, a polynomial by its largest term."""
+    half = degree // 2
+    shapes = (
+        t**degree, t**-degree, t**half * (1 + t) ** (degree - half), 3 + t + (t + s) ** degree / 7,
+        t**half + 1 / (1 + t) ** (degree - half), (t**degree + 1) * sp.sqrt(2), rho * t**degree,
+    )  # fmt: skip
+    for expr in shapes:
+        assert is_small_rational(expr) is small, expr
+    for expr in (sp.sin(t), sp.sqrt(t), sp.exp(t) + t, t ** sp.Symbol("n")):
+        assert is_small_rational(expr) is False
+    assert is_small_rational(rho) is True
+
+
+def test_rational_functions_are_factored():
+    """(t - s) is a factor of the difference, the denominators are products: no cancellation is left."""
+    assert sp.expand(difference(t**3)) == t**3 - s**3
+    assert difference(t**3).subs(t, s) == 0 and difference(t**3).is_Mul
+    found = log_difference((1 + t) / (2 - t))
+    assert isinstance(found, log1p) and found.args[0].is_Mul and found.args[0].subs(t, s) == 0
