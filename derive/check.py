@@ -133,8 +133,7 @@ class Trial:
         found = {name: getattr(ab, name) for name in ("alpha", "sigma", "rho", "dalpha", "dsigma", "drho")}
         found |= {"log_alpha": schedule.log_alpha, "chart": problem.chart, "drift": problem.drift}
         found["time"] = network_time(self.derived.prediction.network, schedule)
-        if problem.factor is not None:
-            found["weight"] = problem.weight
+        found["weight"] = problem.weight
         if schedule.warp is not None:
             found["warp"] = schedule.warp.subs(ab.u, ab.t)
         return found

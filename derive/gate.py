@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from derive.backends._coefficients import FILE, QUADRATURE_NAMES
+from derive.backends._coefficients import FILE, QUADRATURE
 from derive.backends.printer import REAL_NAMES, int_quotient, same_value, table_names
 from derive.errors import InternalError
 from derive.program.coefficients import Assign, CoefficientModule, Function
@@ -29,7 +29,7 @@ MEMBERS: Mapping[str, frozenset[str]] = {
     "typing": frozenset({"NamedTuple"}),
     "runtime": frozenset({"load"}),
     "runtime.real": REAL_NAMES,
-    "runtime.quadrature": QUADRATURE_NAMES,
+    **{module: frozenset({name}) for name, module in QUADRATURE.items()},
 }
 """What may be taken from where; and from the package itself its other modules."""
 

@@ -17,8 +17,8 @@ from derive.program.coefficients import Assign, CoefficientModule, Function
 
 FILE = "coefficients.py"
 TEMPLATE = "coefficients.py.jinja"
-QUADRATURE_NAMES = frozenset({"integral", "moments"})
-"""Calls that come from ``runtime.quadrature``; the others are of ``runtime.real`` or of the module itself."""
+QUADRATURE = {"moments": "runtime.quadrature", "propagated": "runtime.propagator"}
+"""Calls that integrate, and where they come from; the others are of ``runtime.real`` or of the module itself."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
@@ -39,7 +39,7 @@ def context(module: CoefficientModule) -> dict[str, Any]:
     rows = {name for names in (module.rows, *module.limits.values()) for name in names}
     functions = [_function(f, printer, quadrature, columns if f.name in rows else ()) for f in module.functions]
     _check_names(module)
-    imports = [Imports("runtime.quadrature", tuple(sorted(quadrature)))] if quadrature else []
+    imports = [Imports(QUADRATURE[name], (name,)) for name in sorted(quadrature, key=QUADRATURE.__getitem__)]
     imports.append(Imports("runtime.real", tuple(sorted(printer.used | {"Real"}))))
     return {
         "imports": [_import(i) for i in imports],
@@ -152,7 +152,7 @@ def _assign(assign: Assign, printer: Printer, quadrature: set[str]) -> list[str]
         if assign.value is None or len(assign.targets) != 1:
             raise InternalError(f"an assignment without a value: {targets}")
         return statement(f"{targets} = ", printer(assign.value), INDENT, assign.comment)
-    if assign.call in QUADRATURE_NAMES:
+    if assign.call in QUADRATURE:
         quadrature.add(assign.call)
     elif assign.call not in printer.functions:
         printer.need(assign.call)

@@ -169,31 +169,20 @@ def _kernel_functions(low: _Lowering) -> None:
         Function("span", ("s", "t"), "chi(t) - chi(s) of two nodes: one step of the variable.", (), (step,))
     )
     if problem.factor is None:
-        _numeric_factor(low)
+        low.define("drift", ("t",), "A(t) of x' = A x + B F.", problem.drift.subs(CURVES))
     if not problem.kernel.closed:
-        weight = problem.weight if problem.factor is not None else problem.weight / sp.Symbol("factor(t)")
-        low.define("weight", ("t",), "B/G: the weight of the integrand under the integral.", weight.subs(CURVES))
-
-
-def _numeric_factor(low: _Lowering) -> None:
-    schedule = low.schedule
-    low.define("drift", ("t",), "A(t) of x' = A x + B F.", low.problem.drift.subs(CURVES))
-    middle = (schedule.noise + schedule.data) / 2
-    call = Assign(("a",), call="integral", args=("drift", middle, t, schedule.data, *low.knots))
-    low.functions.append(
-        Function(
-            "factor", ("t",), "G(t) = exp(int A), from the middle of the domain.", (call,), (sp.exp(sp.Symbol("a")),)
+        name = "B" if problem.factor is None else "B/G"
+        low.define(
+            "weight", ("t",), f"{name}: the weight of the integrand under the integral.", problem.weight.subs(CURVES)
         )
-    )
 
 
 def _propagator(low: _Lowering) -> tuple[sp.Expr, sp.Expr]:
-    """(G_t/G_s, G_t)."""
+    """(G_t/G_s, G_t); without a closed factor, what ``propagated`` gives for this step: Phi, and moments that carry it."""
     factor = low.problem.factor
     if factor is None:
-        at_t, at_s = sp.Symbol("factor(t.t)"), sp.Symbol("factor(s.t)")
-    else:
-        at_t, at_s = low.node(factor, "t"), low.node(factor, "s")
+        return sp.Symbol("a"), sp.Integer(1)
+    at_t, at_s = low.node(factor, "t"), low.node(factor, "s")
     return at_t / at_s, at_t
 
 
@@ -209,8 +198,17 @@ def _row(low: _Lowering, row: Row, scale: sp.Expr | None) -> str:
     if not kernel.closed:
         names = tuple(f"mu{k}" for k in range(order))
         data = low.schedule.data
-        args = ("weight", "chart", "s.t", "t.t", order, data, *low.knots)
-        body.append(Assign(names, call="moments", args=args, comment="int weight theta^k dt"))
+        args = ("chart", "s.t", "t.t", order, data, *low.knots)
+        if low.problem.factor is None:
+            call = Assign(
+                ("a", *names),
+                call="propagated",
+                args=("weight", "drift", *args),
+                comment="Phi, int Phi weight theta^k dt",
+            )
+        else:
+            call = Assign(names, call="moments", args=("weight", *args), comment="int weight theta^k dt")
+        body.append(call)
         c = at_end
     else:
         top = max((_top_phi(m) for m in row.moments), default=0)

@@ -105,6 +105,7 @@ ARROWS: dict[str, Row] = {
     # What the spec reader and the planner of coefficients use starts in milliseconds.
     "runtime.real": Row((), ("mpmath",)),
     "runtime.quadrature": Row(("runtime.real",), ("mpmath",)),
+    "runtime.propagator": Row(("runtime.real", "runtime.quadrature")),
     "runtime.grids": Row(("runtime.real",)),
 }
 TOP = ("derive.pipeline", "derive.check", "derive.cli", "derive.__main__")
