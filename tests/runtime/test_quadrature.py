@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import mpmath
 import pytest
 
 from runtime.quadrature import AGREEMENT, QuadratureError, gauss_legendre, integral, moments
-from runtime.real import exp, linear, phis, real, sqrt
+from runtime.real import exp, inf, linear, phis, real, sqrt
 
 TIGHT = real(2) ** -75
 
@@ -73,3 +74,85 @@ def test_what_cannot_be_integrated_says_so() -> None:
 
 def test_the_agreement_is_stated() -> None:
     assert real(2) ** -80 == AGREEMENT
+
+
+def counted(f):  # type: ignore[no-untyped-def]
+    """The function, and the list of the times it was asked for."""
+    asked = []
+
+    def g(u):  # type: ignore[no-untyped-def]
+        asked.append(u)
+        return f(u)
+
+    return g, asked
+
+
+@pytest.mark.parametrize("n", [8, 9, 12, 24, 64, 65])
+def test_nodes_are_the_roots_of_the_legendre_polynomial(n: int) -> None:
+    """Residual at 1,000 bits; weights 2 (1 - x^2)/(n P_{n-1}(x))^2, NIST DLMF 18.9.18 with 3.5.E22."""
+    wide = mpmath.MPContext()
+    wide.prec = 1000
+    for x, w in gauss_legendre(n):
+        before, value = wide.mpf(1), wide.make_mpf(x._mpf_)
+        x = value
+        for k in range(2, n + 1):
+            before, value = value, ((2 * k - 1) * x * value - (k - 1) * before) / k
+        slope = n * (before - x * value) / (1 - x * x)
+        assert abs(value / slope) < wide.mpf(2) ** -310
+        assert abs(2 * (1 - x * x) / (n * before) ** 2 / wide.make_mpf(w._mpf_) - 1) < wide.mpf(2) ** -300
+
+
+def test_rules_get_finer_until_two_agree_and_then_panels_get_shorter() -> None:
+    line, asked = counted(lambda u: 3 + u)
+    integral(line, 0, 1, 0)
+    assert len(asked) == 8 + 9
+    nothing, asked = counted(lambda u: inf - inf)  # not a number agrees with nothing
+    with pytest.raises(QuadratureError, match=r"no convergence on the step from t = 1.0 to 0.0"):
+        integral(nothing, 1, 0, 0)
+    assert len(asked) == 200 * (8 + 9 + 12 + 16 + 24 + 32 + 64)
+
+
+def test_panels_end_at_the_knots_inside_the_step_and_at_no_others() -> None:
+    for ends in ((0.25, 0.75), (0.75, 0.25)):
+        f, asked = counted(lambda u: u)
+        integral(f, *ends, data=0, knots=(0.0, 0.25, 0.5, 0.75, 1.0))
+        assert len(asked) == 2 * (8 + 9)
+        first, second = asked[:17], asked[17:]
+        assert all((u < 0.5) == (ends[0] < 0.5) for u in first) and all((u > 0.5) == (ends[0] < 0.5) for u in second)
+
+
+@pytest.mark.parametrize("exponent", [-200, 200])
+def test_the_size_of_the_weight_does_not_matter(exponent: int) -> None:
+    factor = real(2) ** exponent
+    f, asked = counted(lambda u: exp(3 * u))
+    g, again = counted(lambda u: factor * exp(3 * u))
+    plain = moments(f, lambda u: u, 1, real("1/8"), 3, 0)
+    assert moments(g, lambda u: u, 1, real("1/8"), 3, 0) == tuple(factor * mu for mu in plain)
+    assert len(asked) == len(again)
+
+
+def test_a_step_to_a_data_end_above_it() -> None:
+    """int_0^1 sqrt(1 - u) (1 + u) du = 2/3 + 4/15."""
+    f, asked = counted(lambda u: sqrt(1 - u) * (1 + u))
+    assert close(integral(f, 0, 1, 1), real(14) / 15) and len(asked) == 17
+    assert close(integral(lambda u: sqrt(u - 1), 2, 1, 1), -real(2) / 3)
+    assert close(integral(lambda u: 1 / sqrt(u - 1), 2, 1, 1), real(-2))
+
+
+def test_a_weight_that_changes_its_sign_is_measured_by_its_size() -> None:
+    """int_{-1}^{1} u du = 0: agreement is relative to the integral of |u|; later panels, to what came before."""
+    f, asked = counted(lambda u: u)
+    assert abs(integral(f, -1, 1, -1)) < TIGHT and len(asked) == 17
+    signs = iter(range(100))
+    g, asked = counted(lambda u: 1 if u > 0.25 else real(2) ** -90 * (-1) ** next(signs))
+    integral(g, 1, 0, 0, knots=(0.25,))
+    assert len(asked) == 2 * 17
+
+
+def test_one_moment_does_not_ask_for_the_chart() -> None:
+    def chart(u):  # type: ignore[no-untyped-def]
+        raise ZeroDivisionError
+
+    assert close(moments(lambda u: u, chart, 0, 1, 1, 0)[0], real("1/2"))
+    (mu,) = moments(lambda u: u, chart, 0, 1, 1, 0)
+    assert mu == integral(lambda u: u, 0, 1, 0)
