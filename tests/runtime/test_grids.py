@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import betaincinv
+from scipy.special import betainc, betaincinv
 from scipy.stats import beta as beta_distribution
 
 from runtime import grids
@@ -201,3 +201,74 @@ def test_signatures_tell_the_spec_reader_everything() -> None:
         for parameter in list(inspect.signature(grid, eval_str=True).parameters.values())[2:]:
             assert parameter.kind is parameter.KEYWORD_ONLY
             assert parameter.default is not parameter.empty and parameter.annotation is not parameter.empty
+
+
+ROOTS = {
+    "exponential": (lambda t: math.exp(3 * t) - 2, 7),
+    "triple": (lambda t: (t - 0.3) ** 3, 53),
+    "bend": (lambda t: math.atan(50 * (t - 0.7)), 11),
+    "line": (lambda t: 3 * t - 1, 2),
+    "jump": (lambda t: 1.0 if t > 1 / 3 else -1.0, 53),
+    "infinite": (lambda t: math.log(t) + 5 if t else -math.inf, 13),
+}
+"""A function on [0, 1] and the evaluations that its root takes (bisection: 53)."""
+
+
+@pytest.mark.parametrize("name", ROOTS)
+@pytest.mark.parametrize("rising", [True, False])
+def test_roots_are_found_to_the_last_bits_in_few_evaluations(name: str, rising: bool) -> None:
+    f, most = ROOTS[name]
+    asked = []
+
+    def g(t: float) -> float:
+        asked.append(t)
+        return f(t) if rising else -f(t)
+
+    ends = (g(0.0), g(1.0))
+    root = grids._root(g, 0.0, 1.0, *ends)
+    assert len(asked) - 2 <= most and len(set(asked)) == len(asked) and all(0 <= t <= 1 for t in asked)
+    near = [f(root * (1 + k * 2.0**-51)) for k in (-1, 1)]
+    assert near[0] <= 0 <= near[1]
+    backwards = grids._root(g, 1.0, 0.0, *reversed(ends))
+    assert abs(backwards - root) <= 2.0**-51 * root
+
+
+def test_values_outside_are_told_with_what_the_schedule_has() -> None:
+    with pytest.raises(ValueError, match=r"alpha = 0.5 is outside what the schedule has: 0.75 to 1.0"):
+        grids.time_of(FLOW, "alpha", 0.5, 0.25, 0.0)
+    with pytest.raises(ValueError, match=r"sigma = 2.0 is outside what the schedule has: 0.0 to 1.0"):
+        grids.time_of(FLOW, "sigma", 2.0)
+    assert grids.time_of(FLOW, "sigma", 1.0) == 1.0 and grids.time_of(FLOW, "sigma", 0.0) == 0.0
+    assert grids.time_of(FLOW, "sigma", 0.25, 0.5, 0.25) == 0.25
+    assert grids.log_rho(FLOW, 0.0) == -math.inf and grids.log_rho(FLOW, 1.0) == math.inf
+
+
+def test_default_last_node_is_a_thousandth_of_the_interval_before_the_data_end() -> None:
+    assert grids.sgm_uniform(FLOW, 1) == (1.0, 0.0) and grids.karras(FLOW, 3, final_zero=False)[-1] == 0.001
+    assert grids.karras(SD, 3)[-2:] == (0.0, -1.0) and grids.karras(edm(), 3)[-2:] == (0.08, 0.0)
+    ends = edm(sigma_min=0.002)
+    assert grids.sgm_uniform(ends, 4)[-1] == 0.002 and grids.beta(ends, 4)[-1] == 0.002
+    assert grids.karras(FLOW, 1) == (1.0, 0.0) and grids.karras(FLOW, 1, final_zero=False) == (1.0, 0.001)
+
+
+def test_karras_takes_its_range_from_times_or_values() -> None:
+    by_time = grids.karras(edm(), 6, t_start=40.0, t_end=0.5, final_zero=False)
+    assert by_time == grids.karras(edm(), 6, sigma_max=40.0, sigma_min=0.5, final_zero=False)
+    np.testing.assert_allclose(by_time, np.linspace(40 ** (1 / 7), 0.5 ** (1 / 7), 7) ** 7, rtol=1e-13)
+    for clash in ({"t_start": 1.0, "sigma_max": 1.0}, {"t_end": 0.1, "sigma_min": 0.1}):
+        with pytest.raises(ValueError, match="give either t_start or sigma_max"):
+            grids.karras(edm(), 5, **clash)
+    with pytest.raises(ValueError, match=r"sigma: 80.0 to 0.0; a grid in it needs finite values above 0"):
+        grids.karras(edm(), 5, t_end=0.0, variable="sigma")
+    flow_by_sigma = grids.karras(FLOW, 4, sigma_max=0.5, sigma_min=0.25, variable="sigma", final_zero=False)
+    np.testing.assert_allclose(flow_by_sigma, np.linspace(0.5 ** (1 / 7), 0.25 ** (1 / 7), 5) ** 7, rtol=1e-13)
+    assert grids.karras(FLOW, 4, sigma_max=1.0, sigma_min=0.5)[0] == 0.5  # rho = t/(1 - t)
+
+
+@pytest.mark.parametrize("a,b", [(0.6, 0.6), (2.0, 0.5), (30.0, 4.0), (0.05, 7.0), (1.0, 1.0), (400.0, 300.0)])
+def test_beta_distribution_function_to_twelve_digits(a: float, b: float) -> None:
+    for x in (1e-9, 1e-3, 0.1, 0.37, 0.5, 0.62, 0.9, 0.999):
+        assert grids.beta_cdf(x, a, b) == pytest.approx(betainc(a, b, x), rel=2e-12, abs=1e-300)
+    assert grids.beta_cdf(0.0, a, b) == grids.beta_cdf(-1.0, a, b) == 0
+    assert grids.beta_cdf(1.0, a, b) == grids.beta_cdf(2.0, a, b) == 1
+    assert beta_quantile(-0.5, a, b) == 0 and beta_quantile(1.5, a, b) == 1

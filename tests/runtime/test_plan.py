@@ -290,7 +290,7 @@ def test_final_denoising_is_evaluated_on_the_way_back_from_the_last_node() -> No
 
 def test_a_history_node_at_an_end_takes_its_integrand_from_that_end_s_limit() -> None:
     c = sample_solver.coefficients
-    limit = (lambda s, t, h: (1, 0, 0, 7, 11),)
+    limit = (lambda s, t, h: (1, 0, 0, 7, 11), lambda s, t, h: (1, 0, 0, 8, 12))
     both = {"TO_ALPHA_ZERO": (), "FROM_ALPHA_ZERO": limit, "NOISE_END": "alpha_zero"}
     plan = variant(**both, ROWS=c.ROWS).plan(nodes=[1.0, 0.5, 0.25], history=1)
     assert plan.grids[0].history == ((7.0, 11.0),)

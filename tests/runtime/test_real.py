@@ -131,3 +131,74 @@ def test_threads_and_a_foreign_precision_change_nothing() -> None:
         assert list(pool.map(work, range(200))) == single
     mpmath.mp.prec = 53
     assert math.isclose(float(R.pi), math.pi, rel_tol=0)
+
+
+def test_precision_is_320_bits() -> None:
+    third = R.real("1/3")
+    assert R.PRECISION == 320 and abs(wide(third) - WIDE.mpf(1) / 3) < WIDE.mpf(2) ** -321
+    for value in (third, R.pi, R.exp(1), R.log(3), R.phis(1, 1)[0], R.expm1(2), R.log1p(2), third * third):
+        assert 312 <= value._mpf_[3] <= 320
+
+
+def test_numbers_of_other_contexts_and_types_are_taken_as_they_are() -> None:
+    assert R.real(WIDE.mpf(3) / 8) == R.real("3/8") and R.exp(WIDE.mpf(1)) == R.exp(1)
+    assert R.real(np.float32(0.1)) == R.real(float(np.float32(0.1)))
+    assert R.linear((0, 1), (Fraction(1, 3), 1), 0) == R.real("1/3")
+
+
+@pytest.mark.parametrize("exponent", [-1, -15, -16, -17, -23, -24, -25, -26, -60, -120, -319, -328, -329, -330, -700])
+def test_small_arguments_on_both_sides_of_every_change_of_method(exponent: int) -> None:
+    """phi, expm1 and log1p keep 319 bits next to the places where the formulas change."""
+    for sign in (1, -1):
+        x = sign * R.real("11/8") * R.real(2) ** exponent
+        z = wide(x)
+        for n in (1, 3, 8):
+            for k, ours in enumerate(R.phis(n, x), 1):
+                exact = sum(z**j / WIDE.factorial(j + k) for j in range(400 if exponent > -15 else 40))
+                assert abs(wide(ours) - exact) < abs(exact) * WIDE.mpf(2) ** -319, (n, k)
+        exact = sum(z**j / WIDE.factorial(j) for j in range(1, 400 if exponent > -15 else 40))
+        assert abs(wide(R.expm1(x)) - exact) < abs(exact) * WIDE.mpf(2) ** -318
+        exact = WIDE.log(1 + z)
+        assert abs(wide(R.log1p(x)) - exact) < abs(exact) * WIDE.mpf(2) ** -319
+
+
+@pytest.mark.parametrize("size", [1, 2, 30, 700, 10_000])
+def test_phis_of_large_arguments_keep_their_digits(size: int) -> None:
+    for x in (R.real(size) / 3, -R.real(size) / 3):
+        for k, (ours, exact) in enumerate(zip(R.phis(6, x), reference_phis(6, wide(x)), strict=True)):
+            assert abs(wide(ours) - exact) < abs(exact) * WIDE.mpf(2) ** -319, k
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 30])
+def test_chebyshev_series_of_every_length_inside_and_outside(n: int) -> None:
+    """Against sums of T_k(x) = cos(k arccos x) and their derivatives at 3,000 bits; the fixed point has 480."""
+    coefficients = [(-1) ** k * 0.7**k / 3 for k in range(n)]
+    for low, high, t in ((-1, 999, 17.25), (0.125, 0.5, 0.3), (0.0, 1.0, 1.25), (-3.0, -1.0, -3.0)):
+        x = (2 * WIDE.mpf(t) - low - high) / (WIDE.mpf(high) - low)
+        t_k, slope_k = [WIDE.mpf(1), x], [WIDE.mpf(0), WIDE.mpf(1)]
+        for k in range(1, n):
+            t_k.append(2 * x * t_k[k] - t_k[k - 1])
+            slope_k.append(2 * t_k[k] + 2 * x * slope_k[k] - slope_k[k - 1])
+        value = sum(c * v for c, v in zip(coefficients, t_k))
+        slope = sum(c * v for c, v in zip(coefficients, slope_k)) * 2 / (WIDE.mpf(high) - low)
+        assert abs(wide(R.chebyshev(coefficients, low, high, t)) - value) < WIDE.mpf(2) ** -318
+        assert abs(wide(R.chebyshev_slope(coefficients, low, high, t)) - slope) < WIDE.mpf(2) ** -318 * (1 + abs(slope))
+
+
+def test_small_chebyshev_coefficients_count() -> None:
+    """Fixed point keeps what lies far below the leading term."""
+    small = 2.0**-400
+    assert R.chebyshev([0.0, small], -1, 1, 0.5) == R.real(small) / 2
+    assert abs(R.chebyshev_slope([0.0, 0.0, small], -1, 1, 0.5) / R.real(small) - 2) < R.real(2) ** -70
+
+
+def test_polygon_pieces_are_exact_fractions() -> None:
+    knots, values = (-1.0, 0.0, 0.5, 3.0), (0.1, 0.7, -0.2, 5.0)
+    places = [*knots, -2.0, -0.5, 0.25, 0.5 + 2**-50, 1.7, 4.0]
+    for t in places:
+        i = max(k for k in range(3) if knots[k] <= t or k == 0)
+        slope = Fraction(values[i + 1]) - Fraction(values[i])
+        slope /= Fraction(knots[i + 1]) - Fraction(knots[i])
+        exact = Fraction(values[i]) + slope * (Fraction(t) - Fraction(knots[i]))
+        assert abs(R.linear(knots, values, t) - R.real(exact)) <= abs(R.real(exact)) * R.real(2) ** -310
+        assert abs(R.linear_slope(knots, values, t) - R.real(slope)) <= abs(R.real(slope)) * R.real(2) ** -310
