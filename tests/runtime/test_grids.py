@@ -272,3 +272,32 @@ def test_beta_distribution_function_to_twelve_digits(a: float, b: float) -> None
     assert grids.beta_cdf(0.0, a, b) == grids.beta_cdf(-1.0, a, b) == 0
     assert grids.beta_cdf(1.0, a, b) == grids.beta_cdf(2.0, a, b) == 1
     assert beta_quantile(-0.5, a, b) == 0 and beta_quantile(1.5, a, b) == 1
+
+
+def test_a_warp_on_an_interval_of_its_own() -> None:
+    """t = 1 + 2 u^2 on [1, 3]; the warp is asked inside [0, 1] only."""
+
+    def squared(u: Any) -> Any:
+        if not 0 <= u <= 1:
+            raise AssertionError(u)
+        return u * u
+
+    module = SimpleNamespace(DOMAIN=(3.0, 1.0), DATA_END="sigma_zero", WARP="squared", squared=squared)
+    assert grids.uniform(module, 4) == (3.0, 2.125, 1.5, 1.125, 1.0)
+    np.testing.assert_allclose(grids.uniform(module, 2, t_start=2.125, t_end=1.125), (2.125, 1.5, 1.125), rtol=1e-15)
+
+
+def test_options_may_be_any_number_above_zero() -> None:
+    np.testing.assert_allclose(grids.karras(edm(), 4, exponent=0.5, t_end=1.0, final_zero=False), np.linspace(
+        80**2, 1, 5) ** 0.5, rtol=1e-12)  # fmt: skip
+    np.testing.assert_allclose(grids.quadratic(VP, 4, power=0.5), np.linspace(1, 0, 5) ** 0.5, rtol=1e-14)
+    assert len(grids.beta(VP, 4, alpha=0.5, beta=0.25)) == 5
+    for bad in (0.0, -0.5):
+        for call in (
+            lambda bad=bad: grids.karras(VP, 4, exponent=bad),
+            lambda bad=bad: grids.quadratic(VP, 4, power=bad),
+            lambda bad=bad: grids.beta(VP, 4, alpha=bad),
+            lambda bad=bad: grids.beta(VP, 4, beta=bad),
+        ):
+            with pytest.raises(ValueError, match="allowed: above 0"):
+                call()
