@@ -35,9 +35,7 @@ def check_path(alpha: sp.Expr, sigma: sp.Expr, noise: sp.Rational, data: sp.Rati
         raise ValueError(f"t is [{noise}, {data}]; allowed: two different times, noise first")
     noise_end, data_end = _end(alpha, sigma, noise, "noise"), _end(alpha, sigma, data, "data")
     rational = all(is_small_rational(f) and _degree(f) <= MAX_STURM_DEGREE for f in (alpha, sigma))
-    if rational:
-        _prove(alpha, sigma, noise, data)
-    _sample(alpha, sigma, noise, data)
+    (_prove if rational else _sample)(alpha, sigma, noise, data)
     return noise_end, data_end, PROVED if rational else CHECKED
 
 
@@ -116,7 +114,7 @@ def _degree(f: sp.Expr) -> int:
 
 
 def _prove(alpha: sp.Expr, sigma: sp.Expr, noise: sp.Rational, data: sp.Rational) -> None:
-    """No root or pole of alpha, sigma inside, and no sign change of d(sigma/alpha)/dt: ValueError if there is one."""
+    """No root or pole of alpha, sigma inside, no sign change of d(sigma/alpha)/dt, and sigma/alpha falls: else ValueError."""
     low, high = min(noise, data), max(noise, data)
     for word, f in (("alpha", alpha), ("sigma", sigma)):
         above, below = sp.fraction(sp.cancel(f))
@@ -130,6 +128,12 @@ def _prove(alpha: sp.Expr, sigma: sp.Expr, noise: sp.Rational, data: sp.Rational
     odd = (factor for factor, power in sp.Poly(slope, t).sqf_list()[1] if power % 2)
     if any(_roots(factor.as_expr(), low, high) for factor in odd):
         raise ValueError(f"the log-SNR turns around inside ({low}, {high}); allowed: strictly monotone alpha/sigma")
+    early, late = (sigma.subs(t, x) * alpha.subs(t, y) for x, y in ((noise, data), (data, noise)))
+    if early < late:
+        raise ValueError(
+            f"the log-SNR does not rise from noise (t = {noise}) to data (t = {data}); "
+            "allowed: strictly monotone alpha/sigma, t is [noise, data]"
+        )
 
 
 def _roots(f: sp.Expr, low: sp.Rational, high: sp.Rational) -> int:
