@@ -83,3 +83,34 @@ def test_latex_names_every_row():
 def test_parameters_say_what_a_spec_may():
     assert (PARAMETERS["steps"].low, PARAMETERS["steps"].high) == (1, 6)
     assert set(PARAMETERS["weights"].words) == {"exact", "midpoint", "bh1", "bh2"}
+
+
+def test_overrides_are_polynomials_with_rational_coefficients():
+    """3/7 phi1 phi2^2 - 2/5 mu1 + 1/3, term by term; mu_1 is phi_2 for an exponential kernel."""
+    expr = sp.Rational(3, 7) * PHI[1] * PHI[2] ** 2 - sp.Rational(2, 5) * MU[1] + sp.Rational(1, 3)
+    want = AB.phi[1] * AB.phi[2] ** 2 * QQ(3, 7) - AB.phi[2] * QQ(2, 5) + AB.ring(QQ(1, 3))
+    assert build(DATA, 2, {1: expr}, "ramp", "keep").main.moments == (AB.phi[1], want)
+    general = build(Kernel(None), 2, {1: MU[1] * sp.Rational(3, 4) - MU[5] ** 3}, "ramp", "keep").main
+    assert general.moments[1] == AB.mu[1] * QQ(3, 4) - AB.mu[5] ** 3
+    assert build(DATA, 2, {1: sp.Rational(-5, 6)}, "ramp", "keep").main.moments[1] == AB.ring(QQ(-5, 6))
+    assert [build(DATA, 2, {1: PHI[8]}, "ramp", "keep").main.moments[1], AB.mu[5]] == [AB.phi[8], AB.ring.gens[13]]
+
+
+def test_an_override_of_moment_zero_reaches_every_row():
+    rows = build(DATA, 3, {0: PHI[2], 2: PHI[3]}, "exact", "denoise").rows
+    assert [row.moments for row in rows] == [
+        (AB.phi[2],), (AB.phi[2], AB.phi[2]), (AB.phi[2], AB.phi[2], AB.phi[3]),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r"moment 3 of a row with 3 nodes; allowed: 0 to 2"):
+        build(DATA, 3, {3: PHI[3]}, "ramp", "keep")
+
+
+def test_what_a_spec_may_write():
+    weights = PARAMETERS["weights"]
+    assert weights.highest == 5
+    assert weights.names == tuple(f"phi{k}" for k in (1, 2, 3, 4, 5, 6, 7, 8)) + tuple(
+        f"mu{k}" for k in (0, 1, 2, 3, 4, 5)
+    )
+    assert [PARAMETERS[name].default for name in ("variable", "weights", "start", "final")] == [
+        "lambda", "exact", "ramp", "lower_order",
+    ]  # fmt: skip

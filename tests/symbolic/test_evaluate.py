@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from derive.schedules import Table
 from derive.symbolic.alphabet import expm1, log1p, phi, rho, s, t, tabulated, tabulated_slope
 from derive.symbolic.differences import difference, is_small_rational, log_difference
-from derive.symbolic.evaluate import FUNCTIONS, Mpmath, evaluate, mpmath_algebra
+from derive.symbolic.evaluate import FUNCTIONS, Mpmath, clenshaw, derivative_coefficients, evaluate, mpmath_algebra
 
 REAL = mpmath_algebra(320)
 WIDE = mpmath_algebra(1600)
@@ -206,3 +206,52 @@ def test_rational_functions_are_factored():
     assert difference(t**3).subs(t, s) == 0 and difference(t**3).is_Mul
     found = log_difference((1 + t) / (2 - t))
     assert isinstance(found, log1p) and found.args[0].is_Mul and found.args[0].subs(t, s) == 0
+
+
+@pytest.mark.parametrize("exponent", ["3/4", "-2/3", "1/2", "-1/2", "5/2", "7", "-3", "-1/5"])
+def test_rational_powers(exponent):
+    power = sp.Rational(exponent)
+    exact = MP.exp(MP.log(5) * power.p / power.q)
+    assert relative(evaluate(t**power, {t: REAL.number(5)}, REAL), exact) < MP.mpf(2) ** -314
+
+
+def test_a_polygon_goes_on_beyond_its_ends():
+    """At and past the ends the first and the last piece are continued."""
+    table = Table("linear", -1.0, 1.0, (0.0, 1.0, 5.0), (-1.0, 0.0, 1.0))
+    for time, height, slope in ((-2, -1, 1), (-1, 0, 1), (1, 5, 4), (2, 9, 4)):
+        at = {t: REAL.number(time)}
+        assert evaluate(CURVE, at, REAL, {"q": table}) == height
+        assert evaluate(SLOPE, at, REAL, {"q": table}) == slope
+
+
+@given(st.lists(st.integers(-9, 9), min_size=1, max_size=7), st.fractions(-1, 1, max_denominator=9))
+def test_chebyshev_sums_and_their_derivatives(series, x):
+    """Clenshaw's sum against SymPy's T_k, in exact rationals."""
+    y = sp.Symbol("y")
+    polynomial = sum((c * sp.chebyshevt(k, y) for k, c in enumerate(series)), start=sp.Integer(0))
+    at = {y: sp.Rational(x.numerator, x.denominator)}
+    assert clenshaw(series, x) == Fraction(str(polynomial.subs(at)))
+    slopes = derivative_coefficients([Fraction(c) for c in series])
+    assert len(slopes) == max(len(series) - 1, 1)
+    assert clenshaw(slopes, x) == Fraction(str(sp.diff(polynomial, y).subs(at)))
+
+
+def test_equal_subexpressions_are_computed_once():
+    calls = []
+
+    class Counting(Rationals):
+        def pow(self, base, exponent):
+            calls.append(exponent)
+            return base**exponent
+
+    square = (1 + t) ** 2
+    assert evaluate(square + 3 * square * s, {t: Fraction(2), s: Fraction(1)}, Counting()) == 36
+    assert calls == [2]
+
+
+def test_numbers_of_every_kind_are_exact():
+    assert REAL.number(Fraction(1, 3)) * 3 == 1 and REAL.number(sp.Rational(-2, 4)) == -0.5
+    assert REAL.number(7) == 7 and REAL.number(0.1) == REAL.number(Fraction(0.1).numerator) / 2**55
+    assert relative(REAL.number(sp.Rational(1, 3)), MP.mpf(1) / 3) < MP.mpf(2) ** -319
+    assert mpmath_algebra().context.prec == 320
+    assert REAL.context.prec == 320
