@@ -19,6 +19,7 @@ from derive.symbolic.evaluate import evaluate, mpmath_algebra
 POINTS = 257
 BITS = 100
 MAX_STURM_DEGREE = 16
+LARGEST = 10**150
 
 PROVED = "alpha, sigma > 0 and strictly monotone log-SNR: proved (Sturm)"
 CHECKED = f"alpha, sigma > 0 and strictly monotone log-SNR: checked at {POINTS} points"
@@ -83,6 +84,8 @@ def _number(f: sp.Expr, word: str, time: Any, at: Any = None) -> Any:
 def _positive(word: str, value: Any, time: Any) -> None:
     if value <= 0:
         raise ValueError(f"{word} is {float(value):.6g} at t = {time}; allowed: above 0")
+    if value > LARGEST:
+        raise ValueError(f"{word} is above 1e150 at t = {time}; allowed: what fits a float64, squared")
 
 
 def _sample(alpha: sp.Expr, sigma: sp.Expr, noise: sp.Rational, data: sp.Rational) -> None:

@@ -198,4 +198,6 @@ def test_the_oracle_agrees_with_itself_at_twice_the_digits(case: Case, root: Pat
         row = solver.derived.tableau.rows[-1 if case in CLOSED else 2]
         coarse, fine = solver.oracle.row(row, nodes), double.row(row, nodes)
         for name, value in fine.items():
-            assert abs(mp.mpf(coarse[name]) - value) <= abs(value) * mp.mpf(10) ** (-45 if case in CLOSED else -30), name
+            assert abs(mp.mpf(coarse[name]) - value) <= abs(value) * mp.mpf(10) ** (-45 if case in CLOSED else -30), (
+                name
+            )

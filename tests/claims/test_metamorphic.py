@@ -91,9 +91,7 @@ def test_variance_preserving_and_exploding_paths_are_rescalings(
     "steps: 3, integrand: data, variable: lambda", "steps: 2, integrand: noise, variable: rho",
     "steps: 2, integrand: noise, variable: angle",
 ])  # fmt: skip
-def test_another_clock_gives_the_same_trajectory(
-    made: Callable[..., Shipped], problem: Problem, method: str
-) -> None:
+def test_another_clock_gives_the_same_trajectory(made: Callable[..., Shipped], problem: Problem, method: str) -> None:
     plain = made('kind: expression, alpha: "1 - t", sigma: "t", t: [1, 0]', "noise", method)
     squared = made('kind: expression, alpha: "1 - t**2", sigma: "t**2", t: [1, 0]', "noise", method)
     want = solved(plain, problem, "noise")
@@ -111,7 +109,11 @@ def first_step(solver: Shipped, kind: str, problem: Problem = MIXTURE) -> torch.
 def test_ddim_is_one_step_of_every_integrand_that_is_constant_on_a_line(
     made: Callable[..., Shipped], schedule: str
 ) -> None:
-    names = ["integrand: noise, variable: lambda", "integrand: data, variable: lambda", "integrand: noise, variable: rho"]
+    names = [
+        "integrand: noise, variable: lambda",
+        "integrand: data, variable: lambda",
+        "integrand: noise, variable: rho",
+    ]
     names += ["integrand: noise, variable: t", "integrand: data, variable: angle"]
     names += ["integrand: velocity, variable: t"] * (schedule == FLOW)
     want = first_step(made(schedule, "noise", f"steps: 1, {names[0]}"), "noise")

@@ -85,14 +85,18 @@ def test_a_row_per_sample(name: str) -> None:
     got, _ = solver.step.STEPS[order - 1](x, raw, tuple(past), c)
     for b, row in enumerate(rows):
         history = [p[b].numpy() for p in past]
-        want, _ = run_phase(solver.derived.program.phases[-1], row, x[b].numpy(), history, lambda _, b=b: raw[b].numpy())
+        want, _ = run_phase(
+            solver.derived.program.phases[-1], row, x[b].numpy(), history, lambda _, b=b: raw[b].numpy()
+        )
         assert relative(got[b], want) <= 1e-13
 
 
 def orders(solver: Shipped, nodes: Sequence[float]) -> list[int]:
     """The order of each step: 1, 2, .., k; k - 1, .., 1 at the end; a node where the variable is infinite is no history."""
     module, count = solver.coefficients, len(nodes) - 1
-    skipped = module.NOISE_END == "alpha_zero" and nodes[0] == module.DOMAIN[0] and not module.CHART_FINITE["alpha_zero"]
+    skipped = (
+        module.NOISE_END == "alpha_zero" and nodes[0] == module.DOMAIN[0] and not module.CHART_FINITE["alpha_zero"]
+    )
     found = [min(module.STEPS, max(1, i + (0 if skipped else 1))) for i in range(count)]
     return [min(k, count - i) for i, k in enumerate(found)] if module.FINAL == "lower_order" else found
 

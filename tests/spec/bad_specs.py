@@ -672,11 +672,8 @@ RESOLVE = [
     at("moment_beyond_the_steps", 12, '  weights: {moments: {4: "phi1"}}', 12, "method.weights", "moment 4", stage="resolve"),
     BadSpec("named_weights_for_other_steps", edited(9, "  steps: 3").replace("exact", "midpoint"), 2, 12, 12,
             "method.weights", ("midpoint",), stage="resolve"),
+    schedule("overflow", "1", "exp(exp(10*t))", "[1, 0]", "sigma", "above 1e150"),
 ]  # fmt: skip
-
-
-OPEN = [schedule("overflow", "1", "exp(exp(10*t))", "[1, 0]", "sigma")]
-"""Wrong, and not yet refused by anyone: sigma is finite, but no float (1e9566)."""
 
 
 # ------------------------------------------------------------------------------------- every wrong type for every key
