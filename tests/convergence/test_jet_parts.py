@@ -1,0 +1,86 @@
+"""The parts of the proofs on jets against closed forms: integrals and moments of powers, exact numbers, the verdict."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from types import SimpleNamespace
+
+import pytest
+import sympy as sp
+
+from derive.analysis import jet_module, jet_order
+from derive.symbolic import alphabet as ab
+from derive.symbolic.jets import Jet, P
+from runtime.real import real
+
+TERMS = 14
+BASE = Jet(0, [123_456_789, 1] + [0] * (TERMS - 2))
+PLACES = ((2, 5), (7, 1), (3, -4))
+
+
+def cube(u: Jet) -> Jet:
+    return u * u * u
+
+
+@pytest.mark.parametrize("value", [0.1, -0.375, 3.0, 2.0**-40, -(2.0**60)])
+def test_a_real_is_taken_as_the_binary_fraction_that_it_stores(value: float) -> None:
+    assert jet_module._exact(real(value)) == Fraction(value)
+
+
+@pytest.mark.parametrize("start,end", PLACES)
+def test_integrals_of_powers(start: int, end: int) -> None:
+    """int 3 u^2 du = t^3 - s^3; from a number: from t_0."""
+    s, t = BASE.at(start), BASE.at(end)
+    assert jet_module._integral(BASE, lambda u: u * u * 3, s, t) == cube(t) - cube(s)
+    first = Jet.constant(pow(BASE[0], 3, P), TERMS)
+    assert jet_module._integral(BASE, lambda u: u * u * 3, real(0), t, 0) == cube(t) - first
+
+
+@pytest.mark.parametrize("start,end", PLACES)
+def test_moments_of_a_chart_in_its_own_measure(start: int, end: int) -> None:
+    """int theta^k chi' du = (chi(t) - chi(s))/(k + 1), theta = (chi - chi(s))/(chi(t) - chi(s)); here chi = u^3."""
+    s, t = BASE.at(start), BASE.at(end)
+    moments = jet_module._moments(BASE, lambda u: u * u * 3, cube, s, t, 4, 0)
+    for k, mu in enumerate(moments):
+        assert (mu * (k + 1) - (cube(t) - cube(s))).is_zero, k
+    assert len(moments) == 4
+
+
+def problem(*series: Jet) -> SimpleNamespace:
+    return SimpleNamespace(x=series)
+
+
+def test_the_order_is_the_valuation_of_the_local_error_less_one() -> None:
+    one, zero = Jet.constant(1, 6), Jet.constant(0, 6)
+    third, fourth = Jet(0, [1, 0, 0, 5, 0, 0]), Jet(0, [1, 0, 0, 0, 7, 0])
+    verdict = jet_order._local_error(problem(fourth, third), one, [zero], [zero, zero], [0])
+    assert (verdict.order, verdict.leading % P, verdict.exact) == (2, -5 % P, False)
+    verdict = jet_order._local_error(problem(fourth), one, [zero], [zero], [0])
+    assert (verdict.order, verdict.leading % P) == (3, -7 % P)
+
+
+def test_an_error_without_terms_is_exact_to_the_precision_of_the_series() -> None:
+    one, zero = Jet.constant(1, 6), Jet.constant(0, 6)
+    verdict = jet_order._local_error(problem(one), one, [zero], [zero], [0])
+    assert (verdict.order, verdict.leading, verdict.exact) == (5, 0, True)
+
+
+def test_weights_times_values_enter_the_step_at_their_nodes() -> None:
+    """x = 1 + h + h^2/2: w_0 F(0) + w_1 F(-h) with F = 1 + tau, w = (3h/2, -h/2) is exact."""
+    h = Jet(0, [0, 1, 0, 0, 0, 0])
+    half = pow(2, -1, P)
+    x, f = Jet(0, [1, 1, half, 0, 0, 0]), Jet(0, [1, 1, 0, 0, 0, 0])
+    row = [h * (3 * half), h * (-half)]
+    verdict = jet_order._local_error(problem(x), Jet.constant(1, 6), row, [f], [0, -1])
+    assert verdict.exact
+    off = jet_order._local_error(problem(x), Jet.constant(1, 6), row, [f], [0, -2])
+    assert (off.order, off.leading % P) == (1, half % P)
+
+
+def test_the_newest_history_node_is_where_the_step_starts() -> None:
+    noise = (sp.Integer(0), sp.Integer(1))
+    schedule = (1 - ab.t, ab.t)
+    found = [
+        jet_order.certify_order(*schedule, noise, noise, "rho", 1, grid=grid, start=5) for grid in (None, [0], [1])
+    ]
+    assert found[0] == found[1] != found[2] and found[0].order == 1
