@@ -95,7 +95,7 @@ class Row:
     @property
     def interpolatory(self) -> bool:
         """Whether every moment is the exact one."""
-        return all(a == b for a, b in zip(self.moments, self.exact))
+        return self.moments == self.exact[: len(self.moments)]
 
     def __str__(self) -> str:
         differences = ["F0", *(f"F[0..{k}]" for k in range(1, len(self.nodes)))]
@@ -156,16 +156,21 @@ class Tableau:
 
         lines = []
         for row in self.rows:
-            names = {f"phi{k}": rf"\varphi_{{{k}}}" for k in range(12)} | {f"mu{k}": rf"\mu_{{{k}}}" for k in range(12)}
-            names |= {f"r{j}": f"r_{{{j}}}" for j in range(12)}
             terms = []
             for k, moment in enumerate(row.newton):
                 expr = moment.as_expr()
-                text = latex(expr, symbol_names={s: names.get(s.name, s.name) for s in expr.free_symbols})
+                text = latex(expr, symbol_names={s: _indexed(s.name) for s in expr.free_symbols})
                 last = rf",\ldots,\theta_{k}" if k else ""
                 terms.append(rf"\left({text}\right) F[\theta_0{last}]")
             lines.append(r"x_{n+1} = \Phi\,x_n + C\,\Bigl[" + " + ".join(terms) + r"\Bigr]")
         return "\n\n".join(f"$$ {line} $$" for line in lines)
+
+
+def _indexed(name: str) -> str:
+    """A generator's name for LaTeX: phi3 is varphi with the index 3."""
+    stem = name.rstrip("0123456789")
+    letter = {"phi": r"\varphi", "mu": r"\mu"}.get(stem, stem)
+    return f"{letter}_{{{name.removeprefix(stem)}}}"
 
 
 def one() -> PolyElement:

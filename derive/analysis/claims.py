@@ -125,11 +125,11 @@ def refute(tableau: Tableau, claimed: dict[str, int]) -> list[Fault]:
     orders = tableau_orders(tableau)
     main = orders[-1]
     faults = []
-    if claimed.get("order", 0) > main.order:
+    if "order" in claimed and claimed["order"] > main.order:
         faults.append(Fault(_unprovable(claimed["order"], main, tableau), "claims.order"))
     proved = {"global_order": global_order(tableau, orders), "stiff_order": main.stiff_order}
     for key, value in proved.items():
-        if claimed.get(key, 0) > value:
+        if key in claimed and claimed[key] > value:
             rules = f" with start {tableau.start}, final {tableau.final}" if key == "global_order" else ""
             faults.append(Fault(f"{key} {claimed[key]} is not provable{rules}; provable {value}", f"claims.{key}"))
     return faults

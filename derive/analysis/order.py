@@ -109,9 +109,10 @@ def reproduced(row: Row, k: int) -> PolyElement:
 
 def _holds_at(row: Row, k: int, probe: tuple[Fraction, ...]) -> bool:
     thetas = tuple(specialise(t, probe) for t in row.thetas)
-    total = row.weights[0].numerator.ring.zero
+    rng = alphabet().ring
+    total = rng.zero
     for weight, theta in zip(row.weights, thetas):
-        denominator = weight.numerator.ring.one
+        denominator = rng.one
         for difference in weight.differences:
             denominator = denominator * specialise(difference, probe)
         scale = 1 / denominator.LC

@@ -76,9 +76,7 @@ def build(kernel: Kernel, steps: int, weights: str | Mapping[int, sp.Expr], star
         if not 0 <= k < steps:
             raise ValueError(f"moment {k} of a row with {steps} nodes; allowed: 0 to {steps - 1}")
     overrides = {k: _ring_element(expr, kernel) for k, expr in sorted(chosen.items())}
-    rows = tuple(
-        multistep_row(order, kernel, {k: m for k, m in overrides.items() if k < order}) for order in range(1, steps + 1)
-    )
+    rows = tuple(multistep_row(order, kernel, overrides) for order in range(1, steps + 1))
     return Tableau("exponential_multistep", kernel, rows, start, final)  # type: ignore[arg-type]
 
 

@@ -10,6 +10,7 @@ is rounded once: the same bytes on every host.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isqrt
 from typing import Any
 
 from mpmath.ctx_mp import MPContext
@@ -29,7 +30,7 @@ def mock_nodes(length: int, low: int, high: int) -> list[int]:
 
     At most 33, half the rows, and 2 sqrt(length) of them.
     """
-    count = min(MAX_COUNT, max(2, int(2 * length**0.5)), max(2, length // 2))
+    count = min(MAX_COUNT, max(2, isqrt(4 * length)), max(2, length // 2))
     points = (low + (high - low) * (1 - CONTEXT.cospi(CONTEXT.mpf(2 * k + 1) / (2 * count))) / 2 for k in range(count))
     return sorted({min(max(int(CONTEXT.nint(p)), 0), length - 1) for p in points} | {0, length - 1})
 

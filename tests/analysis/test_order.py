@@ -4,10 +4,10 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from sympy import QQ
+from sympy import QQ, isprime
 
 from derive.analysis.claims import prove, refute
-from derive.analysis.order import error_function, global_order, row_order, tableau_orders, uniform_value
+from derive.analysis.order import PROBES, error_function, global_order, row_order, tableau_orders, uniform_value
 from derive.families.exponential_multistep import build
 from derive.symbolic.moments import Weight, alphabet
 from derive.tableau import Kernel, multistep_row
@@ -115,3 +115,9 @@ def test_claims_of_the_exact_three_step_method():
 def test_error_function_is_the_next_newton_moment():
     row = multistep_row(2, NOISE)
     assert error_function(row) == 2 * AB.phi[3] + AB.r[0] * AB.phi[2]
+
+
+def test_probes_are_distinct_fractions_of_large_primes():
+    assert [len(p) for p in PROBES] == [8, 8] and len({x for p in PROBES for x in p}) == 16
+    primes = {n for p in PROBES for x in p for n in (x.numerator, x.denominator)}
+    assert all(isprime(n) and n > 65000 for n in primes)

@@ -50,14 +50,14 @@ def test_log_alpha_bar_is_t_plus_one_times_q():
 
 @pytest.mark.parametrize(("row", "relative"), [(1, False), (2, False), (30, True), (37, True)])
 def test_an_error_of_log_alpha_bar_is_absolute_near_one_and_relative_far_away(row, relative):
-    """A row that the fit does not use is moved by 1e-6: that much is reported, over max(1, |log alpha_bar|)."""
+    """A row that the fit does not use is moved by 0.01: that much is reported, over max(1, |log alpha_bar|)."""
     if row in mock_nodes(COUNT, -1, COUNT - 1):
         row += 1
     assert row not in mock_nodes(COUNT, -1, COUNT - 1)
-    _, worst = alpha_bar_series(bars({row: CONTEXT.exp(CONTEXT.mpf("1e-6"))}), 1e-13)
-    size = abs((row + 1) * q(row) + CONTEXT.mpf("1e-6"))
+    _, worst = alpha_bar_series(bars({row: CONTEXT.exp(CONTEXT.mpf("0.01"))}), 1e-13)
+    size = abs((row + 1) * q(row) + CONTEXT.mpf("0.01"))
     assert (size > 1) == relative
-    assert worst == pytest.approx(1e-6 / float(max(1, size)), rel=1e-7)
+    assert worst == pytest.approx(0.01 / float(max(1, size)), rel=1e-10)
 
 
 def test_sigma_squared_is_t_plus_one_times_exp_q():
@@ -66,13 +66,16 @@ def test_sigma_squared_is_t_plus_one_times_exp_q():
     assert series == pytest.approx(SERIES, abs=1e-16) and len(series) == 4
     assert worst < 1e-14
     free = next(i for i in range(20, COUNT) if i not in mock_nodes(COUNT, -1, COUNT - 1))
-    sigmas[free] *= CONTEXT.exp(CONTEXT.mpf("1e-6"))
-    assert sigma_series(sigmas, 1e-13)[1] == pytest.approx(1e-6, rel=1e-7)
+    sigmas[free] *= CONTEXT.exp(CONTEXT.mpf("0.01"))
+    assert sigma_series(sigmas, 1e-13)[1] == pytest.approx(0.01, rel=1e-10)
 
 
 def test_terms_far_below_the_tolerance_are_left_out():
     assert len(alpha_bar_series(bars(), 1e-13)[0]) == 4
-    assert len(alpha_bar_series(bars(), 50 * COUNT * 0.008)[0]) == 3
-    assert len(alpha_bar_series(bars(), 50 * COUNT * 0.0077)[0]) == 4
+    assert len(alpha_bar_series(bars(), 50 * COUNT / 128 * (1 + 5e-10))[0]) == 3
+    assert len(alpha_bar_series(bars(), 50 * COUNT / 128 * (1 - 5e-10))[0]) == 4
     sigmas = [CONTEXT.sqrt((i + 1) * CONTEXT.exp(q(i))) for i in range(COUNT)]
-    assert len(sigma_series(sigmas, 50 * 0.008)[0]) == 3 and len(sigma_series(sigmas, 50 * 0.0077)[0]) == 4
+    assert (
+        len(sigma_series(sigmas, 50 / 128 * (1 + 5e-10))[0]) == 3
+        and len(sigma_series(sigmas, 50 / 128 * (1 - 5e-10))[0]) == 4
+    )
