@@ -150,7 +150,7 @@ SHAPES = [
     t**2 / 3 + t, sp.exp(-(t**2)), expm1(t), sp.log(1 + t), log1p(t), sp.sin(t), sp.cos(t), sp.tan(t),
     sp.sqrt(1 + t**2), (1 + t) ** 3, (2 + sp.sin(t)) ** -2, sp.exp(t) * sp.sin(t), sp.Integer(3) ** t, (1 + sp.exp(t)) ** 2, t / (1 + t),
     sp.exp(sp.sin(t)) + sp.log(2 + sp.cos(t)), sp.Rational(7, 2) * sp.exp(t), (2 + sp.sin(t)) ** sp.Rational(1, 3),
-    1 / sp.sqrt(2 + sp.sin(t)),    (2 + sp.sin(t)) ** t, sp.atan(t),
+    1 / sp.sqrt(2 + sp.sin(t)), 1 / (2 + sp.sin(t)), (2 + sp.sin(t)) ** 8, (2 + sp.sin(t)) ** t, sp.atan(t),
 ]  # fmt: skip
 
 
