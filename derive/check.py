@@ -22,7 +22,8 @@ import numpy as np
 ULPS = 0.501
 """Numbers are rounded once, from far more digits: half a unit in the last place, and a little for the quadratures."""
 STEP_BOUND = 1e-13
-ORDER_BOUND = 0.05
+ORDER_BOUND = 0.2
+"""What a short measurement has to come to; the order itself is proved, and measured at length by the tests."""
 MOST_STEPS = 1024
 """The measurement stops here, decided or not."""
 NEGLIGIBLE = 1e-20

@@ -52,6 +52,7 @@ def derivation(
     lines = [f"# {name}", ""]
     lines += _posed(problem)
     lines += _derived(problem, tableau)
+    lines += _ends(problem, tableau)
     lines += _proved(proof, tableau)
     if references:
         lines += ["## References", "", *(f"- {r}" for r in references), ""]
@@ -113,6 +114,42 @@ def _kernel(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
     ]
 
 
+STARTS = {
+    "ramp": "rows of order 1, 2, .. until the history is full",
+    "exact": "integrand values at earlier times are given",
+}
+FINALS = {
+    "keep": "the last steps are like all others",
+    "lower_order": "the last steps use the rows of order .., 2, 1",
+    "denoise": "after the last step the network is evaluated once more and its $x_0$ is returned",
+}
+
+
+def _ends(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
+    """What happens before the history is full, on the last steps, and where alpha or sigma is zero."""
+    lines = [
+        "## Start and end",
+        "",
+        f"- Start `{tableau.start}`: {STARTS[tableau.start]}.",
+        f"- Final `{tableau.final}`: {FINALS[tableau.final]}.",
+    ]
+    ends = {"sigma_zero": r"$\sigma = 0$", "alpha_zero": r"$\alpha = 0$"}
+    for end, name in ends.items():
+        if end not in (problem.schedule.noise_end, problem.schedule.data_end):
+            continue
+        if problem.vanishes[end]:
+            what = "$G$ vanishes, the kernel concentrates at the end of the step, and the row extrapolates $F$ to it"
+            lines.append(
+                f"- Into {name} {what}"
+                + ("." if problem.finite[end] else r": order 1, since $\chi$ is infinite there.")
+            )
+        elif problem.finite[end]:
+            lines.append(rf"- At {name} $\chi$ and the row are regular: no special case.")
+        else:
+            lines.append(rf"- Into {name} $\chi$ is infinite and the row is its analytic limit.")
+    return [*lines, ""]
+
+
 def _proved(proof: Claims, tableau: Tableau) -> list[str]:
     leading = " + ".join(rf"\left({_tex(c.as_expr())}\right) F^{{({k})}}" for k, c in proof.constants)
     uniform = " + ".join(rf"{sp.latex(sp.Rational(str(uniform_value(c))))}\, F^{{({k})}}" for k, c in proof.constants)
@@ -123,12 +160,14 @@ def _proved(proof: Claims, tableau: Tableau) -> list[str]:
         "",
         r"The weights reproduce $\widetilde m_k = \sum_j w_j\theta_j^k$, and",
         "",
-        r"$$ \text{exact} - \text{numerical} = C\sum_k \frac{h^k}{k!}\,(\mu_k - \widetilde m_k)\,F^{(k)}. $$",
+        r"$$ \text{exact} - \text{numerical} = C\sum_k \frac{h^k}{k!}\,(\mu_k - \widetilde m_k)\,F^{(k)}, \qquad C = P\,h. $$",
+        "",
+        r"The residual of moment $k$ is $h\,(\widetilde m_k - \mu_k)$; order $p$ means that it is $O(h^{p+1-k})$ for all $k < p$.",
         "",
         f"- Order **{proof.order}** for all step ratios; not {proof.order + 1}, because {proof.limiting}.",
         f"- Global order **{proof.global_order}** with start `{proof.start}` and final `{proof.final}` (rows of order {rows}).",
         f"- Stiff order {proof.stiff_order}: moments 0 to {proof.stiff_order - 1} are exact for every $z$.",
-        rf"- Leading error in units of $P\,h^{{{proof.order + 1}}}$, $C = P\,h$: ${leading}$;",
+        rf"- Leading error in units of $P\,h^{{{proof.order + 1}}}$: ${leading}$;",
         f"  on a uniform grid ${uniform}$.",
         rf"- Error-constant function of the exact row: ${function}/{tableau.steps}!$,",
         rf"  ${function} = {_tex(proof.error_function.as_expr())}$.",

@@ -20,7 +20,7 @@ from derive.derivation import derivation
 from derive.errors import Fault, InternalError, SpecError
 from derive.lookup import load
 from derive.predictions import Prediction, input_kind, network_scale, network_time
-from derive.problems import SemilinearProblem
+from derive.problems import PoseError, SemilinearProblem
 from derive.problems.diffusion import on_path
 from derive.program.coefficients import CoefficientModule
 from derive.program.ir import Program
@@ -151,8 +151,8 @@ def pose(spec: Spec, schedule: Schedule, prediction: Prediction, integrand: Pred
     problem = load("derive.problems", spec.problem.kind)
     try:
         return problem.pose(schedule, prediction, integrand, spec.method.parameters["variable"])
-    except ValueError as error:
-        raise SpecError(spec.fault("method.integrand", str(error))) from error
+    except PoseError as error:
+        raise SpecError(spec.fault(error.key, str(error))) from error
 
 
 def tabulate(spec: Spec, problem: SemilinearProblem) -> Tableau:
@@ -215,10 +215,12 @@ def verify(path: str | Path) -> Verification:
     return Verification(bool(report["ok"]), (*lines, *report["lines"]))
 
 
-def explain(derived: Derived, stop: str, latex: bool = False) -> str:
-    """The intermediate result of a stop as text (or LaTeX where it is a formula)."""
+def explain(derived: Derived, stop: str | None, latex: bool = False) -> str:
+    """The intermediate result of a stop as text; in LaTeX that of pose, derive or prove, or of all (no stop)."""
+    if latex and stop == "derive":
+        return derived.tableau.latex()
     if latex:
-        return "\n".join(derived.derivation)
+        return _section(derived.derivation, {"pose": "## The problem", "prove": "## The proof"}[stop] if stop else "")
     stops: dict[str, str] = {
         "resolve": f"{_listing(derived.schedule)}\n{_listing(derived.prediction)}\n{_listing(derived.integrand)}",
         "pose": str(derived.problem),
@@ -226,7 +228,14 @@ def explain(derived: Derived, stop: str, latex: bool = False) -> str:
         "prove": str(derived.proof),
         "lower": str(derived.program),
     }
-    return stops[stop]
+    return stops[stop or "derive"]
+
+
+def _section(lines: tuple[str, ...], heading: str) -> str:
+    """The text under a heading of the derivation, with it; all of the text without one."""
+    first = lines.index(heading) if heading else 0
+    later = (i for i in range(first + 1, len(lines)) if heading and lines[i].startswith("## "))
+    return "\n".join(lines[first : next(later, len(lines))])
 
 
 def _listing(thing: Any) -> str:

@@ -10,7 +10,7 @@ from sympy.polys.rings import PolyElement
 
 from derive.analysis.order import RowOrder, error_function, global_order, tableau_orders, uniform_value
 from derive.errors import Fault
-from derive.tableau import Tableau
+from derive.tableau import Row, Tableau
 
 SCHEMA = 1
 
@@ -115,7 +115,7 @@ def prove(tableau: Tableau, cost: tuple[int, int, int]) -> Claims:
         reads=cost[1],
         writes=cost[2],
         row_orders=tuple(o.order for o in orders),
-        limiting=_reason(main, tableau)
+        limiting=_reason(main, tableau.main)
         + ("" if main.limiting.moment >= tableau.steps else f" (residual {main.limiting})"),
     )
 
@@ -124,7 +124,15 @@ def refute(tableau: Tableau, claimed: dict[str, int]) -> list[Fault]:
     """A fault for every claim that is not provable: the first failing condition, with its residual and the provable order."""
     orders = tableau_orders(tableau)
     main = orders[-1]
-    faults = []
+    faults = [
+        Fault(
+            f"{len(row.nodes)} value{'s' if len(row.nodes) > 1 else ''} give order 0: {_reason(o, row)}; "
+            "allowed: moments that leave order 1",
+            "method.weights",
+        )
+        for row, o in zip(tableau.rows, orders, strict=True)
+        if not o.consistent
+    ][:1]
     if "order" in claimed and claimed["order"] > main.order:
         faults.append(Fault(_unprovable(claimed["order"], main, tableau), "claims.order"))
     proved = {"global_order": global_order(tableau, orders), "stiff_order": main.stiff_order}
@@ -140,15 +148,16 @@ def _derivative(k: int) -> str:
 
 
 def _unprovable(claimed: int, main: RowOrder, tableau: Tableau) -> str:
-    reason = _reason(main, tableau)
+    reason = _reason(main, tableau.main)
     return f"order {claimed} is not provable: {reason} (residual {main.limiting}); provable order {main.order}"
 
 
-def _reason(main: RowOrder, tableau: Tableau) -> str:
+def _reason(main: RowOrder, row: Row) -> str:
     """Why the order is not one more."""
     bad = main.limiting
-    if bad.moment >= tableau.steps:
-        return f"{tableau.steps} value{'s reproduce moments 0 to' if tableau.steps > 1 else ' reproduces moment'} {tableau.steps - 1} only"
+    count = len(row.nodes)
+    if bad.moment >= count:
+        return f"{count} value{'s reproduce moments 0 to' if count > 1 else ' reproduces moment'} {count - 1} only"
     if bad.ratio is not None and bad.ratio != 1:
         return f"moment {bad.moment} is {bad.ratio} of the exact one"
     return f"moment {bad.moment} is not the exact one"

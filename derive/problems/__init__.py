@@ -16,6 +16,14 @@ from derive.schedules import Schedule
 from derive.tableau import Kernel
 
 
+class PoseError(ValueError):
+    """A problem that cannot be posed; ``key`` is the place in the spec that says so."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 @dataclass(frozen=True, slots=True)
 class SemilinearProblem:
     """The variation-of-constants formula in one variable, with everything a step needs besides the method.

@@ -12,11 +12,15 @@ pair of integrand and variable gets its moments by quadrature.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import sympy as sp
 from sympy import QQ
 
+from derive.errors import show
 from derive.predictions import Prediction, convert
-from derive.problems import SemilinearProblem
+from derive.problems import PoseError, SemilinearProblem
 from derive.schedules import Schedule, at_schedule
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, lam, rho, sigma, t
 from derive.symbolic.evaluate import evaluate, mpmath_algebra
@@ -34,6 +38,9 @@ CHARTS: dict[str, sp.Expr] = {
 }
 """The variables that have a name, in the alphabet; angle = atan2(sigma, alpha) is the arc length of a VP path."""
 
+MONOTONE = {"lambda", "rho", "angle", "t"}
+"""Charts that move one way on every schedule: the log-SNR does, and time."""
+
 REGULAR = {"angle": 2 * sp.atan(sigma / (alpha + sp.sqrt(alpha**2 + sigma**2)))}
 """Charts in a form that is finite where alpha = 0."""
 
@@ -45,16 +52,19 @@ def pose(
 ) -> SemilinearProblem:
     """The semilinear problem of ``integrand`` in ``variable`` (a name of :data:`CHARTS` or an expression).
 
-    Raises ValueError with one line if the integrand does not determine x0 and eps together with x.
+    Raises PoseError with one line if the integrand does not determine x0 and eps together with x, or if the variable does
+    not move one way.
     """
     name = variable if isinstance(variable, str) else str(variable)
     chart = CHARTS[variable] if isinstance(variable, str) else variable.subs(lam, -sp.log(rho))
     p, q = integrand.c0, integrand.c1
     determinant = sp.cancel(_planar(alpha * q - sigma * p))
     if determinant == 0:
-        raise ValueError(f"integrand {integrand.kind} is proportional to x: alpha*q - sigma*p vanishes")
-    _check_determined("integrand", integrand, schedule)
-    _check_determined("prediction", prediction, schedule)
+        raise PoseError("method.integrand", f"{integrand.kind} is proportional to x: alpha*q - sigma*p vanishes")
+    _check_determined("method.integrand", integrand, schedule)
+    _check_determined("problem.prediction", prediction, schedule)
+    if name not in MONOTONE:
+        _check_monotone(name, chart, schedule)
     drift = sp.cancel(_planar(dalpha * q - dsigma * p) / determinant)
     speed = sp.cancel(_planar(alpha * dsigma - sigma * dalpha) / determinant)
     factor = None if integrand.factor is None else _normal_factor(integrand.factor)
@@ -82,23 +92,52 @@ def pose(
     )
 
 
-def _check_determined(role: str, quantity: Prediction, schedule: Schedule) -> None:
-    """ValueError if alpha c1 - sigma c0 changes sign inside the interval: there, the quantity does not determine x0 and eps.
+def _check_determined(key: str, quantity: Prediction, schedule: Schedule) -> None:
+    """PoseError if alpha c1 - sigma c0 changes sign inside the interval: there, the quantity does not determine x0 and eps.
 
     Quantities with a closed integrating factor cannot: G'/G would have a pole.
     """
     if quantity.factor is not None:
         return
-    determinant = at_schedule(alpha * quantity.c1 - sigma * quantity.c0, schedule)
-    algebra = mpmath_algebra(100)
-    noise, data = (algebra.number(end) for end in (schedule.noise, schedule.data))
-    times = [noise + (data - noise) * k / 257 for k in range(1, 257)]
-    values = [evaluate(determinant, {t: time}, algebra, schedule.tables) for time in times]
-    for before, after, time in zip(values, values[1:], times[1:], strict=False):
+    for time, before, after in _sampled(alpha * quantity.c1 - sigma * quantity.c0, schedule):
         if not before * after > 0:
-            raise ValueError(
-                f"{role} {quantity.kind} does not determine x0 and eps near t = {float(time):.4g}: alpha*eps - sigma*x0 is 0"
+            what = f"{quantity.kind} does not determine x0 and eps near t = {time:.4g}"
+            raise PoseError(
+                key, f"{what}: alpha*eps - sigma*x0 is 0; allowed: a quantity that is never proportional to x"
             )
+
+
+def _check_monotone(name: str, chart: sp.Expr, schedule: Schedule) -> None:
+    """PoseError unless chi moves one way through the whole interval."""
+    sign = 0
+    for time, before, after in _sampled(chart, schedule):
+        step = (after > before) - (after < before)
+        if step == 0 or step == -sign:
+            what = "does not change" if step == 0 else "turns around"
+            raise PoseError(
+                "method.variable",
+                f"{show(name)} {what} near t = {time:.4g}; allowed: a strictly monotone function of t",
+            )
+        sign = step
+
+
+def _sampled(expr: sp.Expr, schedule: Schedule) -> Iterator[tuple[float, Any, Any]]:
+    """(time, value before, value) at 256 points inside the interval, from noise to data, in 100 bits."""
+    algebra = mpmath_algebra(100)
+    curve = at_schedule(expr, schedule)
+    noise, data = (algebra.number(end) for end in (schedule.noise, schedule.data))
+    before = None
+    for k in range(1, 257):
+        time = noise + (data - noise) * k / 257
+        try:
+            value = evaluate(curve, {t: time}, algebra, schedule.tables)
+        except (ZeroDivisionError, ValueError):
+            raise PoseError(
+                "method.variable", f"{show(str(expr))} is not finite at t = {float(time):.4g}; allowed: finite"
+            ) from None
+        if before is not None:
+            yield float(time), before, value
+        before = value
 
 
 def _weight(p: sp.Expr, q: sp.Expr, speed: sp.Expr, factor: sp.Expr | None) -> sp.Expr:
@@ -125,7 +164,8 @@ def on_path(expr: sp.Expr, schedule: Schedule) -> sp.Expr:
     expr = expr.subs(constants)
     for whole, path in ((alpha**2 + sigma**2, 1 / sp.sqrt(1 + rho**2)), (alpha + sigma, 1 / (1 + rho))):
         if schedule.invariant == path:
-            expr = sp.cancel(expr).subs(whole, 1) if expr.is_rational_function(alpha, sigma) else expr.subs(whole, 1)
+            rational = expr.is_rational_function(alpha, sigma)
+            expr = sp.cancel(sp.factor(expr).subs(whole, 1)) if rational else expr.subs(whole, 1)
     return expr
 
 

@@ -295,15 +295,22 @@ def _limits(low: _Lowering, rows: tuple[str, ...], scale: sp.Expr | None) -> dic
                 out[arrive] = _concentrated(low, 1, end, scale)
             else:
                 out[arrive] = (_exhausted(low, scale), *_decaying(low, end, scale))
-            out[leave] = (_exhausted(low, scale),) if problem.departs[end] else ()
+            out[leave] = (_exhausted(low, scale),) if _departs(problem, end) else ()
         else:
             regular = problem.finite[end]
             usable = rows if regular else rows[:1]
             possible = regular or not kernel.closed
-            out[leave] = rows[:1] if possible and problem.departs[end] else ()
+            out[leave] = rows[:1] if possible and _departs(problem, end) else ()
             arriving = usable if possible else ()
             out[arrive] = _concentrated(low, len(usable), end, scale) if problem.vanishes[end] else arriving
     return out
+
+
+def _departs(problem: SemilinearProblem, end: str) -> bool:
+    """Whether a step can start at the end: G is finite and not 0 there, and so is what the network says about F."""
+    at = {sigma: 0} if end == "sigma_zero" else {alpha: 0}
+    values = [c.subs(at) for c in problem.to_integrand]
+    return problem.departs[end] and not any(v.has(sp.oo, -sp.oo, sp.zoo, sp.nan) for v in values)
 
 
 def _exhausted(low: _Lowering, scale: sp.Expr | None) -> str:

@@ -121,3 +121,10 @@ def test_probes_are_distinct_fractions_of_large_primes():
     assert [len(p) for p in PROBES] == [8, 8] and len({x for p in PROBES for x in p}) == 16
     primes = {n for p in PROBES for x in p for n in (x.numerator, x.denominator)}
     assert all(isprime(n) and n > 65000 for n in primes)
+
+
+def test_a_method_that_is_not_consistent_is_refused():
+    import sympy as sp
+
+    [fault] = refute(build(DATA, 1, {0: sp.Rational(1, 2)}, "ramp", "keep"), {})
+    assert fault.key == "method.weights" and "order 0" in fault.message and "moment 0" in fault.message

@@ -10,6 +10,7 @@ from derive.analysis.numbers import Oracle
 from derive.families.exponential_multistep import build
 from derive.lookup import load
 from derive.predictions import Prediction
+from derive.problems import PoseError
 from derive.problems.diffusion import CHARTS, on_path, pose
 from derive.symbolic.alphabet import alpha, dalpha, dsigma, lam, rho, sigma, t
 from derive.tableau import Kernel, multistep_row
@@ -87,8 +88,31 @@ def test_an_expression_is_a_variable():
 
 def test_a_quantity_that_determines_nothing_is_refused():
     state = Prediction("state", alpha, sigma)
-    with pytest.raises(ValueError, match="proportional to x"):
+    with pytest.raises(PoseError, match="proportional to x"):
         pose(schedule("vp_linear"), prediction("noise"), state, "lambda")
+
+
+def test_a_quantity_that_is_somewhere_proportional_to_x_is_refused():
+    linear = load("derive.predictions", "linear").build(x0=sp.sin(t), eps=sp.Integer(1))
+    for returns, integrand, key in (
+        (prediction("noise"), linear, "method.integrand"),
+        (linear, prediction("noise"), "problem.prediction"),
+    ):
+        with pytest.raises(PoseError, match=r"near t = 0\.4\d+") as caught:
+            pose(schedule("vp_linear"), returns, integrand, "lambda")
+        assert caught.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "why"),
+    [("vp_linear", (t - sp.Rational(1, 2)) ** 2, "near"), ("ve", "alpha", "does not change"),
+     ("vp_linear", 1 / (t - sp.Rational(1, 2)), "turns around"),
+     ("flow", sp.Integer(3) + 0 * t, "does not change")],
+)  # fmt: skip
+def test_a_variable_moves_one_way(kind, variable, why):
+    with pytest.raises(PoseError, match=why) as caught:
+        posed(kind, "noise", "noise", variable)
+    assert caught.value.key == "method.variable"
 
 
 @pytest.mark.parametrize(

@@ -44,26 +44,29 @@ def steady(screen):
     return re.sub(r"within [\d.e-]+ of the interpreter", "within 1e-13 of the interpreter", screen)
 
 
+def run_there(spec, folder, monkeypatch, code):
+    """Run the command on a copy of the example in an empty folder; returns it as it is typed."""
+    (folder / "examples").mkdir()
+    shutil.copy(spec, folder / "examples")
+    monkeypatch.chdir(folder)
+    assert main(["new-solver", f"examples/{spec.name}"]) == code
+    return f"$ python -m derive new-solver examples/{spec.name}\n"
+
+
 def test_spec(update):
     agree("spec", fenced(EXAMPLE.read_text(), "yaml"), update)
 
 
 def test_screen(update, tmp_path, monkeypatch, capsys):
-    shutil.copy(EXAMPLE, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    assert main(["new-solver", EXAMPLE.name]) == 0
-    command = f"$ python -m derive new-solver examples/{EXAMPLE.name}\n"
+    command = run_there(EXAMPLE, tmp_path, monkeypatch, 0)
     agree("screen", fenced(command + steady(capsys.readouterr().out)), update)
 
 
 def test_a_false_claim_is_refused(update, tmp_path, monkeypatch, capsys):
-    shutil.copy(PUBLISHED, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    assert main(["new-solver", PUBLISHED.name]) == 2
+    command = run_there(PUBLISHED, tmp_path, monkeypatch, 2)
     captured = capsys.readouterr()
     assert captured.out == "" and "Traceback" not in captured.err
     assert "-h/6 + h^2/24" in captured.err and not (tmp_path / "generated").exists()
-    command = f"$ python -m derive new-solver examples/{PUBLISHED.name}\n"
     agree("refused", fenced(command + captured.err), update)
 
 
