@@ -26,7 +26,9 @@ class Entry:
     def summary(self) -> str:
         """One line for ``list solvers``."""
         c = self.claims
-        return f"order {c['order']} (global {c['global_order']}), leading error {c['error_constant']['leading']}: {self.description}"
+        claims = f"order {c['order']} (global {c['global_order']}), leading error {c['error_constant']['leading']}"
+        words = " ".join(self.description.split())
+        return f"{claims}: {words}" if words else claims
 
 
 def entry(folder: Path) -> Entry:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,9 @@ from derive.places import roots, solver_folder, solver_folders, spec_file
 
 SHOWN_FAULTS = 3
 STOPS = ("resolve", "pose", "derive", "prove", "lower")
+LATEX_STOPS = ("pose", "derive", "prove")
+WIDTH = 160
+"""Longest line of a formula or proof on the screen of ``new-solver``; derivation.md has the whole of it."""
 FOLDERS: Mapping[str, str] = {
     "schedules": "derive.schedules",
     "parameterizations": "derive.predictions",
@@ -75,11 +79,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _faults(error: DeriveError) -> list[str]:
-    lines = [str(f) for f in error.faults] if isinstance(error, SpecError) else [" ".join(str(error).split())]
+    lines = [str(f) for f in error.faults] if isinstance(error, SpecError) else [_one_line(error)]
     if isinstance(error, InternalError):
         return [f"internal error: {lines[0]}; please report this with the spec"]
     more = len(lines) - SHOWN_FAULTS
     return lines[:SHOWN_FAULTS] + ([f"(and {more} more)"] if more > 0 else [])
+
+
+def _one_line(error: DeriveError) -> str:
+    """A report of many lines as one, ``; `` between them."""
+    return "; ".join(" ".join(line.split()) for line in str(error).splitlines() if line.strip())
 
 
 def _failed(error: BaseException, lines: list[str], code: int, options: argparse.Namespace) -> int:
@@ -127,13 +136,18 @@ def _new_solver(options: argparse.Namespace) -> Answer:
     derived, folder = result.derived, Path(result.folder)
     name = derived.spec.name
     files = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    lines = [str(derived.tableau), "", *str(derived.proof).splitlines(), ""]
+    lines = [*map(_cut, str(derived.tableau).splitlines()), "", *map(_cut, str(derived.proof).splitlines()), ""]
     lines += [*map(str, result.checked.get("lines", ())), ""]
     lines += [f"{folder}/: {', '.join(files)}", f"written: {', '.join(result.written) or 'nothing, it was up to date'}"]
     lines += [f"next: python -m derive verify {_shown_folder(folder)}"]
     data = {"name": name, "folder": str(folder), "files": files, "written": list(result.written)}
     holds = bool(result.checked.get("ok", True))
     return Answer(lines, {**data, "claims": dict(derived.claims), "checked": dict(result.checked)}, 0 if holds else 1)
+
+
+def _cut(line: str) -> str:
+    mark = " ... (see derivation.md)"
+    return line if len(line) <= WIDTH else line[: WIDTH - len(mark)].rstrip() + mark
 
 
 def _shown_folder(folder: Path) -> str:
@@ -195,12 +209,15 @@ def _replayed(folder: Path, force: bool) -> list[str]:
 
 
 def _explain(options: argparse.Namespace) -> Answer:
+    if options.latex and options.stop not in (None, *LATEX_STOPS):
+        allowed = ", ".join(LATEX_STOPS)
+        raise SpecError(Fault(f"got {show(options.stop)}; allowed with --latex: {allowed}", "explain: --stop"))
     from derive import pipeline
     from derive.spec import read_spec
 
     derived = pipeline.derive(read_spec(spec_file(options.target)))
     stops = (options.stop,) if options.stop else STOPS
-    parts = {"latex": pipeline.explain(derived, STOPS[-1], True)} if options.latex else {
+    parts = {"latex": pipeline.explain(derived, options.stop or "", latex=True)} if options.latex else {
         stop: pipeline.explain(derived, stop) for stop in stops
     }  # fmt: skip
     headed = len(parts) > 1
@@ -238,7 +255,18 @@ def _section(name: str) -> list[dict[str, Any]]:
 
         return [{"name": kind, "summary": _first_line(GRIDS[kind]), "reference": ""} for kind in sorted(GRIDS)]
     package = FOLDERS[name]
-    return [_module_entry(kind, lookup.load(package, kind)) for kind in lookup.names(package)]
+    entries = [_module_entry(kind, lookup.load(package, kind)) for kind in lookup.names(package)]
+    return entries + (_measuring() if name == "problems" else [])
+
+
+def _measuring() -> list[dict[str, Any]]:
+    """The problems that solvers are measured on: from Python, not as ``problem.kind`` of a spec."""
+    from derive.measure.problems import PROBLEMS, REFERENCE
+
+    return [
+        {"name": kind, "summary": f"(to measure on) {_first_line(made)}", "reference": REFERENCE}
+        for kind, made in PROBLEMS.items()
+    ]
 
 
 def _module_entry(kind: str, module: ModuleType) -> dict[str, Any]:
@@ -246,16 +274,20 @@ def _module_entry(kind: str, module: ModuleType) -> dict[str, Any]:
 
 
 def _first_line(thing: object) -> str:
-    return (thing.__doc__ or "").strip().partition("\n")[0]
+    """The first line of a docstring in plain words: ``:func:`name` `` is name."""
+    line = (thing.__doc__ or "").strip().partition("\n")[0]
+    return re.sub(r":\w+:`~?([^`]*)`", r"\1", line).replace("``", "")
 
 
 def _solver_entry(folder: Path) -> dict[str, Any]:
+    from derive import catalogue
+
     try:
-        claims = json.loads((folder / "claims.json").read_bytes())
-        references = ", ".join(map(str, claims.get("references", ())))
-        return {"name": folder.name, "summary": f"order {claims['order']}", "reference": references}
-    except (OSError, ValueError, KeyError, AttributeError):
-        remedy = f"its claims.json cannot be read; try: python -m derive verify {folder.name}"
+        found = catalogue.entry(folder)
+        references = ", ".join(map(str, found.claims.get("references", ())))
+        return {"name": folder.name, "summary": found.summary, "reference": references}
+    except (DeriveError, OSError, ValueError, LookupError, TypeError, AttributeError):
+        remedy = f"its spec.yaml or claims.json cannot be read; try: python -m derive verify {folder.name}"
         return {"name": folder.name, "summary": remedy, "reference": ""}
 
 
@@ -343,7 +375,9 @@ def _regenerate_options(parser: argparse.ArgumentParser) -> None:
 def _explain_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="NAME|SPEC", help="a generated solver or a spec file")
     parser.add_argument("--stop", choices=STOPS, help="one intermediate result (default: all of them)")
-    parser.add_argument("--latex", action="store_true", help="the derivation in LaTeX")
+    parser.add_argument(
+        "--latex", action="store_true", help=f"in LaTeX: the derivation, or one of {', '.join(LATEX_STOPS)}"
+    )
 
 
 def _list_options(parser: argparse.ArgumentParser) -> None:

@@ -267,23 +267,22 @@ def _checked_length(declared: Numbers, reader: Reader, node: Node, key: str, val
 
 def _from_file(declared: Numbers, reader: Reader, node: Scalar, key: str) -> Any:
     """A list of numbers in a JSON file in, or below, the folder of the spec."""
-    name = Path(str(node.value))
     if reader.folder is None:
         return reader.fault(
             node, key, f"got the file {show(node.value)}, but the spec itself is not a file; allowed: a list"
         )
-    try:
-        target = (reader.folder / name).resolve()
-        inside = not name.is_absolute() and target.is_relative_to(reader.folder)
-    except (OSError, ValueError, RuntimeError):
-        inside = False
-    if not inside or "\\" in str(node.value):
+    target = _inside(reader.folder, str(node.value))
+    if target is None:
         return reader.fault(
             node, key, f"got the file {show(node.value)}; allowed: a file in or below the folder of the spec"
         )
     try:
         data = json.loads(
-            read_bounded(target), parse_float=_json_number, parse_int=_json_number, parse_constant=_json_number
+            read_bounded(target),
+            parse_float=_json_number,
+            parse_int=_json_number,
+            parse_constant=_json_number,
+            object_pairs_hook=tuple,
         )
     except FileSystemError as error:
         raise FileSystemError(str(Fault(str(error), key, reader.file, node.line, node.column))) from None
@@ -295,8 +294,13 @@ def _from_file(declared: Numbers, reader: Reader, node: Scalar, key: str) -> Any
         return reader.fault(
             node, key, f"{show(node.value)} is not a JSON list of numbers: {ascii(str(error))[1:-1][:120]}"
         )
+    name = key.rpartition(".")[2]
+    if isinstance(data, tuple) and [found for found, _ in data] == [name]:
+        data = data[0][1]
     if not isinstance(data, list) or not all(isinstance(value, Fraction) for value in data):
-        return reader.fault(node, key, f"{show(node.value)} is not a JSON list of numbers")
+        wrong = f"is not a JSON list of numbers: got {_json_got(data)}"
+        allowed = f"allowed: a list of numbers, or an object with the one key {name}"
+        return reader.fault(node, key, f"{show(node.value)} {wrong}; {allowed}")
     outside = next((i for i, value in enumerate(data) if not _within(value, declared)), None)
     if outside is not None:
         return reader.fault(
@@ -305,6 +309,29 @@ def _from_file(declared: Numbers, reader: Reader, node: Scalar, key: str) -> Any
             f"got {number_text(data[outside])[:60]}; allowed a finite number{range_text(declared)}",
         )
     return _checked_length(declared, reader, node, key, data)
+
+
+def _inside(folder: Path, name: str) -> Path | None:
+    """The file ``name`` in or below ``folder``, or None if it is, or leads, elsewhere."""
+    try:
+        target = (folder / name).resolve()
+        inside = not Path(name).is_absolute() and target.is_relative_to(folder)
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return target if inside and "\\" not in name else None
+
+
+def _json_got(data: Any) -> str:
+    """What was read from JSON, in words; an object is the tuple of its pairs."""
+    if isinstance(data, list):
+        place = next(i for i, value in enumerate(data) if not isinstance(value, Fraction))
+        return f"a list whose item {place} is not a number"
+    if isinstance(data, tuple):
+        keys = ", ".join(show(key) for key, _ in data[:3]) + (", ..." if len(data) > 3 else "")
+        return f"an object with {'the key' if len(data) == 1 else 'the keys'} {keys}" if data else "an empty object"
+    if isinstance(data, Fraction):
+        return f"the number {number_text(data)[:60]}"
+    return "null" if data is None else show(data) if isinstance(data, str) else str(data).lower()
 
 
 def _json_number(text: str) -> Fraction:

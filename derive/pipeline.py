@@ -215,12 +215,12 @@ def verify(path: str | Path) -> Verification:
     return Verification(bool(report["ok"]), (*lines, *report["lines"]))
 
 
-def explain(derived: Derived, stop: str | None, latex: bool = False) -> str:
-    """The intermediate result of a stop as text; in LaTeX that of pose, derive or prove, or of all (no stop)."""
+def explain(derived: Derived, stop: str, latex: bool = False) -> str:
+    """The intermediate result of a stop as text; in LaTeX that of pose, derive or prove, or of all ("")."""
     if latex and stop == "derive":
         return derived.tableau.latex()
     if latex:
-        return _section(derived.derivation, {"pose": "## The problem", "prove": "## The proof"}[stop] if stop else "")
+        return _section(derived.derivation, {"": "", "pose": "## The problem", "prove": "## The proof"}[stop])
     stops: dict[str, str] = {
         "resolve": f"{_listing(derived.schedule)}\n{_listing(derived.prediction)}\n{_listing(derived.integrand)}",
         "pose": str(derived.problem),
@@ -228,7 +228,7 @@ def explain(derived: Derived, stop: str | None, latex: bool = False) -> str:
         "prove": str(derived.proof),
         "lower": str(derived.program),
     }
-    return stops[stop or "derive"]
+    return stops[stop]
 
 
 def _section(lines: tuple[str, ...], heading: str) -> str:

@@ -174,6 +174,11 @@ def digits() -> Empirical:
     return Empirical(torch.from_numpy(np.asarray(load_digits().data, dtype=np.float64) / 8 - 1))
 
 
+PROBLEMS: Mapping[str, Callable[..., Problem]] = {"gaussian": Gaussian, "mixture": Mixture, "digits": digits}
+"""What ``list problems`` shows: each is called for a problem."""
+REFERENCE = "arXiv:2206.00364 (Eqs. 2, 3: the ideal denoiser; of a data set: Appendix B.3)"
+
+
 @dataclass(frozen=True, slots=True)
 class TanhNetwork:
     """E_i(w, rho) = d_i + sum_r c_ir tanh(a_r . w + b_r rho + e_r): smooth, coupled, non-linear, depends on time."""
