@@ -408,7 +408,6 @@ def main() -> int:
         "HYPOTHESIS_PROFILE": "mutation",
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "MPLBACKEND": "Agg",
     }
     sys.dont_write_bytecode = True
     for name in FOREIGN:

@@ -1,7 +1,7 @@
 # Sourced by .ci/run and .ci/slow: a copy of the tracked tree and an empty virtual environment in a temporary folder, both
 # removed on exit. The checkout itself is never written to, and what is not tracked is not seen: what a fresh clone has.
 set -euo pipefail
-export CI=true PYTHONDONTWRITEBYTECODE= PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_PROGRESS_BAR=off MPLBACKEND=Agg
+export CI=true PYTHONDONTWRITEBYTECODE= PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_PROGRESS_BAR=off
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONHASHSEED
 exec </dev/null
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.architecture.source import ROOT, solvers
 
-SYMBOLIC = ("sympy", "jinja2", "yaml", "pydantic", "derive", "matplotlib", "scipy")
+SYMBOLIC = ("sympy", "jinja2", "yaml", "pydantic", "derive", "scipy")
 
 GUARD = """
 import importlib, json, sys

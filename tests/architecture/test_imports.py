@@ -85,7 +85,7 @@ ARROWS: dict[str, Row] = {
     "derive.measure": Row(
         (*COMMON, "derive.measure", "derive.program", "derive.symbolic", "runtime"),
         ("torch", "numpy", "scipy", "mpmath", "sympy"),
-        ("sklearn", "matplotlib"),
+        ("sklearn",),
     ),
     "derive.audit": Row(
         (*COMMON, "derive.audit", "derive.measure", "derive.program", "derive.symbolic", "runtime"),
@@ -94,7 +94,7 @@ ARROWS: dict[str, Row] = {
     ),
     "derive.report": Row(
         (*COMMON, "derive.symbolic", "derive.tableau", "derive.analysis", "derive.report"),
-        ("sympy", "mpmath", "numpy", "matplotlib"),
+        ("sympy", "mpmath", "numpy"),
     ),
     "derive.pipeline": Row(("derive", "runtime"), ("sympy",)),
     "derive.check": Row(("derive", "runtime"), ("numpy", "torch")),  # a program of its own: stop 8, in a fresh process
