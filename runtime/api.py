@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 
@@ -125,7 +125,9 @@ class Solver:
         known = list(inspect.signature(GRIDS[name]).parameters)[2:]
         for option in options:
             checks.choice(f"option of grid {name!r}", option, known)
-        merged = {**(default if name == kind else {}), **options}
+        hints = get_type_hints(GRIDS[name])
+        given = {option: checks.option(option, value, hints[option]) for option, value in options.items()}
+        merged = {**(default if name == kind else {}), **given}
         return GRIDS[name](self._coefficients, steps + history, **merged)
 
     def _tabulated(self, nodes: list[Any], history: int, direction: str) -> Plan:
@@ -195,21 +197,23 @@ class Solver:
         raw: [B, *S] on x's device, any floating dtype. While nothing needs a gradient the step runs in place on the
         state's own buffers (no allocation) and ``state`` becomes stale: use what is returned. Where x or raw needs one,
         it makes new tensors and every state stays valid; the values are the same up to rounding.
+        ValueError unless ``i`` is the state's next step, ``state.index``: none is skipped, none is taken twice.
         """
         self._own(plan)
         plan.check_index(i)
+        state.check_next(i)
         x = state.x
         raw = checks.model_output(raw, x)
         row = plan.coefficients(x)[i]
         phase, past = plan.orders[i] - 1, state.past
         if state.filled < phase:
             raise ValueError(
-                f"step {i} combines {phase} past values, the state has {state.filled}: take steps in order"
+                f"step {i} combines {phase} past values, the state has {state.filled}: init() with this plan"
             )
         keep = self._coefficients.STEPS
         if differentiated(x, raw, *past):
             new, past = self._step.STEPS[phase](x, raw, past[: state.filled], row)
-            return State(new, past, len(past), False, [0])
+            return State(new, past, len(past), False, [0], state.index + 1)
         if not state.owned:
             state, x, past = self._owned(state)
         if _share(raw, x):
@@ -224,7 +228,7 @@ class Solver:
             ring = [_fresh(p, p.dtype) for p in state.past[: state.filled]]
             size = getattr(self._step, "RING", self._coefficients.STEPS)
             ring += [torch.zeros_like(x) for _ in range(size - len(ring))]
-        return State(x, tuple(ring), state.filled, True, [0]), x, tuple(ring)
+        return State(x, tuple(ring), state.filled, True, [0], state.index), x, tuple(ring)
 
     def _own(self, plan: Plan) -> None:
         if not isinstance(plan, Plan):
@@ -251,7 +255,8 @@ class Solver:
         hooks: Any = None,
         check: str = "end",
         compile: bool | str = False,
-        direction: str = "sampling",
+        graph: bool | None = None,
+        direction: str | None = None,
         **options: Any,
     ) -> torch.Tensor:
         """Solve from x_T; returns a new tensor of x_T's shape, dtype and device.
@@ -263,18 +268,25 @@ class Solver:
         steps, grid, nodes, direction, options: as in ``plan``; or ``plan=`` itself. history: as in ``init``.
         callback(i, t, x, denoised): before step i, with x at its start, t = plan.time(i), and the estimate of the data
         there; copies that the callback may keep. hooks: {"before_eval": f(x, t) -> x, "after_step": f(x, i, t) -> x},
-        both replace the sample. progress: True, False or "auto" (a bar only on a terminal).
+        both replace the sample; the tensors they receive are valid until the next step (clone one to keep it).
+        progress: True, False or "auto" (a bar only on a terminal).
         generator: accepted for symmetry, a deterministic solver never draws; noise: None.
         check: NonFiniteError is looked for at the "end" (once), at each "step" (model and sample), or not ("off").
         compile: True or a backend's name: the steps through ``torch.compile`` (compile the model yourself).
-        Differentiable with respect to x_T and the model where gradients are enabled. Batch 0: empty, model not called.
+        graph: None or False; capturing the solve as a graph is not available in this version.
+        Differentiable with respect to x_T and the model where gradients are enabled. ``torch.func.vmap`` (and any
+        transform over it) needs check="off", since a look at mapped values is not possible. Batch 0: empty, model not
+        called.
         """
         self._check_call(model, x_T, callback, progress, generator, noise, check)
+        if graph is not None and graph is not False:
+            raise ValueError(f"graph: got {graph!r}; not available in this version; allowed: None, False")
         chosen = Options(callback, progress or False, checks.hooks(hooks), check)
         if plan is None:
+            direction = "sampling" if direction is None else direction
             plan = self.plan(steps, grid, nodes, history=len(history or ()), direction=direction, **options)
-        elif steps is not None or grid is not None or nodes is not None or options:
-            raise TypeError("sample(): a plan is given, so steps, grid, nodes and grid options cannot be")
+        elif any(given is not None for given in (steps, grid, nodes, direction)) or options:
+            raise TypeError("sample(): a plan is given, so steps, grid, nodes, direction and grid options cannot be")
         if x_T.numel() == 0:
             self._own(plan)
             return x_T.clone()

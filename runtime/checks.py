@@ -8,13 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Real as RealNumber
 from operator import index
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import torch
 
 from runtime.errors import DeviceError, NonFiniteError, ShapeError
 
 MODES = ("end", "step", "off")
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 HOOKS = ("before_eval", "after_step")
 
 
@@ -44,6 +46,29 @@ def integer(value: Any) -> int | None:
     if isinstance(value, (bool, torch.Tensor)) or not hasattr(value, "__index__"):
         return None
     return index(value)
+
+
+def option(name: str, value: Any, hint: Any) -> Any:
+    """A grid option as its annotation wants it: bool, int, float, a word of a Literal, or one of these or None."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if value is None and NoneType in kinds:
+        return None
+    kind = next(k for k in kinds if k is not NoneType)
+    words = get_args(kind)
+    number = isinstance(value, RealNumber) and not isinstance(value, bool)
+    if words and isinstance(value, str):
+        choice(name, value, words)
+        return value
+    if kind is float and number:
+        return float(value)
+    if kind is int and integer(value) is not None:
+        return integer(value)
+    if kind is bool and isinstance(value, bool):
+        return value
+    allowed = ", ".join(words) or {float: "a real number", int: "an int", bool: "True, False"}[kind]
+    raise TypeError(
+        f"{name}: got {value!r} ({type(value).__name__}); allowed: {allowed}" + ", None" * (NoneType in kinds)
+    )
 
 
 # Time nodes
@@ -96,11 +121,14 @@ def times(nodes: Sequence[Any], domain: tuple[float, float], inversion: bool, sa
 
 
 def sample(x: Any, name: str = "x_T") -> torch.Tensor:
-    """A real floating tensor (any shape [B, *S], 0-d allowed)."""
+    """A dense floating tensor (any shape [B, *S], 0-d allowed)."""
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"{name}: got {type(x).__name__}; allowed: a torch.Tensor [B, ...] of floating dtype")
-    if not x.is_floating_point():
-        raise TypeError(f"{name}: got dtype {x.dtype}; allowed: float32, float64, float16, bfloat16")
+    if x.layout is not torch.strided or x.is_nested:
+        got = "a nested tensor" if x.is_nested else f"layout {x.layout}"
+        raise TypeError(f"{name}: got {got}; allowed: layout torch.strided (dense), e.g. {name}.to_dense()")
+    if x.dtype not in DTYPES:
+        raise TypeError(f"{name}: got dtype {x.dtype}; allowed: {', '.join(str(d)[6:] for d in DTYPES)}")
     return x
 
 

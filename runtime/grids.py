@@ -124,11 +124,13 @@ def _spread(first: float, last: float, n: int) -> list[float]:
     return [first, *(float(a + width * i / n) for i in range(1, n)), last]
 
 
-def _index_count(schedule: Any, grid: str) -> int:
-    """Number of training steps of a discrete schedule (times 0..T-1, data end -1)."""
+def _index_count(schedule: Any, grid: str, steps: int) -> int:
+    """Number T of training steps of a discrete schedule (times 0..T-1, data end -1); ``steps`` may not be above it."""
     noise, data = schedule.DOMAIN
     if data != -1 or noise != int(noise):
         raise ValueError(f"grid {grid!r} is for discrete schedules (times T-1..-1); here: {noise!r} to {data!r}")
+    if steps > int(noise) + 1:
+        raise ValueError(f"steps: got {steps}; allowed: up to {int(noise) + 1}, the steps of the table")
     return int(noise) + 1
 
 
@@ -235,15 +237,15 @@ def _between(
         variable = "sigma" if high is None and log_rho(schedule, _start(schedule, t_start)) == math.inf else "rho"
     if (t_start is not None and high is not None) or (t_end is not None and low is not None):
         raise ValueError("give either t_start or sigma_max, and either t_end or sigma_min")
-    first = _value(schedule, variable, _start(schedule, t_start)) if high is None else high
-    last = _value(schedule, variable, _finite_end(schedule, t_end)) if low is None else low
+    start = _start(schedule, t_start) if high is None else _given(schedule, variable, "sigma_max", high)
+    end = _finite_end(schedule, t_end) if low is None else _given(schedule, variable, "sigma_min", low)
+    first = _value(schedule, variable, start) if high is None else high
+    last = _value(schedule, variable, end) if low is None else low
     if not (0 < last < math.inf and 0 < first < math.inf):
         raise ValueError(
             f"{variable}: {first!r} to {last!r}; a grid in it needs finite values above 0: give t_start / t_end"
             + (' (or variable="sigma")' if first == math.inf else "")
         )
-    start = _start(schedule, t_start) if high is None else _time(schedule, variable, high)
-    end = _finite_end(schedule, t_end) if low is None else _time(schedule, variable, low)
     p, q = forward(first), forward(last)
 
     def inner(n: int) -> list[float]:
@@ -256,6 +258,21 @@ def _between(
 def _value(schedule: Any, variable: str, t: float) -> float:
     """rho or sigma at t; inf for rho at alpha = 0."""
     return math.inf if variable == "rho" and log_rho(schedule, t) == math.inf else _OF_TIME[variable](schedule, t)
+
+
+def _given(schedule: Any, variable: str, name: str, value: float) -> float:
+    """The time of sigma_min or sigma_max (an end up to rounding); ValueError with the range where there is none."""
+    try:
+        return _time(schedule, variable, value if 0 < value < math.inf else math.nan)
+    except ValueError:
+        finite = [t for t in schedule.DOMAIN if math.isfinite(_value(schedule, variable, t))]
+        ends = {float(getattr(schedule, variable)(real(t))): float(t) for t in finite}
+        near = [t for v, t in ends.items() if v and math.isclose(v, value, rel_tol=2.0**-50)]
+        if near:
+            return near[0]
+        low, high = sorted([*ends, math.inf])[:2]
+        allowed = f"{low!r} to {high!r}" if low else f"above 0{f', up to {high!r}' if high < math.inf else ''}"
+        raise ValueError(f"{name}: got {value!r}; allowed: {allowed} (values of {variable})") from None
 
 
 def _time(schedule: Any, variable: str, value: float, *bracket: float) -> float:
@@ -305,28 +322,26 @@ def quadratic(
 
 def linspace(schedule: Any, steps: int, *, rounded: bool = True) -> Nodes:
     """``linspace(T - 1, 0, N)`` of the table's indices, then sigma = 0 (arXiv:2305.08891 table 2)."""
-    last = _index_count(schedule, "linspace") - 1
+    last = _index_count(schedule, "linspace", steps if rounded else 1) - 1
     inner = _spread(float(last), 0.0, steps - 1) if steps > 1 else [float(last)]
     return (*((float(round(t)) for t in inner) if rounded else inner), -1.0)
 
 
 def leading(schedule: Any, steps: int, *, steps_offset: int = 0) -> Nodes:
     """Indices ``i (T // N) + steps_offset``, then sigma = 0 (arXiv:2305.08891 table 2; Stable Diffusion: offset 1)."""
-    count = _index_count(schedule, "leading")
-    if steps > count:
-        raise ValueError(f"steps: got {steps}; allowed: up to {count}, the steps of the table")
+    count = _index_count(schedule, "leading", steps)
     return (*(float(i * (count // steps) + steps_offset) for i in reversed(range(steps))), -1.0)
 
 
 def trailing(schedule: Any, steps: int) -> Nodes:
     """Indices ``round(T - i T/N) - 1``: starts at pure noise (arXiv:2305.08891 table 2), then sigma = 0."""
-    count = _index_count(schedule, "trailing")
+    count = _index_count(schedule, "trailing", steps)
     return (*(float(round(count - i * (count / steps)) - 1) for i in range(steps)), -1.0)
 
 
 def simple(schedule: Any, steps: int) -> Nodes:
     """Every (T/N)-th index from the noise end, ``T - 1 - int(i T/N)``, then sigma = 0 (ComfyUI's "simple")."""
-    count = _index_count(schedule, "simple")
+    count = _index_count(schedule, "simple", steps)
     return (*(float(count - 1 - int(i * (count / steps))) for i in range(steps)), -1.0)
 
 

@@ -94,7 +94,7 @@ def _replaced(state: State, x: Any, name: str) -> State:
     if state.owned and not differentiated(x):
         old.copy_(x)
         return state
-    return State(x, state.past[: state.filled], state.filled, False, [0])
+    return State(x, state.past[: state.filled], state.filled, False, [0], state.index)
 
 
 def _place(plan: Plan, i: int) -> str:

@@ -25,15 +25,21 @@ class State:
     """What ``solver.init`` and ``solver.step`` return. Treat as immutable.
 
     x: [B, *S], float32 or float64. Of an owned state it is the solve's own buffer: valid until the next step; clone it
-    to keep it, do not write to it.
+    to keep it, do not write to it. index: the step that comes next, 0 after ``init``.
     """
 
-    __slots__ = ("_clock", "_tick", "_x", "filled", "owned", "past")
+    __slots__ = ("_clock", "_tick", "_x", "filled", "index", "owned", "past")
 
     def __init__(
-        self, x: torch.Tensor, past: tuple[torch.Tensor, ...], filled: int, owned: bool, clock: list[int]
+        self,
+        x: torch.Tensor,
+        past: tuple[torch.Tensor, ...],
+        filled: int,
+        owned: bool,
+        clock: list[int],
+        index: int = 0,
     ) -> None:
-        self._x, self.past, self.filled, self.owned = x, past, filled, owned
+        self._x, self.past, self.filled, self.owned, self.index = x, past, filled, owned, index
         self._clock, self._tick = clock, clock[0]
 
     @property
@@ -50,11 +56,21 @@ class State:
                 "returned (clone state.x to keep a sample)"
             )
 
+    def check_next(self, i: int) -> None:
+        """StaleStateError if stale, ValueError unless ``i`` is the step that comes next."""
+        self.check()
+        if i != self.index:
+            raise ValueError(
+                f"step index: got {i}; this state expects {self.index}: take steps in order, each once (to begin in the "
+                "middle, plan with nodes= from there and init() with that plan)"
+            )
+
     def stepped(self, past: tuple[torch.Tensor, ...], filled: int) -> State:
         """The state after an in-place step; this one becomes stale."""
         self._clock[0] += 1
-        return State(self._x, past, filled, True, self._clock)
+        return State(self._x, past, filled, True, self._clock, self.index + 1)
 
     def __repr__(self) -> str:
         stale = "" if self._tick == self._clock[0] else ", stale"
-        return f"State(x: {tuple(self._x.shape)} {self._x.dtype} on {self._x.device}, {self.filled} past{stale})"
+        x = f"{tuple(self._x.shape)} {self._x.dtype} on {self._x.device}"
+        return f"State(x: {x}, {self.filled} past, next step {self.index}{stale})"

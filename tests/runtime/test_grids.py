@@ -121,8 +121,11 @@ def test_index_spacings_need_a_table() -> None:
     for name in ("linspace", "leading", "trailing", "simple"):
         with pytest.raises(ValueError, match="discrete"):
             grids.GRIDS[name](VP, 10)
-    with pytest.raises(ValueError, match="up to 1000"):
-        grids.leading(SD, 1001)
+        assert len(set(grids.GRIDS[name](SD, 1000))) == 1001  # one node for each row of the table
+        for steps in (1001, 2000):
+            with pytest.raises(ValueError, match=f"^steps: got {steps}; allowed: up to 1000, the steps of the table"):
+                grids.GRIDS[name](SD, steps)
+    assert len(set(grids.linspace(SD, 1500, rounded=False))) == 1501
 
 
 def test_beta_is_the_quantile_grid() -> None:
@@ -180,8 +183,25 @@ def test_time_of_inverts_the_schedule(t: float) -> None:
 
 
 def test_values_outside_the_schedule_and_bad_options() -> None:
-    with pytest.raises(ValueError, match="outside"):
-        grids.karras(VP, 5, sigma_max=1e9)
+    for schedule, option, value, allowed in (
+        (edm(), "sigma_max", 100.0, r"above 0, up to 80.0 \(values of rho\)"),
+        (edm(sigma_min=0.002), "sigma_min", 0.001, r"0.002 to 80.0 \(values of rho\)"),
+        (edm(), "sigma_min", 0.0, "above 0, up to 80.0"),
+        (edm(), "sigma_max", math.nan, "above 0, up to 80.0"),
+        (FLOW, "sigma_max", math.inf, r"above 0 \(values of rho\)"),
+        (FLOW, "sigma_min", -1.0, r"above 0, up to 1.0 \(values of sigma\)"),
+    ):
+        for grid in (grids.karras, grids.exponential):
+            with pytest.raises(ValueError, match=rf"^{option}: got {value!r}; allowed: {allowed}"):
+                grid(schedule, 5, **{option: value})
+    for schedule in (edm(), SD, VP):
+        highest = float(schedule.rho(real(schedule.DOMAIN[0])))
+        for value in (
+            highest,
+            math.nextafter(highest, math.inf),
+            math.nextafter(highest, 0.0),
+        ):  # an end up to rounding
+            assert grids.karras(schedule, 5, sigma_max=value)[0] == pytest.approx(schedule.DOMAIN[0], rel=1e-14)
     for call in (
         lambda: grids.karras(VP, 5, exponent=0.0),
         lambda: grids.karras(VP, 5, variable="t"),

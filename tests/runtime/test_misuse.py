@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import json
 import multiprocessing
 import shutil
 import subprocess
@@ -19,7 +21,7 @@ from torch import Tensor
 
 from runtime import DeviceError, NonFiniteError, ShapeError, load
 from tests.runtime import sample_solver
-from tests.runtime.hand_written import ddim, flow, variant
+from tests.runtime.hand_written import ddim, flow, scaled_linear, variant
 from tests.runtime.sample_solver import solver
 
 X = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -195,6 +197,82 @@ def test_integer_x(dtype: torch.dtype) -> None:
 
 def test_complex_x() -> None:
     refused(TypeError, "x_T: got dtype torch.complex128", x=torch.complex(X, X))
+
+
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+def test_x_of_a_dtype_without_arithmetic(name: str) -> None:
+    x = X.to(getattr(torch, name))
+    for call in (lambda: solver.sample(model, x, 5), lambda: solver.init(solver.plan(5), x)):
+        with pytest.raises(TypeError, match=f"got dtype torch.{name}; allowed: float32, float64, float16, bfloat16$"):
+            call()
+
+
+@pytest.mark.filterwarnings("ignore:Sparse", "ignore:The PyTorch API of nested tensors")
+def test_x_that_is_not_dense() -> None:
+    for sparse in (X.to_sparse(), X.to_sparse_csr()):
+        refused(TypeError, rf"x_T: got layout {sparse.layout}; allowed: layout torch\.strided \(dense\)", x=sparse)
+        assert torch.equal(solver.sample(model, sparse.to_dense(), 5), solver.sample(model, X, 5))
+    refused(TypeError, "x_T: got a nested tensor; allowed: layout", x=torch.nested.nested_tensor([X[0], X[1, :2]]))
+
+
+@pytest.mark.parametrize(
+    "grid,options,match",
+    [
+        ("karras", {"exponent": "7"}, r"exponent: got '7' \(str\); allowed: a real number$"),
+        ("karras", {"exponent": True}, r"exponent: got True \(bool\); allowed: a real number$"),
+        ("karras", {"final_zero": "no"}, r"final_zero: got 'no' \(str\); allowed: True, False$"),
+        ("karras", {"final_zero": 0}, r"final_zero: got 0 \(int\); allowed: True, False$"),
+        ("karras", {"sigma_max": "80"}, r"sigma_max: got '80' \(str\); allowed: a real number, None$"),
+        ("uniform", {"t_start": [1.0]}, r"t_start: got \[1.0\] \(list\); allowed: a real number, None$"),
+        ("uniform", {"variable": ["t"]}, r"variable: got \['t'\] \(list\); allowed: t, lambda, .*, angle$"),
+        ("leading", {"steps_offset": 1.0}, r"steps_offset: got 1.0 \(float\); allowed: an int$"),
+        ("linspace", {"rounded": None}, r"rounded: got None \(NoneType\); allowed: True, False$"),
+    ],
+    ids=lambda v: v if isinstance(v, str) and v.isalpha() else None,
+)
+def test_grid_options_of_the_wrong_type(grid: str, options: dict[str, Any], match: str) -> None:
+    with pytest.raises(TypeError, match=f"^{match}"):
+        solver.plan(5, grid, **options)
+    refused(TypeError, match, grid=grid, **options)
+
+
+def test_grid_options_of_every_number_type_and_none() -> None:
+    plain = solver.plan(5, "karras", exponent=3.0, final_zero=False).nodes
+    for exponent in (3, np.float32(3), np.int64(3)):
+        assert solver.plan(5, "karras", exponent=exponent, t_end=None, final_zero=False).nodes == plain
+    with pytest.raises(ValueError, match="variable: got 'rhoo'; allowed: auto, rho, sigma; did you mean 'rho'"):
+        solver.plan(5, "karras", variable="rhoo")
+
+
+def test_more_steps_than_the_table_has_or_a_sigma_it_lacks() -> None:
+    table = variant(**vars(scaled_linear()))
+    for grid in ("trailing", "simple", "leading", "linspace"):
+        with pytest.raises(ValueError, match=r"^steps: got 1500; allowed: up to 1000"):
+            table.plan(steps=1500, grid=grid)
+    with pytest.raises(ValueError, match=r"^sigma_max: got 100.0; allowed: above 0, up to 14\.6"):
+        table.plan(steps=5, grid="karras", sigma_max=100)
+
+
+def test_graph_is_told_to_be_unavailable() -> None:
+    for graph in (None, False):
+        assert torch.equal(solver.sample(model, X, 5, graph=graph), solver.sample(model, X, 5))
+    for bad in (True, "cuda", 0):
+        refused(ValueError, f"^graph: got {bad!r}; not available in this version; allowed: None, False$", graph=bad)
+
+
+def test_a_plan_excludes_everything_it_settles() -> None:
+    plan = solver.plan(nodes=[0.1, 0.5, 1.0], direction="inversion")
+    for option in ({"direction": "inversion"}, {"direction": "sampling"}, {"steps": 3}, {"nodes": [1.0, 0.5]}):
+        with pytest.raises(
+            TypeError, match="a plan is given, so steps, grid, nodes, direction and grid options cannot"
+        ):
+            solver.sample(model, X, plan=plan, **option)
+    by_plan, direct = (
+        solver.sample(model, X, **options)
+        for options in ({"plan": plan}, {"nodes": [0.1, 0.5, 1.0], "direction": "inversion"})
+    )
+    assert torch.equal(by_plan, direct)
+    refused(ValueError, "direction: got ''; allowed: sampling, inversion", direction="")
 
 
 def test_x_float16_at_6e4() -> None:
@@ -421,6 +499,28 @@ def test_generated_module_older_than_the_runtime(tmp_path: Path) -> None:
         with pytest.raises(ImportError, match="run: python -m derive regenerate"):
             load(str(folder), code, sample_solver.step_torch)
         (folder / broken).unlink()
+
+
+def test_claims_are_read_only_all_the_way_down(tmp_path: Path) -> None:
+    folder = tmp_path / "nested"
+    shutil.copytree(sample_solver.__path__[0], folder, ignore=shutil.ignore_patterns("__pycache__"))
+    given = {"order": 2, "error_constant": {"exact": "-5/12", "parts": [1, {"two": 2}]}}
+    (folder / "claims.json").write_text(json.dumps(given))
+    _, _, claims = load(str(folder), sample_solver.coefficients, sample_solver.step_torch)
+    inner = claims["error_constant"]
+    for mapping in (claims, inner, inner["parts"][1]):
+        for change in (
+            lambda m: m.__setitem__("order", 9), lambda m: m.update(order=9), lambda m: m.pop("order", None),
+            lambda m: m.setdefault("new", 1), lambda m: m.popitem(), lambda m: m.clear(),
+            lambda m: m.__delitem__(next(iter(m))), lambda m: m.__ior__({"order": 9}),
+        ):  # fmt: skip
+            with pytest.raises(TypeError, match="claims are read-only"):
+                change(mapping)
+    assert isinstance(inner["parts"], tuple)
+    assert json.loads(json.dumps(claims)) == json.loads(json.dumps(dict(claims))) == given
+    for twin in (copy.copy(claims), copy.deepcopy(claims)):
+        assert twin == claims and type(twin) is type(claims)
+    assert dict(claims) | {"order": 3} != claims and claims["order"] == 2
 
 
 def test_every_start_and_final_rule_survives_one_to_four_steps() -> None:

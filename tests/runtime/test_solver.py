@@ -205,6 +205,15 @@ def test_steps_out_of_order_and_foreign_plans_are_refused() -> None:
     state = solver.init(plan, start(2))
     with pytest.raises(ValueError, match="take steps in order"):
         solver.step(plan, 2, state, state.x)
+    one = solver.step(plan, 0, state, state.x)
+    assert (state.index, one.index) == (0, 1) and "next step 1" in repr(one)
+    for i in (0, 2, 3):
+        with pytest.raises(ValueError, match=f"^step index: got {i}; this state expects 1: take steps in order"):
+            solver.step(plan, i, one, one.x)
+    assert bool(torch.isfinite(solver.step(plan, 1, one, one.x).x).all())
+    later = solver.plan(nodes=[0.9, 0.7, 0.5, 0.3], history=1)
+    with pytest.raises(ValueError, match="step 0 combines 1 past values, the state has 0: init"):
+        solver.step(later, 0, state, state.x)
     with pytest.raises(ValueError, match="made by solver 'flow'"):
         solver.init(flow().plan(3), start(2))
     with pytest.raises(TypeError, match=r"what solver\.plan"):
@@ -347,6 +356,12 @@ def test_forward_mode_and_function_transforms() -> None:
         torch.testing.assert_close(torch.autograd.forward_ad.unpack_dual(dual).tangent, tangent)
     torch.testing.assert_close(torch.func.grad(lambda x: run(x).sum())(x), gradient / v)
     torch.testing.assert_close(torch.vmap(run)(x.reshape(3, 1)).reshape(3), run(x))
+    torch.testing.assert_close(
+        torch.func.vmap(torch.func.grad(lambda x: run(x).sum()))(x.reshape(3, 1)).reshape(3), gradient / v
+    )
+    for check in ("end", "step"):
+        with pytest.raises(RuntimeError, match=r"vmap|data-dependent"):
+            torch.vmap(lambda x, check=check: solver.sample(lambda x, t: x, x, 4, check=check))(x)
 
 
 @pytest.mark.slow
@@ -450,6 +465,19 @@ def test_a_solver_is_immutable() -> None:
         solver.name = "other"  # type: ignore[misc]
     assert repr(solver) == "Solver(sample_solver, 2 steps, t = 1.0 to 0.0)"
     assert sample_solver.CLAIMS["order"] == 2 and "name" in sample_solver.SPEC
+
+
+def test_what_a_hook_receives_is_valid_until_the_next_step() -> None:
+    x, kept, cloned = start(3), [], []
+
+    def after(x: Tensor, i: int, t: Tensor) -> Tensor:
+        kept.append(x)
+        cloned.append(x.clone())
+        return x
+
+    y = solver.sample(curved, x, 4, hooks={"after_step": after})
+    assert torch.equal(cloned[-1], y) and not torch.equal(cloned[0], y)
+    assert all(torch.equal(x, y) for x in kept)  # the solve's one buffer, which holds the last sample
 
 
 def test_hooks_see_every_step_and_replace_the_sample() -> None:
