@@ -101,7 +101,7 @@ def _integrate(
         sums, absolute = [real(0)] * count, real(0)
         for node, w in gauss_legendre(n):
             y = middle + half * node
-            u = data + side * y * y
+            u = data + y * y if side > 0 else data - y * y
             value = w * y * weight(u)
             absolute += abs(value)
             sums[0] += value

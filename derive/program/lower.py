@@ -15,7 +15,7 @@ from sympy.polys.rings import PolyElement
 from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, CoefficientModule, Function
 from derive.program.ir import Combine, Evaluate, Line, Operation, Phase, Program, Push
-from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, rho, sigma, t
+from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, expm1, rho, sigma, t
 from derive.symbolic.moments import exact_moments, newton_moments
 from derive.tableau import Row, Tableau
 
@@ -148,7 +148,12 @@ def _schedule_functions(low: _Lowering) -> None:
         (drho, schedule.rho, "rho"),
     ):
         if symbol in read:
-            low.define(f"d{name}", ("t",), f"{name}'(t).", sp.diff(curve, t).subs(short))
+            slope = sp.diff(curve, t)
+            if symbol == drho:  # rho = sqrt(expm1(x)) with x > 0: one exponential serves both
+                slope = sp.factor_terms(
+                    slope.xreplace({sp.exp(x): 1 + expm1(x) for (x,) in (f.args for f in slope.atoms(expm1))})
+                )
+            low.define(f"d{name}", ("t",), f"{name}'(t).", slope.subs(short))
 
 
 CURVES = {x: sp.Symbol(f"{x}(t)") for x in (alpha, sigma, rho, dalpha, dsigma, drho)}

@@ -42,7 +42,7 @@ def build(beta_start: Fraction = Fraction(1, 10), beta_end: Fraction = Fraction(
     if steps:
         return _table(beta_start, beta_end, steps)
     low, high = rational(beta_start), rational(beta_end)
-    log_alpha = -t * (t * (high - low) / 4 + low / 2)
+    log_alpha = sp.factor_terms(-t * (t * (high - low) / 4 + low / 2))  # one quotient: -t (199 t + 2)/40
     return preserving("vp_linear", log_alpha, sp.Integer(1), sp.Integer(0), "regular", "sigma_zero")
 
 

@@ -30,6 +30,7 @@ VARIABLES = tuple(CHARTS)
 
 def random_schedule(rng: random.Random) -> tuple[sp.Expr, sp.Expr]:
     """alpha, sigma with alpha(0) = sigma(0) = 1 from a small grammar of formulas."""
+
     def c() -> sp.Rational:
         return sp.Rational(rng.randint(1, 40), rng.randint(1, 20))
 
@@ -68,7 +69,13 @@ def test_a_weight_that_is_off_by_1e_minus_9_loses_all_order(integrand: str, vari
     off = residue(1 + Fraction(1, 10**9))
     for k, j in ((steps, j) for steps in (1, 2, 3, 4) for j in range(steps)):
         found = certify_order(
-            alpha, sigma, PREDICTIONS["v"], PREDICTIONS[integrand], variable, k, seed=k,
+            alpha,
+            sigma,
+            PREDICTIONS["v"],
+            PREDICTIONS[integrand],
+            variable,
+            k,
+            seed=k,
             tamper=lambda w, j=j: [x * off if i == j else x for i, x in enumerate(w)],
         )
         assert found.order == 0, f"weight {j} of {k}"
@@ -140,8 +147,15 @@ def at_some_time(schedule: object, pair: tuple[sp.Expr, sp.Expr], variable: str,
     for _ in range(64):
         try:
             return certify_order(
-                schedule.alpha, schedule.sigma, PREDICTIONS["v"], pair, variable, steps,
-                start=rng.randrange(P), tables=schedule.tables, seed=rng.randrange(1000),
+                schedule.alpha,
+                schedule.sigma,
+                PREDICTIONS["v"],
+                pair,
+                variable,
+                steps,
+                start=rng.randrange(P),
+                tables=schedule.tables,
+                seed=rng.randrange(1000),
             ).order
         except NotAResidue:
             continue

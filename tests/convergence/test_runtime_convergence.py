@@ -86,6 +86,7 @@ POINTS = np.array([-1.3, -0.4, 0.3, 1.1, 2.0])
 @pytest.fixture(scope="module")
 def mixture_flow() -> np.ndarray:
     """w = x/alpha at lambda = 1 from POINTS at lambda = -1, for the 1-D mixture."""
+
     def field(rho: float, y: np.ndarray) -> np.ndarray:
         return np.array([(v - GMM1D.data((float(v),), 1.0, rho)[0]) / rho for v in y])
 
