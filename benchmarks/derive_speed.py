@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -74,8 +75,7 @@ def disagreement(order: int) -> float:
         ratios = [Fraction(int(g.p), int(g.q)) / Fraction(3, 7) for g in gaps]
         worst = mpmath.mpf(0)
         for weight, expr in zip(derived(order)[1], integrated(order)):
-            numerator = moments.moment_polynomials(moments.specialise(weight.numerator, ratios))
-            top = sum(_value(poly, key, phi) for key, poly in numerator.items())
+            top = sum(_value(*term, phi) for term in moments.specialise(weight.numerator, ratios).terms())
             bottom = mpmath.mpf(1)
             for factor in weight.differences:
                 constant = moments.specialise(factor, ratios).coeff(1)
@@ -86,12 +86,11 @@ def disagreement(order: int) -> float:
         return float(worst)
 
 
-def _value(poly: object, key: tuple[int, ...], phi: list[mpmath.mpf]) -> mpmath.mpf:
-    """A rational number times the monomial ``key`` in (mu_k, phi_k)."""
-    coefficient = poly.coeff(1)  # type: ignore[attr-defined]
+def _value(monom: tuple[int, ...], coefficient: Any, phi: list[mpmath.mpf]) -> mpmath.mpf:
+    """A term of a specialised numerator: a rational number times a monomial in the phi functions."""
     value = mpmath.mpf(int(coefficient.numerator)) / int(coefficient.denominator)
-    offset = len(moments.alphabet().mu)
-    for index, exponent in enumerate(key):
+    offset = len(moments.alphabet().r) + len(moments.alphabet().mu)
+    for index, exponent in enumerate(monom):
         if exponent:
             value *= phi[index - offset] ** exponent
     return value
