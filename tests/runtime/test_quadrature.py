@@ -156,3 +156,10 @@ def test_one_moment_does_not_ask_for_the_chart() -> None:
     assert close(moments(lambda u: u, chart, 0, 1, 1, 0)[0], real("1/2"))
     (mu,) = moments(lambda u: u, chart, 0, 1, 1, 0)
     assert mu == integral(lambda u: u, 0, 1, 0)
+
+
+def test_nothing_integrates_to_nothing() -> None:
+    """A weight that is zero agrees with itself: there is no relative error to ask for."""
+    zero, one = real(0), real(1)
+    assert moments(lambda u: zero * u, lambda u: u, one, real("0.5"), 3, zero) == (0, 0, 0)
+    assert integral(lambda u: zero, one, real("0.5"), zero) == 0
