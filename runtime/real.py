@@ -67,6 +67,11 @@ def _raw(x: Any) -> tuple:
     return x._mpf_ if type(x) is Real else real(x)._mpf_
 
 
+def total(values: Sequence[Any]) -> Real:
+    """The sum of Reals, rounded once."""
+    return _make(libmp.mpf_sum([x._mpf_ for x in values], PRECISION, _ROUND))
+
+
 pi: Real = _make(libmp.mpf_pi(PRECISION, _ROUND))
 """The constant, to 320 bits."""
 inf: Real = _make(libmp.finf)
@@ -283,5 +288,5 @@ def linear_slope(knots: Sequence[float], values: Sequence[float], t: Any) -> Rea
 
 __all__ = [
     "PRECISION", "Real", "acos", "asin", "atan", "chebyshev", "chebyshev_slope", "cos", "cosh", "exp", "expm1", "inf",
-    "linear", "linear_slope", "log", "log1p", "phis", "pi", "real", "sin", "sinh", "sqrt", "tan", "tanh",
+    "linear", "linear_slope", "log", "log1p", "phis", "pi", "real", "sin", "sinh", "sqrt", "tan", "tanh", "total",
 ]  # fmt: skip
