@@ -5,16 +5,23 @@ r"""The central symbolic type: an exponential general linear method as rows that
 F is the integrand, theta the method's variable measured from t_n in units of the step, C the prefactor of the kernel.
 A multistep method is one row over history nodes; a Runge-Kutta stage is a row that ends at its own abscissa and whose
 nodes are earlier stages; a corrector row has the node theta = 1. Entries are exact (:mod:`derive.symbolic.moments`).
+
+A row that ends at ``end`` is a step of its own, from 0 to ``end``: C carries the factor ``end``, phi_k means
+phi_k(end z), and its nodes are measured in units of ``end`` (:attr:`Row.relative`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import factorial
 from typing import Any, Literal
 
 from sympy.polys.rings import PolyElement
 
+from derive.symbolic.forms import ONE, ZERO, Form, Step, collect, interpolatory
 from derive.symbolic.moments import (
+    MAX_NODES,
     Weight,
     alphabet,
     exact_moments,
@@ -23,7 +30,7 @@ from derive.symbolic.moments import (
     newton_moments,
 )
 
-Start = Literal["ramp", "exact"]
+Start = Literal["ramp", "exact", "singlestep", "pseudo_rk4", "iterated"]
 Final = Literal["keep", "lower_order", "denoise"]
 
 
@@ -53,7 +60,8 @@ class Node:
 
     kind: Literal["history", "stage"]
     index: int
-    theta: PolyElement
+    theta: Any
+    """In the tableau ring; an exact number where the row's weights are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,59 +75,148 @@ class Row:
     nodes: tuple[Node, ...]
     moments: tuple[PolyElement, ...]
     exact: tuple[PolyElement, ...]
-    end: PolyElement
-    x_history: tuple[PolyElement, ...]
-    given: tuple[Weight, ...] = ()
-    """Weights typed by hand (a tableau from a paper); empty: the solution of the moment equation."""
+    end: Any = ONE
+    x_history: tuple[PolyElement, ...] = ()
+    given: tuple[Form, ...] = ()
+    """Weights typed by hand (a tableau from a paper), w.r.t. C h of the whole step; empty: the moment equation decides."""
 
     def __post_init__(self) -> None:
-        if len(self.moments) != len(self.nodes) or len(self.exact) <= len(self.nodes):
+        if self.given:
+            if len(self.given) != len(self.nodes):
+                raise ValueError(f"row {self.name}: {len(self.nodes)} nodes and {len(self.given)} weights")
+        elif len(self.moments) != len(self.nodes) or len(self.exact) <= len(self.nodes):
             raise ValueError(f"row {self.name}: {len(self.nodes)} nodes need as many moments and one exact moment more")
-        if len({n.theta for n in self.nodes}) != len(self.nodes):
+        elif len(set(self.thetas)) != len(self.nodes):
             raise ValueError(f"row {self.name}: two nodes coincide")
 
     @property
-    def thetas(self) -> tuple[PolyElement, ...]:
+    def thetas(self) -> tuple[Any, ...]:
         return tuple(node.theta for node in self.nodes)
 
     @property
+    def relative(self) -> tuple[PolyElement, ...]:
+        """Nodes in units of the row's own length."""
+        return self.thetas if self.end == 1 else tuple(theta * (1 / self.end) for theta in self.thetas)
+
+    @property
     def weights(self) -> tuple[Weight, ...]:
-        """w_j, the solution of V w = mt (or the given ones)."""
-        return self.given or lagrange_weights(self.thetas, self.moments)
+        """w_j, the solution of V w = mt in the row's own units."""
+        return lagrange_weights(self.relative, self.moments)
+
+    def forms(self, ratios: Sequence[Any]) -> tuple[Form, ...]:
+        """Weights w.r.t. C h of the whole step at fixed step ratios, for an exponential (or constant) kernel."""
+        if self.given:
+            return self.given
+        thetas = [at_ratios(theta, ratios) for theta in self.relative]
+        own = [linear_form(moment, ratios) for moment in self.moments]
+        return tuple(w.stretched(self.end) * self.end for w in interpolatory(thetas, own))
 
     @property
     def newton(self) -> tuple[PolyElement, ...]:
         """M_k, the weights of the divided differences F[theta_0 .. theta_k]: free of cancellation for r_j > 0."""
-        return newton_moments(self.thetas, self.moments)
+        return newton_moments(self.relative, self.moments)
 
     @property
     def interpolatory(self) -> bool:
         """Whether every moment is the exact one."""
-        return self.moments == self.exact[: len(self.moments)]
+        return not self.given and self.moments == self.exact[: len(self.moments)]
 
     def __str__(self) -> str:
+        if self.given:
+            names = [f"F{n.index}" if n.kind == "history" else f"K{n.index}" for n in self.nodes]
+            body = " + ".join(f"({w}) {name}" for w, name in zip(self.given, names))
+            return f"{self.name:<8} = Phi x + C [{body}]"
         differences = ["F0", *(f"F[0..{k}]" for k in range(1, len(self.nodes)))]
         body = " + ".join(f"({m.as_expr()}) {d}" for m, d in zip(self.newton, differences))
         return f"{self.name:<8} = Phi x + C [{body}]"
 
 
 @dataclass(frozen=True, slots=True)
-class Tableau:
-    """The method: rows by order 1 .. k (``rows[-1]`` is the method, the others start and end it), kernel, policies.
+class Scheme:
+    """One way to take a step: stage rows in order, each followed by an evaluation at its end, then the output row.
 
-    start: what is done before the history is full; final: what is done on the last steps; family: who built it.
+    Node("history", j): the value of j steps ago, 0 the newest (at t_n); Node("stage", i): the value at the end of
+    ``stages[i - 1]``. corrector: with it the value at t_{n+1} is that at the output (the prediction), and the state is
+    then written anew by this row, whose Node("stage", 1) is that value (PEC: one evaluation a step). embedded: the
+    output of lower order of an adaptive pair; its Node("stage", len(stages) + 1) is the value at x_{n+1}.
+    """
+
+    stages: tuple[Row, ...]
+    output: Row
+    corrector: Row | None = None
+    embedded: Row | None = None
+
+    def __post_init__(self) -> None:
+        if self.corrector is not None and self.stages:
+            raise ValueError("a scheme corrects its output or has stages, not both")
+
+    @property
+    def evaluations(self) -> int:
+        """Network calls per step."""
+        return 1 + len(self.stages)
+
+    @property
+    def abscissae(self) -> tuple[Any, ...]:
+        """Where the network is called: 0 and the ends of the stages, in units of the step."""
+        return (ZERO, *(row.end for row in self.stages))
+
+    @property
+    def past(self) -> int:
+        """How many values of earlier steps the rows read."""
+        rows = [*self.stages, self.output, *([self.corrector] if self.corrector else [])]
+        return max((n.index for row in rows for n in row.nodes if n.kind == "history"), default=0)
+
+    def step(self, ratios: Sequence[Any], rate: Any) -> Step:
+        """The scheme as the proof engines read it, at fixed ratios r_0, r_1, .. (PEC: the predictor is its one stage)."""
+        known = 1 + self.past
+        rows = [*self.stages, self.output] if self.corrector is None else [self.output, self.corrector]
+        thetas = [ZERO]
+        for j in range(known - 1):
+            thetas.append(thetas[-1] - ratios[j])
+        thetas += [row.end for row in rows[:-1]]
+        after = 1 if self.embedded is not None else 0
+
+        def weights(row: Row, count: int) -> tuple[Form, ...]:
+            out = [Form()] * count
+            for node, form in zip(row.nodes, row.forms(ratios), strict=True):
+                out[node.index if node.kind == "history" else known - 1 + node.index] = form
+            return tuple(out)
+
+        count = len(thetas)
+        return Step(
+            tuple(thetas),
+            known,
+            tuple(weights(row, count) for row in rows[:-1]),
+            weights(rows[-1], count),
+            rate,
+            weights(self.embedded, count + after) if self.embedded is not None else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tableau:
+    """The method: schemes by order (``schemes[-1]`` is the method, the others start and end it), kernel, policies.
+
+    start: what is done before the history is full; starter: the one-step scheme that does it, if ``start`` has one;
+    final: what is done on the last steps; family: who built it.
     """
 
     family: str
     kernel: Kernel
-    rows: tuple[Row, ...]
+    schemes: tuple[Scheme, ...]
     start: Start = "ramp"
     final: Final = "lower_order"
     references: tuple[str, ...] = field(default=())
+    starter: Scheme | None = None
 
     def __post_init__(self) -> None:
-        if not self.rows:
-            raise ValueError("a tableau has at least one row")
+        if not self.schemes:
+            raise ValueError("a tableau has at least one scheme")
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The output rows, by order."""
+        return tuple(scheme.output for scheme in self.schemes)
 
     @property
     def main(self) -> Row:
@@ -127,28 +224,31 @@ class Tableau:
 
     @property
     def steps(self) -> int:
-        """Integrand values that the main row combines."""
-        return len(self.main.nodes)
+        """Grid points whose integrand values a full step combines: 1 for a one-step method."""
+        return 1 + max(scheme.past for scheme in self.schemes)
 
     @property
     def stages(self) -> int:
         """Network calls per step."""
-        return 1 + max((n.index for n in self.main.nodes if n.kind == "stage"), default=0)
+        return self.schemes[-1].evaluations
 
     @property
-    def explicit(self) -> bool:
-        """Whether no row reads a value at the point it computes."""
-        return all(node.theta != row.end for row in self.rows for node in row.nodes)
+    def corrects(self) -> bool:
+        """Whether a step is corrected once the value at its end is known (PEC)."""
+        return self.schemes[-1].corrector is not None
 
     @property
     def exact_for_constants(self) -> bool:
         """Whether a constant integrand is integrated exactly."""
-        return all(row.moments[0] == row.exact[0] for row in self.rows)
+        return all(row.given or row.moments[0] == row.exact[0] for row in self.rows)
 
     def __str__(self) -> str:
         head = f"{self.family}, {self.steps} step{'s' if self.steps > 1 else ''}, {self.kernel}; start {self.start}, final {self.final}"
-        thetas = "  ".join(str(t.as_expr()) for t in self.main.thetas)
-        return "\n".join([head, f"  nodes theta: {thetas}", *(f"  {row}" for row in self.rows)])
+        lines = [head, f"  nodes theta: {'  '.join(map(_shown, self.main.thetas))}"]
+        for scheme in self.schemes:
+            rows = [*scheme.stages, scheme.output, scheme.corrector, scheme.embedded]
+            lines += [f"  {row}" for row in rows if row is not None]
+        return "\n".join(lines)
 
     def latex(self) -> str:
         """The rows in Newton form, for GitHub's renderer."""
@@ -173,6 +273,45 @@ def _indexed(name: str) -> str:
     return f"{letter}_{{{name.removeprefix(stem)}}}"
 
 
+def _shown(theta: Any) -> str:
+    return str(theta.as_expr() if hasattr(theta, "as_expr") else theta)
+
+
+def at_ratios(element: Any, ratios: Sequence[Any]) -> Any:
+    """An element of the ring that holds step ratios only, as a number of their field."""
+    if not isinstance(element, PolyElement):
+        return element
+    total: Any = ZERO
+    for monom, coefficient in element.terms():
+        if any(monom[MAX_NODES:]):
+            raise ValueError(f"{element} holds more than step ratios")
+        term: Any = coefficient
+        for exponent, value in zip(monom, ratios):
+            for _ in range(exponent):
+                term = term * value
+        total = total + term
+    return total
+
+
+def linear_form(element: PolyElement, ratios: Sequence[Any]) -> Form:
+    """A moment as a form in phi_k(z): mu_k is k! phi_{k+1}. ValueError if it is not linear in them."""
+    ab = alphabet()
+    width, moments = len(ab.r), len(ab.mu)
+    terms = []
+    for monom, coefficient in element.terms():
+        head = at_ratios(element.ring.from_dict({monom[:width] + (0,) * (len(monom) - width): coefficient}), ratios)
+        found = [(i, e) for i, e in enumerate(monom[width:]) if e]
+        if not found:
+            terms.append(((0, ZERO), head))
+        elif len(found) == 1 and found[0][1] == 1:
+            i = found[0][0]
+            key, scale = ((i + 1, ONE), factorial(i)) if i < moments else ((i - moments, ONE), 1)
+            terms.append((key, head * scale))
+        else:
+            raise ValueError(f"{element.as_expr()} is not linear in moments and phi functions")
+    return collect(terms)
+
+
 def one() -> PolyElement:
     """The unit of the tableau ring."""
     return alphabet().ring.one
@@ -183,4 +322,4 @@ def multistep_row(order: int, kernel: Kernel, overrides: dict[int, PolyElement] 
     exact = exact_moments(order + 1, kernel.closed)
     moments = tuple((overrides or {}).get(k, exact[k]) for k in range(order))
     nodes = tuple(Node("history", j, theta) for j, theta in enumerate(history_nodes(order)))
-    return Row(f"order {order}", nodes, moments, exact, one(), (one(),))
+    return Row(f"order {order}", nodes, moments, exact, x_history=(one(),))

@@ -18,7 +18,7 @@ from sympy.polys.rings import PolyElement
 
 from derive.parameters import Choice, Expression, Integer, Moments, Parameters, Quantity
 from derive.symbolic.moments import alphabet, exact_moments
-from derive.tableau import Kernel, Tableau, multistep_row
+from derive.tableau import Kernel, Scheme, Tableau, multistep_row
 
 MAX_STEPS = 6
 
@@ -76,8 +76,8 @@ def build(kernel: Kernel, steps: int, weights: str | Mapping[int, sp.Expr], star
         if not 0 <= k < steps:
             raise ValueError(f"moment {k} of a row with {steps} nodes; allowed: 0 to {steps - 1}")
     overrides = {k: _ring_element(expr, kernel) for k, expr in sorted(chosen.items())}
-    rows = tuple(multistep_row(order, kernel, overrides) for order in range(1, steps + 1))
-    return Tableau("exponential_multistep", kernel, rows, start, final)  # type: ignore[arg-type]
+    schemes = tuple(Scheme((), multistep_row(order, kernel, overrides)) for order in range(1, steps + 1))
+    return Tableau("exponential_multistep", kernel, schemes, start, final)  # type: ignore[arg-type]
 
 
 def _ring_element(expr: sp.Expr, kernel: Kernel) -> PolyElement:
