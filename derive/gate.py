@@ -1,8 +1,8 @@
 """The output gate: nothing is written that has not been read back, by Python's own grammar, as what was meant.
 
 It works on bytes, because a file can mean something else than the text that was meant for it. Every Python file is
-parsed; it may hold imports from a short list, definitions, assignments of literals or names, and at module level no
-call but ``load``.
+parsed; it may hold imports from a short list, definitions, assignments of literals, exact numbers or names, and at
+module level no call but ``load``, ``real`` and ``sqrt``.
 Every number is then read back: constants and tables equal the intended values bit for bit, every expression equals the
 intended one, and no int is divided by an int. What fails is our bug, so it raises :class:`InternalError`.
 """
@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from derive.backends._coefficients import FILE, QUADRATURE
+from derive.backends._coefficients import FILE, SOURCES
 from derive.backends.printer import REAL_NAMES, int_quotient, same_value, table_names
 from derive.errors import InternalError
 from derive.program.coefficients import Assign, CoefficientModule, Function
@@ -29,7 +29,7 @@ MEMBERS: Mapping[str, frozenset[str]] = {
     "typing": frozenset({"NamedTuple"}),
     "runtime": frozenset({"load"}),
     "runtime.real": REAL_NAMES,
-    **{module: frozenset({name}) for name, module in QUADRATURE.items()},
+    **{module: frozenset({name}) for name, module in SOURCES.items()},
 }
 """What may be taken from where; and from the package itself its other modules."""
 
@@ -91,7 +91,7 @@ def check_python(name: str, data: bytes) -> ast.Module:
 
 
 def _check_level(name: str, statement: ast.Assign | ast.Expr) -> None:
-    """At module level: docstrings, literals, names and tuples of them; ``load(...)`` in the package alone."""
+    """At module level: docstrings, literals, exact numbers, names and tuples; ``load(...)`` in the package alone."""
     value = statement.value
     if isinstance(statement, ast.Expr):
         if not (isinstance(value, ast.Constant) and isinstance(value.value, str)):
@@ -100,9 +100,10 @@ def _check_level(name: str, statement: ast.Assign | ast.Expr) -> None:
     loads = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "load"
     if loads and name == "__init__.py":
         return
-    allowed = (ast.Constant, ast.Tuple, ast.Dict, ast.Name, ast.UnaryOp, ast.USub, ast.Load)
+    allowed = (ast.Constant, ast.Tuple, ast.Dict, ast.Name, ast.UnaryOp, ast.USub, ast.BinOp, ast.operator, ast.Load)
     for node in ast.walk(value):
-        if not isinstance(node, allowed):
+        number = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("real", "sqrt")
+        if not number and not isinstance(node, allowed):
             _fail(name, node, f"{type(node).__name__} in an assignment at module level")
 
 
@@ -175,13 +176,30 @@ def check_values(data: bytes, module: CoefficientModule) -> None:
     for name, value in meant.items():
         if name not in assigned or not _same_literal(ast.literal_eval(assigned.pop(name)), value):
             raise InternalError(f"{FILE}: {name} does not read back as {ascii(value)[:60]}")
-    for name, members in (("ROWS", module.rows), *module.limits.items()):
+    for name, members in module.tuples.items():
         written = assigned.pop(name, None)
-        if not isinstance(written, ast.Tuple) or [ast.unparse(e) for e in written.elts] != list(members):
+        if written is None or _named(written) != members:
             raise InternalError(f"{FILE}: {name} is not {members}")
+    for name, numbers in module.numbers.items():
+        written = assigned.pop(name, None)
+        if written is None or not _same_numbers(written, numbers):
+            raise InternalError(f"{FILE}: {name} is not {numbers}")
     if assigned:
         raise InternalError(f"{FILE}: values that nobody meant: {sorted(assigned)}")
     _check_functions(tree, module)
+
+
+def _same_numbers(written: ast.expr, meant: Any) -> bool:
+    """Nested tuples of exact numbers."""
+    if not isinstance(meant, tuple):
+        return same_value(written, meant)
+    inside = written.elts if isinstance(written, ast.Tuple) else ()
+    return len(inside) == len(meant) and all(map(_same_numbers, inside, meant))
+
+
+def _named(written: ast.expr) -> Any:
+    """Nested tuples of names as they are written."""
+    return tuple(map(_named, written.elts)) if isinstance(written, ast.Tuple) else ast.unparse(written)
 
 
 def _same_literal(a: Any, b: Any) -> bool:

@@ -151,6 +151,12 @@ class Scheme:
             raise ValueError("a scheme corrects its output or has stages, not both")
 
     @property
+    def rows(self) -> tuple[Row, ...]:
+        """Stage rows, the output, and where there are such, the corrector and the embedded row."""
+        extra = (row for row in (self.corrector, self.embedded) if row is not None)
+        return (*self.stages, self.output, *extra)
+
+    @property
     def evaluations(self) -> int:
         """Network calls per step."""
         return 1 + len(self.stages)
@@ -163,8 +169,7 @@ class Scheme:
     @property
     def past(self) -> int:
         """How many values of earlier steps the rows read."""
-        rows = [*self.stages, self.output, *([self.corrector] if self.corrector else [])]
-        return max((n.index for row in rows for n in row.nodes if n.kind == "history"), default=0)
+        return max((n.index for row in self.rows for n in row.nodes if n.kind == "history"), default=0)
 
     def step(self, ratios: Sequence[Any], rate: Any) -> Step:
         """The scheme as the proof engines read it, at fixed ratios r_0, r_1, .. (PEC: the predictor is its one stage)."""
@@ -246,8 +251,7 @@ class Tableau:
         head = f"{self.family}, {self.steps} step{'s' if self.steps > 1 else ''}, {self.kernel}; start {self.start}, final {self.final}"
         lines = [head, f"  nodes theta: {'  '.join(map(_shown, self.main.thetas))}"]
         for scheme in self.schemes:
-            rows = [*scheme.stages, scheme.output, scheme.corrector, scheme.embedded]
-            lines += [f"  {row}" for row in rows if row is not None]
+            lines += [f"  {row}" for row in scheme.rows]
         return "\n".join(lines)
 
     def latex(self) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 from derive.backends._layout import INDENT, WIDTH, sequence, statement
 from derive.backends.printer import Printer, symbol_name, table_names
 from derive.errors import InternalError
-from derive.program.coefficients import Assign, CoefficientModule, Function
+from derive.program.coefficients import Assign, CoefficientModule, Function, Rows, flat
 
 FILE = "coefficients.py"
 TEMPLATE = "coefficients.py.jinja"
-QUADRATURE = {"moments": "runtime.quadrature", "propagated": "runtime.propagator"}
-"""Calls that integrate, and where they come from; the others are of ``runtime.real`` or of the module itself."""
+SOURCES = {"moments": "runtime.quadrature", "propagated": "runtime.propagator", "solve_for": "runtime.inverse"}
+"""Calls that integrate or solve, and where they come from; the others are of ``runtime.real`` or of the module itself."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
@@ -33,13 +33,14 @@ class Imports:
 
 def context(module: CoefficientModule) -> dict[str, Any]:
     """What the template of ``coefficients.py`` lays out: lists of finished lines, and names."""
-    printer = Printer((f.name for f in module.functions), module.tables)
+    printer = Printer(("node", *(f.name for f in module.functions)), module.tables)
     quadrature: set[str] = set()
     columns = next((value for name, value, _ in module.constants if name == "COLUMNS"), ())
-    rows = {name for names in (module.rows, *module.limits.values()) for name in names}
-    functions = [_function(f, printer, quadrature, columns if f.name in rows else ()) for f in module.functions]
+    functions = [_function(f, printer, quadrature, columns if "h" in f.args else ()) for f in module.functions]
     _check_names(module)
-    imports = [Imports(QUADRATURE[name], (name,)) for name in sorted(quadrature, key=QUADRATURE.__getitem__)]
+    for values in module.numbers.values():
+        _numbers(values, printer)  # what it needs is imported too
+    imports = [Imports(SOURCES[name], (name,)) for name in sorted(quadrature, key=SOURCES.__getitem__)]
     imports.append(Imports("runtime.real", tuple(sorted(printer.used | {"Real"}))))
     return {
         "imports": [_import(i) for i in imports],
@@ -48,7 +49,10 @@ def context(module: CoefficientModule) -> dict[str, Any]:
         "fields": [name for name, _ in module.node],
         "node": _node(module),
         "functions": functions,
-        "tuples": [_names(name, members) for name, members in (("ROWS", module.rows), *module.limits.items())],
+        "tuples": [
+            *(_names(name, members) for name, members in module.tuples.items()),
+            *(f"{_identifier(name)} = {_numbers(values, printer)}" for name, values in module.numbers.items()),
+        ],
     }
 
 
@@ -90,7 +94,7 @@ def _identifier(name: str) -> str:
 
 def _check_names(module: CoefficientModule) -> None:
     known = {f.name for f in module.functions}
-    wanted = {name for names in (module.rows, *module.limits.values()) for name in names}
+    wanted = {name for members in module.tuples.values() for name in flat(members)}
     wanted |= {function for _, function in module.node}
     if missing := sorted(wanted - known):
         raise InternalError(f"the coefficient module names functions that it does not hold: {missing}")
@@ -100,9 +104,22 @@ def _import(imports: Imports) -> str:
     return f"from {imports.module} import {', '.join(imports.names)}"
 
 
-def _names(name: str, members: tuple[str, ...]) -> str:
-    inside = ", ".join(map(_identifier, members)) + ("," if len(members) == 1 else "")
-    return f"{_identifier(name)} = ({inside})"
+def _names(name: str, members: Rows) -> str:
+    return f"{_identifier(name)} = {names_text(members)}"
+
+
+def _numbers(values: Any, printer: Printer) -> str:
+    """``(0, real(1) / 3)``: exact numbers and tuples of them."""
+    if not isinstance(values, tuple):
+        return printer(values, integer=True)
+    return f"({', '.join(_numbers(v, printer) for v in values)}{',' if len(values) == 1 else ''})"
+
+
+def names_text(members: Rows | str) -> str:
+    """``(a, (b, c))``: names and tuples of names."""
+    if isinstance(members, str):
+        return _identifier(members)
+    return f"({', '.join(map(names_text, members))}{',' if len(members) == 1 else ''})"
 
 
 def _table(name: str, module: CoefficientModule) -> list[str]:
@@ -152,7 +169,7 @@ def _assign(assign: Assign, printer: Printer, quadrature: set[str]) -> list[str]
         if assign.value is None or len(assign.targets) != 1:
             raise InternalError(f"an assignment without a value: {targets}")
         return statement(f"{targets} = ", printer(assign.value), INDENT, assign.comment)
-    if assign.call in QUADRATURE:
+    if assign.call in SOURCES:
         quadrature.add(assign.call)
     elif assign.call not in printer.functions:
         printer.need(assign.call)

@@ -22,7 +22,7 @@ from derive.schedules import Table
 from derive.symbolic import alphabet
 
 _SUM, _PRODUCT, _POWER, _ATOM = 1, 2, 3, 4
-_SYMBOL = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,30}(\.[a-z][a-z0-9_]{0,30}|\[[0-9]{1,2}\])?")
+_SYMBOL = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,30}(\[[0-9]{1,2}\])?(\.[a-z][a-z0-9_]{0,30})?")
 _CALL = re.compile(r"([a-zA-Z][a-zA-Z0-9_]{0,30})\(([^()]{1,90})\)")
 _HUGGED = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.]*|[0-9]+")
 _KEYWORDS = {"lambda": "lam"}
@@ -40,7 +40,7 @@ REAL_NAMES = frozenset(FUNCTIONS.values()) | {
 
 
 def symbol_name(name: str) -> str:
-    """The name as it is printed: ``x``, ``s.alpha`` or ``h[0]``, nothing else; raises :class:`InternalError`."""
+    """The name as it is printed: ``x``, ``s.alpha``, ``h[0]`` or ``u[1].t``, nothing else; raises :class:`InternalError`."""
     name = _KEYWORDS.get(name, name)
     if not _SYMBOL.fullmatch(name) or any(keyword.iskeyword(part) for part in name.split(".")):
         raise InternalError(f"a symbol that cannot be printed: {name!a}")

@@ -44,6 +44,15 @@ class Function:
     """Return the single expression itself rather than a 1-tuple (ignored for several)."""
 
 
+Numbers = tuple[sp.Expr | tuple[sp.Expr, ...], ...]
+Rows = tuple[str | tuple[str, ...], ...]
+
+
+def flat(rows: Rows) -> tuple[str, ...]:
+    """Every function that the tuple names."""
+    return tuple(name for entry in rows for name in ((entry,) if isinstance(entry, str) else entry))
+
+
 @dataclass(frozen=True, slots=True)
 class CoefficientModule:
     """Everything ``coefficients.py`` holds, in printing order.
@@ -52,12 +61,13 @@ class CoefficientModule:
     tables: data curves that ``tabulated(name, t)`` refers to, printed as literals.
     node: fields of ``class Node`` after ``t``: (name, function of this module that computes it from t).
     functions: schedule functions, ``chart``/``span``, rows, ``time``, ``denoised`` in order.
-    rows: the tuple ``ROWS`` by order; limits: name of a tuple -> functions (see the generated file's contract).
+    numbers: name of a tuple -> exact numbers, nested like ``tuples``.
+    tuples: name of a tuple -> names of functions, by order; a scheme with several network calls is a tuple of its own.
     """
 
     constants: tuple[tuple[str, Any, str], ...]
     node: tuple[tuple[str, str], ...]
     functions: tuple[Function, ...]
-    rows: tuple[str, ...]
-    limits: Mapping[str, tuple[str, ...]]
+    tuples: Mapping[str, Rows]
+    numbers: Mapping[str, Numbers]
     tables: Mapping[str, Table] = field(default_factory=dict)

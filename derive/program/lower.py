@@ -1,87 +1,27 @@
-"""Tableau -> Program, and the functions of the grid that its coefficient names stand for.
+"""The functions of the grid that the coefficient names of a program stand for: one module per solver.
 
-The program is the same for every schedule, prediction and variable: evaluate, convert, combine, push. What differs is what
-the coefficients are worth, and that is written here, once, as named functions of the two grid nodes of a step.
+The program is the same for every schedule, prediction and variable: evaluate, convert, combine, keep. What differs is what
+the coefficients are worth, and that is written here, once, as named functions of the grid points of a step. Rows are
+written in :mod:`derive.program.rows`, those that touch an end of the domain in :mod:`derive.program.ends`.
 """
 
 from __future__ import annotations
 
-from math import factorial
 from typing import Any
 
 import sympy as sp
-from sympy.polys.rings import PolyElement
 
 from derive.problems import SemilinearProblem
-from derive.program.coefficients import Assign, CoefficientModule, Function
+from derive.program.coefficients import Assign, CoefficientModule, Function, Rows
+from derive.program.ends import limits
 from derive.program.ir import Combine, Evaluate, Line, Operation, Phase, Program, Push
-from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, expm1, rho, sigma, t
-from derive.symbolic.moments import exact_moments, newton_moments
-from derive.tableau import Row, Tableau
+from derive.program.rows import CURVES, Lowering, corrector_row, every_scheme, exact, scheme_rows
+from derive.symbolic.alphabet import dalpha, drho, dsigma, expm1, rho, t
+from derive.tableau import Scheme, Tableau
 
-MODULE_SCHEMA = 1
-H0 = sp.Symbol("h[0]")
-
-
-def lower(tableau: Tableau, problem: SemilinearProblem, name: str, scaled: bool) -> Program:
-    """The unfused program: one phase per order, ``start_1 .. start_{k-1}`` and ``main``."""
-    converts = problem.to_integrand != (0, 1)
-    steps = tableau.steps
-    phases = tuple(_phase(order, steps, converts, scaled) for order in range(1, steps + 1))
-    columns = ["a", *(f"b{j}" for j in range(steps))] + (["cx", "cr"] if converts else []) + (["cin"] if scaled else [])
-    return Program(name, phases, tuple(columns), steps - 1)
-
-
-def _phase(order: int, steps: int, converts: bool, scaled: bool) -> Phase:
-    newest = "m0" if converts else "raw"
-    operations: list[Operation] = [Evaluate("raw", "x", "n", "cin" if scaled else None)]
-    if converts:
-        operations.append(Combine((Line("m0", (("cx", "x"), ("cr", "raw"))),)))
-    terms = [("a", "x"), ("b0", newest), *((f"b{j}", f"m[{j}]") for j in range(1, order))]
-    operations.append(Combine((Line("x'", tuple(terms)),)))
-    operations.append(Push("m", newest))
-    return Phase("main" if order == steps else f"start_{order}", tuple(operations))
-
-
-class _Lowering:
-    """Collects the functions of one coefficient module."""
-
-    def __init__(self, tableau: Tableau, problem: SemilinearProblem, program: Program) -> None:
-        self.tableau, self.problem, self.program = tableau, problem, program
-        self.schedule = problem.schedule
-        self.functions: list[Function] = []
-
-    def node(self, expr: sp.Expr, which: str) -> sp.Expr:
-        """The expression at the start (``s``) or the end (``t``) of the step, in the fields of that Node."""
-        fields = {x: sp.Symbol(f"{which}.{x}") for x in (alpha, sigma, dalpha, dsigma)}
-        return expr.subs(rho, sigma / alpha).subs(t, sp.Symbol(f"{which}.t")).subs(fields)
-
-    @property
-    def slopes(self) -> tuple[sp.Symbol, ...]:
-        """The slopes that a Node needs, because an expression at a grid point has them."""
-        p = self.problem
-        used = [*p.to_integrand, *p.to_data, *(e for e in (p.factor, p.prefactor, p.mass) if e is not None)]
-        return tuple(x for x in (dalpha, dsigma) if any(e.has(x) for e in used))
-
-    @property
-    def knots(self) -> tuple[str, ...]:
-        """The name of the times at which the schedule has a kink, if it is a table joined by straight lines."""
-        return tuple(
-            f"{name.upper()}_KNOTS" for name, table in sorted(self.schedule.tables.items()) if table.kind == "linear"
-        )
-
-    def read_slopes(self) -> set[sp.Symbol]:
-        """The slopes that anything in the module reads."""
-        p = self.problem
-        inside = [] if p.kernel.closed else [p.weight]
-        inside += [p.drift] if p.factor is None else []
-        return set(self.slopes) | {x for x in (dalpha, dsigma, drho) if any(e.has(x) for e in inside)}
-
-    def define(self, name: str, args: tuple[str, ...], doc: str, expr: sp.Expr) -> None:
-        """A function of times, with common subexpressions named."""
-        replaced, [reduced] = sp.cse(expr, symbols=(sp.Symbol(f"q{i}") for i in range(1000)), order="canonical")
-        body = tuple(Assign((str(symbol),), value) for symbol, value in replaced)
-        self.functions.append(Function(name, args, doc, body, (reduced,)))
+S_T, T_T = sp.Symbol("s.t"), sp.Symbol("t.t")
+MODULE_SCHEMA = 2
+"""The contract of generated code that the runtime executes."""
 
 
 def coefficients(
@@ -93,11 +33,22 @@ def coefficients(
     constants: tuple[tuple[str, Any, str], ...],
 ) -> CoefficientModule:
     """What every coefficient of the program is worth, as the functions of one module (see :class:`CoefficientModule`)."""
-    low = _Lowering(tableau, problem, program)
+    low = Lowering(tableau, problem, program, network_scale)
     _schedule_functions(low)
     _kernel_functions(low)
-    rows = tuple(_row(low, row, network_scale) for row in tableau.rows)
-    limits = _limits(low, rows, network_scale)
+    if any(scheme.stages for scheme in every_scheme(tableau)):
+        _inner_function(low)
+    rows = tuple(scheme_rows(low, scheme, names(k, tableau)) for k, scheme in enumerate(tableau.schemes))
+    tuples: dict[str, Rows] = {"ROWS": rows}
+    tuples["CORRECTORS"] = tuple(
+        corrector_row(low, scheme.corrector, f"correct_{k}")
+        for k, scheme in enumerate(tableau.schemes, 1)
+        if scheme.corrector
+    )
+    tuples["BEGIN"] = begin_names(tableau)
+    if tableau.starter:
+        scheme_rows(low, tableau.starter, begin_names(tableau))
+    tuples |= limits(low, rows)
     node = [("alpha", "alpha"), ("sigma", "sigma"), *((str(x), str(x)) for x in low.slopes)]
     dx, dr = (low.node(e, "s") for e in problem.to_data)
     low.functions.append(Function("denoised", ("s",), "x0 = dx*x + dr*raw at a node.", (), (dx, dr)))
@@ -107,7 +58,7 @@ def coefficients(
     finite = {end: bool(value) for end, value in sorted(problem.finite.items())}
     fixed = (
         ("SCHEMA", MODULE_SCHEMA, ""),
-        ("STEPS", tableau.steps, "integrand values that a full row combines"),
+        ("STEPS", tableau.steps, "grid points whose values a full step combines"),
         ("COLUMNS", program.columns, ""),
         ("DOMAIN", (float(low.schedule.noise), float(low.schedule.data)), "noise end, data end"),
         ("NOISE_END", low.schedule.noise_end, ""),
@@ -121,13 +72,16 @@ def coefficients(
         constants=(*fixed, *constants),
         node=tuple(node),
         functions=tuple(low.functions),
-        rows=rows,
-        limits=limits,
+        tuples=tuples,
+        numbers={
+            "ABSCISSAE": tuple(_abscissae(scheme) for scheme in tableau.schemes),
+            "BEGIN_ABSCISSAE": _abscissae(tableau.starter) if tableau.starter else (),
+        },
         tables=dict(low.schedule.tables),
     )
 
 
-def _schedule_functions(low: _Lowering) -> None:
+def _schedule_functions(low: Lowering) -> None:
     """alpha, sigma, rho through log_alpha wherever it shows; slopes only if something reads them."""
     schedule = low.schedule
     short = {schedule.log_alpha: sp.Symbol("log_alpha(t)")} if schedule.log_alpha.has(t) else {}
@@ -156,18 +110,13 @@ def _schedule_functions(low: _Lowering) -> None:
             low.define(f"d{name}", ("t",), f"{name}'(t).", slope.subs(short))
 
 
-CURVES = {x: sp.Symbol(f"{x}(t)") for x in (alpha, sigma, rho, dalpha, dsigma, drho)}
-"""Curves of the schedule as calls of the module's own functions."""
-
-
-def _kernel_functions(low: _Lowering) -> None:
+def _kernel_functions(low: Lowering) -> None:
     problem = low.problem
-    s_t, t_t = sp.Symbol("s.t"), sp.Symbol("t.t")
     low.define("chart", ("t",), f"chi(t): the variable {problem.variable}.", problem.chart.subs(CURVES))
     if problem.variable == "lambda":
         step = sp.Symbol("dlambda(t.t, s.t)")
     elif problem.chart == t:
-        step = t_t - s_t
+        step = T_T - S_T
     else:
         step = sp.Symbol("chart(t.t)") - sp.Symbol("chart(s.t)")
     low.functions.append(
@@ -180,215 +129,72 @@ def _kernel_functions(low: _Lowering) -> None:
         low.define(
             "weight", ("t",), f"{name}: the weight of the integrand under the integral.", problem.weight.subs(CURVES)
         )
+    if low.samples:
+        low.define("speed", ("t",), f"chi'(t): how fast {problem.variable} moves.", low.speed.subs(CURVES))
 
 
-def _propagator(low: _Lowering) -> tuple[sp.Expr, sp.Expr]:
-    """(G_t/G_s, G_t); without a closed factor, what ``propagated`` gives for this step: Phi, and moments that carry it."""
-    factor = low.problem.factor
-    if factor is None:
-        return sp.Symbol("a"), sp.Integer(1)
-    at_t, at_s = low.node(factor, "t"), low.node(factor, "s")
-    return at_t / at_s, at_t
+def _inner_function(low: Lowering) -> None:
+    """``inner(s, t, c)``: the grid point at fraction c of a step of the variable, where stages call the network."""
+    problem, schedule, c = low.problem, low.schedule, sp.Symbol("c")
+    doc = "The grid point at fraction c of the step, in the variable."
+    args = ("s", "t", "c")
+    point = sp.Function("node")
+    if problem.chart == t:
+        low.functions.append(Function("inner", args, doc, (), (point(S_T + c * (T_T - S_T)),)))
+        return
+    level = _between(problem.variable, c) if schedule.t_of_rho is not None else None
+    if level is not None:
+        time = schedule.t_of_rho.subs(rho, sp.Symbol("v"))  # type: ignore[union-attr]
+        body = (Assign(("v",), level, comment="rho there"),)
+        low.functions.append(Function("inner", args, doc, body, (point(time),)))
+        return
+    target = sp.Symbol("chart(s.t)") + c * sp.Symbol("span(s, t)")
+    body = (Assign(("v",), call="solve_for", args=("chart", target, "s.t", "t.t"), comment="its time"),)
+    low.functions.append(Function("inner", args, doc, body, (point(sp.Symbol("v")),)))
 
 
-def _row(low: _Lowering, row: Row, scale: sp.Expr | None) -> str:
-    """The function of a regular row; returns its name."""
-    order = len(row.nodes)
-    body = [
-        Assign((f"r{j}",), sp.Symbol(f"h[{j + 1}]") / H0, comment="" if j else "step ratios, newest first")
-        for j in range(order - 1)
-    ]
-    ratio, at_end = _propagator(low)
-    kernel = low.problem.kernel
-    if not kernel.closed:
-        names = tuple(f"mu{k}" for k in range(order))
-        data = low.schedule.data
-        args = ("chart", "s.t", "t.t", order, data, *low.knots)
-        if low.problem.factor is None:
-            call = Assign(
-                ("a", *names),
-                call="propagated",
-                args=("weight", "drift", *args),
-                comment="Phi, int Phi weight theta^k dt",
-            )
-        else:
-            call = Assign(names, call="moments", args=("weight", *args), comment="int weight theta^k dt")
-        body.append(call)
-        c = at_end
-    else:
-        top = max((_top_phi(m) for m in row.moments), default=0)
-        if kernel.rate != 0 and top:
-            z = _rate(low) * H0
-            body.append(
-                Assign(tuple(f"p{k}" for k in range(1, top + 1)), call="phis", args=(top, z), comment="phi_k(z)")
-            )
-        c = low.node(low.problem.prefactor, "t") * H0
-    body.append(Assign(("c",), c))
-    values = _newton_body(body, row.newton, kernel.closed and kernel.rate == 0)
-    weights = [sp.Symbol("c") * w for w in _divided(values, order)]
-    name = low.program.phases[order - 1].name
-    doc = f"Order {order}: x' = a x + b0 F0" + "".join(f" + b{j} F{j}" for j in range(1, order)) + "."
-    _finish_row(low, name, doc, body, ratio, weights, scale)
-    return name
+def _between(variable: str, c: sp.Expr) -> sp.Expr | None:
+    """rho at fraction c of a step of the variable, where that is elementary."""
+    start, end = sp.Symbol("rho(s.t)"), sp.Symbol("rho(t.t)")
+    if variable == "lambda":
+        return start * sp.exp(-c * sp.Symbol("dlambda(t.t, s.t)"))
+    return start + c * (end - start) if variable == "rho" else None
 
 
-def _top_phi(element: PolyElement) -> int:
-    symbols = {str(x) for x in element.as_expr().free_symbols}
-    return max((int(n[3:]) for n in symbols if n.startswith("phi")), default=0)
+def _abscissae(scheme: Scheme) -> tuple[sp.Expr, ...]:
+    return tuple(map(exact, scheme.abscissae))
 
 
-def _newton_body(body: list[Assign], newton: tuple[PolyElement, ...], constant_kernel: bool) -> list[sp.Expr]:
-    """Name the Newton moments M_k; trivial ones (a number, a symbol) stay where they are used."""
-    values: list[sp.Expr] = []
-    for k, moment in enumerate(newton):
-        expr = moment.as_expr()
-        renamed = {x: sp.Symbol("p" + x.name[3:]) for x in expr.free_symbols if x.name.startswith("phi")}
-        if constant_kernel:
-            expr = expr.subs({x: sp.Rational(1, factorial(int(x.name[3:]))) for x in renamed})
-        else:
-            expr = expr.subs(renamed)
-        if expr.is_Atom:
-            values.append(expr)
-        else:
-            body.append(Assign((f"M{k}",), expr))
-            values.append(sp.Symbol(f"M{k}"))
-    return values
+def begin_names(tableau: Tableau) -> tuple[str, ...]:
+    """Names of the starter's row functions, those of its phases."""
+    return tuple(f"begin_{i}" for i in range(1, tableau.starter.evaluations + 1)) if tableau.starter else ()
 
 
-def _divided(moments: list[sp.Expr], order: int) -> list[sp.Expr]:
-    """w_j = sum_{k >= j} M_k / prod_{i <= k, i != j} (theta_j - theta_i), with theta_j - theta_i as sums of ratios."""
-    r = [sp.Symbol(f"r{j}") for j in range(order - 1)]
-    weights = []
-    for j in range(order):
-        terms = []
-        for k in range(j, order):
-            denominator = sp.Integer((-1) ** j)
-            for i in range(k + 1):
-                if i != j:
-                    denominator *= sum(r[min(i, j) : max(i, j)], start=sp.Integer(0))
-            terms.append(moments[k] / denominator)
-        weights.append(sp.Add(*terms))
-    return weights
+def names(index: int, tableau: Tableau) -> tuple[str, ...]:
+    """Names of the row functions of a scheme, those of its phases: ``start_k`` or ``main``; ``stage_1``, .., ``main``."""
+    scheme = tableau.schemes[index]
+    last = "main" if index == len(tableau.schemes) - 1 else f"start_{index + 1}"
+    return (*(f"stage_{i}" for i in range(1, scheme.evaluations)), last)
 
 
-def _finish_row(
-    low: _Lowering, name: str, doc: str, body: list[Assign], a: sp.Expr, weights: list[sp.Expr], scale: sp.Expr | None
-) -> None:
-    steps = low.tableau.steps
-    values = [a, *weights, *([sp.Integer(0)] * (steps - len(weights)))]
-    if "cx" in low.program.columns:
-        values += [low.node(e, "s") for e in low.problem.to_integrand]
-    if scale is not None:
-        values.append(low.node(scale, "s"))
-    low.functions.append(Function(name, ("s", "t", "h"), doc, tuple(body), tuple(values)))
+def lower(tableau: Tableau, problem: SemilinearProblem, name: str, scaled: bool) -> Program:
+    """The unfused program: one phase per order, ``start_1 .. start_{k-1}`` and ``main``."""
+    converts = problem.to_integrand != (0, 1)
+    steps = tableau.steps
+    phases = tuple(_phase(order, steps, converts, scaled) for order in range(1, steps + 1))
+    columns = ["a", *(f"b{j}" for j in range(steps))] + (["cx", "cr"] if converts else []) + (["cin"] if scaled else [])
+    return Program(name, phases, tuple(columns), steps - 1)
 
 
-def _limits(low: _Lowering, rows: tuple[str, ...], scale: sp.Expr | None) -> dict[str, tuple[str, ...]]:
-    """The rows that exist at sigma = 0 and alpha = 0, by order: analytic limits, rows that are regular there, or none.
-
-    A step that starts at an end of the domain has no history, so one order is all there is to say about it.
-    """
-    problem, schedule = low.problem, low.schedule
-    kernel = problem.kernel
-    out: dict[str, tuple[str, ...]] = {}
-    for end in ("sigma_zero", "alpha_zero"):
-        arrive, leave = f"TO_{end.upper()}", f"FROM_{end.upper()}"
-        if end not in (schedule.noise_end, schedule.data_end):
-            out[arrive] = out[leave] = ()
-        elif kernel.closed and kernel.rate != 0:
-            if problem.vanishes[end]:
-                out[arrive] = _concentrated(low, 1, end, scale)
-            else:
-                out[arrive] = (_exhausted(low, scale), *_decaying(low, end, scale))
-            out[leave] = (_exhausted(low, scale),) if _departs(problem, end) else ()
-        else:
-            regular = problem.finite[end]
-            usable = rows if regular else rows[:1]
-            possible = regular or not kernel.closed
-            out[leave] = rows[:1] if possible and _departs(problem, end) else ()
-            arriving = usable if possible else ()
-            out[arrive] = _concentrated(low, len(usable), end, scale) if problem.vanishes[end] else arriving
-    return out
-
-
-def _departs(problem: SemilinearProblem, end: str) -> bool:
-    """Whether a step can start at the end: G is finite and not 0 there, and so is what the network says about F."""
-    at = {sigma: 0} if end == "sigma_zero" else {alpha: 0}
-    values = [c.subs(at) for c in problem.to_integrand]
-    return problem.departs[end] and not any(v.has(sp.oo, -sp.oo, sp.zoo, sp.nan) for v in values)
-
-
-def _exhausted(low: _Lowering, scale: sp.Expr | None) -> str:
-    """Order 1 where the variable is infinite: int e^{-q chi} is (P_t - (G_t/G_s) P_s)/(-q), q the kernel's rate."""
-    name = "limit"
-    if all(f.name != name for f in low.functions):
-        a, _ = _propagator(low)
-        at_t, at_s = (low.node(low.problem.prefactor, w) for w in ("t", "s"))
-        doc = "Order 1 where an end of the step has an infinite variable: the analytic limit."
-        _finish_row(low, name, doc, [], a, [(at_t - a * at_s) / -_rate(low)], scale)
-    return name
-
-
-def _rate(low: _Lowering) -> sp.Rational:
-    rate = low.problem.kernel.rate
-    return sp.Rational(int(rate.numerator), int(rate.denominator))
-
-
-def _decaying(low: _Lowering, end: str, scale: sp.Expr | None) -> tuple[str, ...]:
-    """Rows of order 2 and up into an infinite variable where the kernel decays: int_0^inf e^{-q x} x^k dx = k!/q^{k+1}.
-
-    The variable is not divided by the (infinite) step: nodes are 0, -h_1, -(h_1 + h_2), .. in its own unit.
-    """
-    prefactor = low.problem.prefactor
-    vanishing = sigma if end == "sigma_zero" else alpha
-    if prefactor is None or prefactor.subs(vanishing, 0) != 0 or not all(row.interpolatory for row in low.tableau.rows):
-        return ()
-    a, _ = _propagator(low)
-    names = []
-    for row in low.tableau.rows[1:]:
-        order = len(row.nodes)
-        moments = {sp.Symbol(f"mu{k}"): factorial(k) / _rate(low) ** k for k in range(order)}
-        body = [
-            Assign((f"r{j}",), sp.Symbol(f"h[{j + 1}]"), comment="" if j else "previous steps")
-            for j in range(order - 1)
-        ]
-        body.append(Assign(("c",), a * low.node(prefactor, "s") / _rate(low)))
-        newton = newton_moments(row.thetas, exact_moments(order, False))
-        weights = [sp.Symbol("c") * w for w in _divided([m.as_expr().subs(moments) for m in newton], order)]
-        names.append(_end_row(low, order, end, "the kernel decays, moments k!", body, a, weights, scale))
-    return tuple(names)
-
-
-def _concentrated(low: _Lowering, count: int, end: str, scale: sp.Expr | None) -> tuple[str, ...]:
-    """Rows where G vanishes: the kernel concentrates at the end of the step, theta = 1, with total weight ``mass``."""
-    mass = low.problem.mass
-    if mass is None:
-        return ()
-    names = []
-    for row in low.tableau.rows[:count]:
-        order = len(row.nodes)
-        moments = {sp.Symbol(f"mu{k}"): sp.Integer(1) for k in range(order)}
-        moments |= {sp.Symbol(f"phi{k + 1}"): sp.Rational(1, factorial(k)) for k in range(order)}
-        body = [Assign((f"r{j}",), sp.Symbol(f"h[{j + 1}]") / H0) for j in range(order - 1)]
-        body.append(Assign(("c",), low.node(mass, "t")))
-        weights = [sp.Symbol("c") * w for w in _divided([m.as_expr().subs(moments) for m in row.newton], order)]
-        names.append(_end_row(low, order, end, "the integrand extrapolated to it", body, sp.Integer(0), weights, scale))
-    return tuple(names)
-
-
-def _end_row(
-    low: _Lowering,
-    order: int,
-    end: str,
-    why: str,
-    body: list[Assign],
-    a: sp.Expr,
-    weights: list[sp.Expr],
-    scale: sp.Expr | None,
-) -> str:
-    name = f"to_{end}_{order}"
-    _finish_row(low, name, f"Order {order} into {end.replace('_zero', ' = 0')}: {why}.", body, a, weights, scale)
-    return name
+def _phase(order: int, steps: int, converts: bool, scaled: bool) -> Phase:
+    newest = "m0" if converts else "raw"
+    operations: list[Operation] = [Evaluate("raw", "x", "n", "cin" if scaled else None)]
+    if converts:
+        operations.append(Combine((Line("m0", (("cx", "x"), ("cr", "raw"))),)))
+    terms = [("a", "x"), ("b0", newest), *((f"b{j}", f"m[{j}]") for j in range(1, order))]
+    operations.append(Combine((Line("x'", tuple(terms)),)))
+    operations.append(Push("m", newest))
+    return Phase("main" if order == steps else f"start_{order}", tuple(operations))
 
 
 __all__ = ["coefficients", "lower"]

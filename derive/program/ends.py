@@ -1,0 +1,144 @@
+"""Rows of steps that touch an end of the domain, sigma = 0 or alpha = 0: analytic limits, regular rows, or none.
+
+A multistep row that starts at an end has no history, so one order is all there is to say about it; a one-step method
+with stages starts there with all of them if everything is regular.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import factorial
+
+import sympy as sp
+
+from derive.problems import SemilinearProblem
+from derive.program.coefficients import Assign, Rows
+from derive.program.rows import H0, Lowering, divided
+from derive.symbolic.alphabet import alpha, sigma
+from derive.symbolic.moments import exact_moments, newton_moments
+from derive.tableau import Row
+
+ENDS = {"sigma_zero": {sigma: 0}, "alpha_zero": {alpha: 0}}
+
+
+def limits(low: Lowering, rows: Rows) -> dict[str, Rows]:
+    """``TO_*`` and ``FROM_*`` by order for both ends."""
+    problem, schedule = low.problem, low.schedule
+    kernel = problem.kernel
+    out: dict[str, Rows] = {}
+    for end in ENDS:
+        arrive, leave = f"TO_{end.upper()}", f"FROM_{end.upper()}"
+        if end not in (schedule.noise_end, schedule.data_end):
+            out[arrive] = out[leave] = ()
+        elif kernel.closed and kernel.rate != 0:
+            if problem.vanishes[end]:
+                out[arrive] = _concentrated(low, 1, end)
+            else:
+                out[arrive] = (_exhausted(low), *_decaying(low, end))
+            out[leave] = (_exhausted(low),) if _departs(problem, end) else ()
+        else:
+            regular = problem.finite[end]
+            arriving = _reaching(low, rows, end) if regular else rows[:1]
+            possible = regular or not kernel.closed
+            leaving = rows if regular and low.tableau.steps == 1 else rows[:1]
+            out[leave] = leaving if possible and _departs(problem, end) else ()
+            if problem.vanishes[end]:
+                out[arrive] = _concentrated(low, len(arriving), end)
+            else:
+                out[arrive] = arriving if possible else ()
+    return out
+
+
+def _reaching(low: Lowering, rows: Rows, end: str) -> Rows:
+    """Rows that may end there: those that call the network at the end itself need its output to determine F there."""
+    if _determined(low.problem, end):
+        return rows
+    schemes = low.tableau.schemes
+    last = next((k for k, s in enumerate(schemes) if s.stages and s.abscissae[-1] == 1), len(rows))
+    return rows[:last]
+
+
+def _departs(problem: SemilinearProblem, end: str) -> bool:
+    """Whether a step can start at the end: G is finite and not 0 there, and so is what the network says about F."""
+    return problem.departs[end] and _determined(problem, end)
+
+
+def _determined(problem: SemilinearProblem, end: str) -> bool:
+    """Whether the conversion of the network's output to F is finite at the end."""
+    values = [c.subs(ENDS[end]) for c in problem.to_integrand]
+    return not any(v.has(sp.oo, -sp.oo, sp.zoo, sp.nan) for v in values)
+
+
+def _plain(low: Lowering) -> list[Row]:
+    """Output rows, by order, of the schemes without stages whose weights solve a moment equation."""
+    schemes = low.tableau.schemes
+    last = next((k for k, s in enumerate(schemes) if s.stages or s.output.given), len(schemes))
+    return [scheme.output for scheme in schemes[:last]]
+
+
+def _exhausted(low: Lowering) -> str:
+    """Order 1 where the variable is infinite: int e^{-q chi} is (P_t - (G_t/G_s) P_s)/(-q), q the kernel's rate."""
+    name = "limit"
+    if all(f.name != name for f in low.functions):
+        a, _ = low.propagator()
+        at_t, at_s = (low.node(low.problem.prefactor, w) for w in ("t", "s"))  # type: ignore[arg-type]
+        doc = "Order 1 where an end of the step has an infinite variable: the analytic limit."
+        low.finish(name, doc, [], {"a": a, "b0": (at_t - a * at_s) / -low.rate})
+    return name
+
+
+def _decaying(low: Lowering, end: str) -> tuple[str, ...]:
+    """Rows of order 2 and up into an infinite variable where the kernel decays: int_0^inf e^{-q x} x^k dx = k!/q^{k+1}.
+
+    The variable is not divided by the (infinite) step: nodes are 0, -h_1, -(h_1 + h_2), .. in its own unit.
+    """
+    prefactor = low.problem.prefactor
+    (vanishing,) = ENDS[end]
+    rows = _plain(low)
+    if prefactor is None or prefactor.subs(vanishing, 0) != 0 or not all(row.interpolatory for row in rows):
+        return ()
+    a, _ = low.propagator()
+    out = []
+    for row in rows[1:]:
+        order = len(row.nodes)
+        moments = {sp.Symbol(f"mu{k}"): factorial(k) / low.rate**k for k in range(order)}
+        body = _ratios(order, sp.Integer(1), "previous steps")
+        body.append(Assign(("c",), a * low.node(prefactor, "s") / low.rate))
+        newton = newton_moments(row.thetas, exact_moments(order, False))
+        values = [m.as_expr().subs(moments) for m in newton]
+        out.append(_end_row(low, row, end, "the kernel decays, moments k!", body, a, values))
+    return tuple(out)
+
+
+def _concentrated(low: Lowering, count: int, end: str) -> tuple[str, ...]:
+    """Rows where G vanishes: the kernel concentrates at the end of the step, theta = 1, with total weight ``mass``."""
+    mass = low.problem.mass
+    if mass is None:
+        return ()
+    out = []
+    for row in _plain(low)[:count]:
+        order = len(row.nodes)
+        moments = {sp.Symbol(f"mu{k}"): sp.Integer(1) for k in range(order)}
+        moments |= {sp.Symbol(f"phi{k + 1}"): sp.Rational(1, factorial(k)) for k in range(order)}
+        body = _ratios(order, H0, "")
+        body.append(Assign(("c",), low.node(mass, "t")))
+        values = [m.as_expr().subs(moments) for m in row.newton]
+        out.append(_end_row(low, row, end, "the integrand extrapolated to it", body, sp.Integer(0), values))
+    return tuple(out)
+
+
+def _ratios(order: int, unit: sp.Expr, comment: str) -> list[Assign]:
+    return [Assign((f"r{j}",), sp.Symbol(f"h[{j + 1}]") / unit, comment="" if j else comment) for j in range(order - 1)]
+
+
+def _end_row(
+    low: Lowering, row: Row, end: str, why: str, body: Sequence[Assign], a: sp.Expr, newton: Sequence[sp.Expr]
+) -> str:
+    order = len(row.nodes)
+    weights = [sp.Symbol("c") * w for w in divided(newton, row.relative)]
+    values = {"a": a} | {f"b{j}": w for j, w in enumerate(weights)}
+    doc = f"Order {order} into {end.replace('_zero', ' = 0')}: {why}."
+    return low.finish(f"to_{end}_{order}", doc, body, values)
+
+
+__all__ = ["limits"]

@@ -1,0 +1,356 @@
+r"""Rows of a tableau as functions of the grid points of one step: what ``coefficients.py`` computes.
+
+A row that ends at abscissa c is a step over [0, c]: its moments are those of that span, its prefactor P(end) c h, and its
+nodes are measured in units of it (:mod:`derive.tableau`). So a multistep row, a Runge-Kutta stage and a corrector are
+written by the same lines; what differs is where the row starts, where it ends, and which column a weight goes to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import factorial
+from typing import Any
+
+import sympy as sp
+from sympy.polys.rings import PolyElement
+
+from derive.problems import SemilinearProblem
+from derive.program.coefficients import Assign, Function
+from derive.program.ir import Program
+from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, rho, sigma, t
+from derive.symbolic.forms import Form
+from derive.tableau import Row, Scheme, Tableau
+
+H0 = sp.Symbol("h[0]")
+LETTERS = "pqvwxyz"
+"""phi_k(c z) is printed p1, p2, .. for the first c of a row, q1, q2, .. for the second, and so on."""
+CURVES = {x: sp.Symbol(f"{x}(t)") for x in (alpha, sigma, rho, dalpha, dsigma, drho)}
+"""Curves of the schedule as calls of the module's own functions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row ends: the grid point's name in the function, and its abscissa in units of the step."""
+
+    name: str
+    abscissa: Any
+
+    @property
+    def time(self) -> str:
+        return f"{self.name}.t"
+
+
+END = Place("t", sp.Integer(1))
+
+
+class Lowering:
+    """Collects the functions of one coefficient module."""
+
+    def __init__(self, tableau: Tableau, problem: SemilinearProblem, program: Program, scale: sp.Expr | None) -> None:
+        self.tableau, self.problem, self.program, self.scale = tableau, problem, program, scale
+        self.schedule = problem.schedule
+        self.functions: list[Function] = []
+
+    def node(self, expr: sp.Expr, which: str) -> sp.Expr:
+        """The expression at the grid point that the function calls ``which``, in the fields of that Node."""
+        fields = {x: sp.Symbol(f"{which}.{x}") for x in (alpha, sigma, dalpha, dsigma)}
+        return expr.subs(rho, sigma / alpha).subs(t, sp.Symbol(f"{which}.t")).subs(fields)
+
+    @property
+    def slopes(self) -> tuple[sp.Symbol, ...]:
+        """The slopes that a Node needs, because an expression at a grid point has them."""
+        p = self.problem
+        used = [*p.to_integrand, *p.to_data, *(e for e in (p.factor, p.prefactor, p.mass) if e is not None)]
+        return tuple(x for x in (dalpha, dsigma) if any(e.has(x) for e in used))
+
+    @property
+    def knots(self) -> tuple[str, ...]:
+        """The name of the times at which the schedule has a kink, if it is a table joined by straight lines."""
+        return tuple(
+            f"{name.upper()}_KNOTS" for name, table in sorted(self.schedule.tables.items()) if table.kind == "linear"
+        )
+
+    @property
+    def samples(self) -> bool:
+        """Whether a row takes the kernel at single points (a Runge-Kutta method where the kernel is not constant)."""
+        rows = [row for scheme in every_scheme(self.tableau) for row in scheme.rows]
+        return not self.problem.kernel.closed and any(
+            k == 0 and c for row in rows for form in row.given for (k, c), _ in form.terms
+        )
+
+    @property
+    def speed(self) -> sp.Expr:
+        """d chi/dt in the alphabet."""
+        chart = self.problem.chart
+        total = sp.diff(chart, t)
+        for symbol, slope in ((alpha, dalpha), (sigma, dsigma), (rho, drho)):
+            total += sp.diff(chart, symbol) * slope
+        return total
+
+    def read_slopes(self) -> set[sp.Symbol]:
+        """The slopes that anything in the module reads."""
+        p = self.problem
+        inside = [] if p.kernel.closed else [p.weight]
+        inside += [p.drift] if p.factor is None else []
+        inside += [self.speed] if self.samples else []
+        return set(self.slopes) | {x for x in (dalpha, dsigma, drho) if any(e.has(x) for e in inside)}
+
+    def define(self, name: str, args: tuple[str, ...], doc: str, expr: sp.Expr) -> None:
+        """A function of times, with common subexpressions named."""
+        replaced, [reduced] = sp.cse(expr, symbols=(sp.Symbol(f"q{i}") for i in range(1000)), order="canonical")
+        body = tuple(Assign((str(symbol),), value) for symbol, value in replaced)
+        self.functions.append(Function(name, args, doc, body, (reduced,)))
+
+    def propagator(self, place: Place = END) -> tuple[sp.Expr, sp.Expr]:
+        """(G_end/G_s, G_end); without a closed factor, what ``propagated`` gives: Phi, and moments that carry it."""
+        factor = self.problem.factor
+        if factor is None:
+            return sp.Symbol("a"), sp.Integer(1)
+        at_end, at_s = self.node(factor, place.name), self.node(factor, "s")
+        return at_end / at_s, at_end
+
+    @property
+    def rate(self) -> sp.Rational:
+        rate = self.problem.kernel.rate
+        return sp.Rational(int(rate.numerator), int(rate.denominator))  # type: ignore[attr-defined]
+
+    def finish(
+        self,
+        name: str,
+        doc: str,
+        body: Sequence[Assign],
+        values: Mapping[str, sp.Expr],
+        call: str = "s",
+        inner: bool = False,
+    ) -> str:
+        """The row function ``name``: all columns, zero where ``values`` says nothing; ``call``: where the network is called."""
+        known = dict(values)
+        if "cx" in self.program.columns:
+            known |= dict(zip(("cx", "cr"), (self.node(e, call) for e in self.problem.to_integrand), strict=True))
+        if self.scale is not None:
+            known["cin"] = self.node(self.scale, call)
+        columns = self.program.columns
+        row = tuple(known.get(column, sp.Integer(0)) for column in columns)
+        args = ("s", "t", "h", "u") if inner else ("s", "t", "h")
+        self.functions.append(Function(name, args, doc, tuple(body), row))
+        return name
+
+
+def every_scheme(tableau: Tableau) -> tuple[Scheme, ...]:
+    """All schemes of the method, the starter last."""
+    return (*tableau.schemes, *([tableau.starter] if tableau.starter else []))
+
+
+def exact(number: Any) -> sp.Expr:
+    """An exact number as SymPy writes it."""
+    if isinstance(number, sp.Expr):
+        return number
+    if isinstance(number, int):
+        return sp.Integer(number)
+    if hasattr(number, "numerator"):
+        return sp.Rational(int(number.numerator), int(number.denominator))
+    return number.as_expr()
+
+
+def scheme_rows(low: Lowering, scheme: Scheme, names: Sequence[str]) -> str | tuple[str, ...]:
+    """The row functions of a scheme, one per network call, called ``names``; one name alone for one call."""
+    rows = (*scheme.stages, scheme.output)
+    for i, (row, name) in enumerate(zip(rows, names, strict=True)):
+        place = Place(f"u[{i + 1}]", exact(row.end)) if i < len(scheme.stages) else END
+        call = f"u[{i}]" if i else "s"
+        doc = _doc(row, place, i, len(rows), scheme)
+        body, a, weights = row_body(low, row, place)
+        values = {"a": a} | {_column(n): w for n, w in zip(row.nodes, weights, strict=True)}
+        low.finish(name, doc, body, values, call, inner=bool(scheme.stages))
+    return names[0] if len(names) == 1 else tuple(names)
+
+
+def _column(node: Any) -> str:
+    return f"{'b' if node.kind == 'history' else 'd'}{node.index}"
+
+
+def _doc(row: Row, place: Place, i: int, count: int, scheme: Scheme) -> str:
+    terms = "".join(
+        f" + {_column(n)} {'F' if n.kind == 'history' else 'K'}{n.index}"
+        for n in sorted(row.nodes, key=lambda n: (n.kind, n.index))
+    )
+    if count == 1:
+        return f"Order {len(row.nodes)}: x' = a x{terms}."
+    where = f"stage {i + 1} at theta = {place.abscissa}" if place is not END else "the step"
+    return f"Call {i + 1} of {count}, {where}: x' = a {'y' if i else 'x'}{terms}."
+
+
+def corrector_row(low: Lowering, row: Row, name: str) -> str:
+    """The function of a corrector: (ca, cb0, .., cbk) of x_t = ca x_s + cb0 F(t) + cb1 F(s) + ..."""
+    body, a, weights = row_body(low, row, END)
+    values = {0 if n.kind == "stage" else n.index + 1: w for n, w in zip(row.nodes, weights, strict=True)}
+    count = max(len(scheme.corrector.nodes) for scheme in low.tableau.schemes if scheme.corrector)
+    returns = (a, *(values.get(j, sp.Integer(0)) for j in range(count)))
+    terms = " + ".join(["ca x(s)", "cb0 F(t)", *(f"cb{j} F{j}" for j in range(1, len(row.nodes)))])
+    low.functions.append(Function(name, ("s", "t", "h"), f"Corrects x(t) = {terms}.", tuple(body), returns))
+    return name
+
+
+def row_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Expr, list[sp.Expr]]:
+    """(assignments, a, weight of every node) of a row that starts at ``s`` and ends at ``place``."""
+    past = max((n.index for n in row.nodes if n.kind == "history"), default=0)
+    used = [n for n in row.nodes if n.kind == "history"] if not row.given else []
+    past = past if used else 0
+    body = [
+        Assign((f"r{j}",), sp.Symbol(f"h[{j + 1}]") / H0, comment="" if j else "step ratios, newest first")
+        for j in range(past)
+    ]
+    ratio, at_end = low.propagator(place)
+    if row.given:
+        return _given_body(low, row, place, body, ratio, at_end)
+    kernel = low.problem.kernel
+    count = len(row.nodes)
+    if not kernel.closed:
+        body.append(_integrals(low, place, count))
+        c = at_end
+    else:
+        top = max((_top_phi(m) for m in row.moments), default=0)
+        if kernel.rate != 0 and top:
+            z = low.rate * place.abscissa * H0
+            body.append(
+                Assign(tuple(f"p{k}" for k in range(1, top + 1)), call="phis", args=(top, z), comment="phi_k(z)")
+            )
+        c = low.node(low.problem.prefactor, place.name) * place.abscissa * H0  # type: ignore[arg-type]
+    body.append(Assign(("c",), c))
+    values = newton_body(body, row.newton, kernel.closed and kernel.rate == 0)
+    return body, ratio, [sp.Symbol("c") * w for w in divided(values, row.relative)]
+
+
+def _integrals(low: Lowering, place: Place, count: int) -> Assign:
+    """``mu0, .. = moments(..)`` over the row's span, with Phi in front where G has no closed form."""
+    names = tuple(f"mu{k}" for k in range(count))
+    args = ("chart", "s.t", place.time, count, low.schedule.data, *low.knots)
+    if low.problem.factor is None:
+        return Assign(
+            ("a", *names), call="propagated", args=("weight", "drift", *args), comment="Phi, int Phi weight theta^k dt"
+        )
+    return Assign(names, call="moments", args=("weight", *args), comment="int weight theta^k dt")
+
+
+def _given_body(
+    low: Lowering, row: Row, place: Place, body: list[Assign], ratio: sp.Expr, at_end: sp.Expr
+) -> tuple[list[Assign], sp.Expr, list[sp.Expr]]:
+    kernel = low.problem.kernel
+    if kernel.closed:
+        c = low.node(low.problem.prefactor, place.name) * H0  # type: ignore[arg-type]
+        if kernel.rate == 0:
+            numbers = [exact(form.series(1)[0]) for form in row.given]
+            return body, ratio, [c * q for q in numbers]
+        weights = [_phi_form(low, form, body, row) for form in row.given]
+        body.append(Assign(("c",), c))
+        return body, ratio, [sp.Symbol("c") * w for w in weights]
+    top = max((k for form in row.given for (k, c), _ in form.terms if c == row.end), default=0)
+    if top or low.problem.factor is None:
+        body.append(_integrals(low, place, max(top, 1)))
+    weights = [
+        _sampled_form(low, form, place, node, row, body) for form, node in zip(row.given, row.nodes, strict=True)
+    ]
+    return body, ratio, [at_end * w for w in weights]
+
+
+def _phi_form(low: Lowering, form: Form, body: list[Assign], row: Row) -> sp.Expr:
+    """sum q phi_k(c z) with the phi functions named, all functions of one argument in one call."""
+    scales: dict[Any, int] = {}
+    for other in row.given:
+        for (k, c), _ in other.terms:
+            if c:
+                scales[c] = max(scales.get(c, 0), k)
+    letters = dict(zip(scales, LETTERS, strict=False))
+    if not any(a.call == "phis" for a in body):
+        for c, top in scales.items():
+            if top:
+                names = tuple(f"{letters[c]}{k}" for k in range(1, top + 1))
+                note = "phi_k(z)" if c == 1 else f"phi_k({exact(c)} z)"
+                body.append(Assign(names, call="phis", args=(top, low.rate * exact(c) * H0), comment=note))
+    total = sp.Integer(0)
+    for (k, c), q in form.terms:
+        if not c:
+            value = sp.Integer(1)
+        elif k:
+            value = sp.Symbol(f"{letters[c]}{k}")
+        else:
+            value = sp.exp(low.rate * exact(c) * H0)
+        total += exact(q) * value
+    return total
+
+
+def _sampled_form(low: Lowering, form: Form, place: Place, node: Any, row: Row, body: list[Assign]) -> sp.Expr:
+    """A weight where the kernel is only known by its values and moments (:mod:`derive.tableau` says which forms exist)."""
+    at = "s" if node.kind == "history" else f"u[{node.index}]"
+    theta = 0 if node.kind == "history" else node.theta
+    total = sp.Integer(0)
+    for (k, c), q in form.terms:
+        if k == 0 and c == row.end - theta:
+            carried = sp.Integer(1)
+            if low.problem.factor is None:
+                carried = sp.Symbol(f"g{node.index}")
+                names = (f"g{node.index}", f"n{node.index}")
+                args = ("weight", "drift", "chart", f"{at}.t", place.time, 1, low.schedule.data, *low.knots)
+                body.append(Assign(names, call="propagated", args=args, comment="Phi from the node on"))
+            total += exact(q) * carried * H0 * sp.Symbol(f"weight({at}.t)") / sp.Symbol(f"speed({at}.t)")
+        elif k >= 1 and c == row.end:
+            total += exact(q) * sp.Symbol(f"mu{k - 1}") / factorial(k - 1) / place.abscissa
+        else:
+            raise ValueError(f"{form} has no meaning for a kernel that is not exponential")
+    return total
+
+
+def _top_phi(element: PolyElement) -> int:
+    symbols = {str(x) for x in element.as_expr().free_symbols}
+    return max((int(n[3:]) for n in symbols if n.startswith("phi")), default=0)
+
+
+def newton_body(body: list[Assign], newton: tuple[PolyElement, ...], constant_kernel: bool) -> list[sp.Expr]:
+    """Name the Newton moments M_k; trivial ones (a number, a symbol) stay where they are used."""
+    values: list[sp.Expr] = []
+    for k, moment in enumerate(newton):
+        expr = moment.as_expr()
+        renamed = {x: sp.Symbol("p" + x.name[3:]) for x in expr.free_symbols if x.name.startswith("phi")}
+        if constant_kernel:
+            expr = expr.subs({x: sp.Rational(1, factorial(int(x.name[3:]))) for x in renamed})
+        else:
+            expr = expr.subs(renamed)
+        if expr.is_Atom:
+            values.append(expr)
+        else:
+            body.append(Assign((f"M{k}",), expr))
+            values.append(sp.Symbol(f"M{k}"))
+    return values
+
+
+def divided(moments: Sequence[sp.Expr], thetas: Sequence[PolyElement]) -> list[sp.Expr]:
+    """w_j = sum_{k >= j} M_k / prod_{i <= k, i != j} (theta_j - theta_i); differences of history nodes are sums of ratios."""
+    weights = []
+    for j, node in enumerate(thetas):
+        terms = []
+        for k in range(j, len(thetas)):
+            denominator = sp.Integer(1)
+            for other in (*thetas[:j], *thetas[j + 1 : k + 1]):
+                difference = node - other
+                if all(c < 0 for c in difference.coeffs()):
+                    denominator *= -(-difference).as_expr()
+                else:
+                    denominator *= difference.as_expr()
+            terms.append(moments[k] / denominator)
+        weights.append(sp.Add(*terms))
+    return weights
+
+
+__all__ = [
+    "CURVES",
+    "END",
+    "H0",
+    "Lowering",
+    "corrector_row",
+    "divided",
+    "every_scheme",
+    "newton_body",
+    "row_body",
+    "scheme_rows",
+]
