@@ -176,7 +176,7 @@ class _Run:
         """A moment: polynomial in ratios, mu_k and phi_k = mu_{k-1}/(k-1)!, phi_0 = kappa(0)/kappa(end)."""
         phi = [1 / at_end, *(m / factorial(k) for k, m in enumerate(mu))]
         width = len(alphabet().r)
-        generators = [*mu, *[None] * (len(alphabet().mu) - len(mu)), *phi]
+        generators: list[Any] = [*mu, *[None] * (len(alphabet().mu) - len(mu)), *phi]
         total = Jet(self.h.precision, ())
         for monom, coefficient in element.terms():
             head = element.ring.from_dict({monom[:width] + (0,) * (len(monom) - width): coefficient})

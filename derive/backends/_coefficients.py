@@ -36,7 +36,10 @@ def context(module: CoefficientModule) -> dict[str, Any]:
     printer = Printer(("node", *(f.name for f in module.functions)), module.tables)
     quadrature: set[str] = set()
     columns = next((value for name, value, _ in module.constants if name == "COLUMNS"), ())
-    functions = [_function(f, printer, quadrature, columns if "h" in f.args else ()) for f in module.functions]
+    functions = [
+        _function(f, printer, quadrature, columns if "h" in f.args and f.name != "error" else ())
+        for f in module.functions
+    ]
     _check_names(module)
     for values in module.numbers.values():
         _numbers(values, printer)  # what it needs is imported too

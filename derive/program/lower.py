@@ -15,7 +15,7 @@ from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, CoefficientModule, Function, Rows
 from derive.program.ends import limits
 from derive.program.ir import Combine, Evaluate, Line, Operation, Phase, Program, Push
-from derive.program.rows import CURVES, Lowering, corrector_row, every_scheme, exact, scheme_rows
+from derive.program.rows import CURVES, Lowering, corrector_row, error_row, every_scheme, exact, scheme_rows
 from derive.symbolic.alphabet import dalpha, drho, dsigma, expm1, rho, t
 from derive.tableau import Scheme, Tableau
 
@@ -48,6 +48,7 @@ def coefficients(
     tuples["BEGIN"] = begin_names(tableau)
     if tableau.starter:
         scheme_rows(low, tableau.starter, begin_names(tableau))
+    tuples["ERROR"] = (error_row(low, tableau.schemes[-1]),) if tableau.schemes[-1].embedded else ()
     tuples |= limits(low, rows)
     node = [("alpha", "alpha"), ("sigma", "sigma"), *((str(x), str(x)) for x in low.slopes)]
     dx, dr = (low.node(e, "s") for e in problem.to_data)

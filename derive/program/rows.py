@@ -19,8 +19,8 @@ from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, Function
 from derive.program.ir import Program
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, rho, sigma, t
-from derive.symbolic.forms import Form
-from derive.tableau import Row, Scheme, Tableau
+from derive.symbolic.forms import ONE, ZERO, Form
+from derive.tableau import Node, Row, Scheme, Tableau
 
 H0 = sp.Symbol("h[0]")
 LETTERS = "pqvwxyz"
@@ -192,6 +192,22 @@ def corrector_row(low: Lowering, row: Row, name: str) -> str:
     return name
 
 
+def error_row(low: Lowering, scheme: Scheme) -> str:
+    """The function ``error``: weights of x_{n+1} minus the embedded output on F0, K1, .., and the value at x_{n+1}."""
+    assert scheme.embedded is not None
+    nodes = [Node("history", 0, ZERO), *(Node("stage", i, row.end) for i, row in enumerate(scheme.stages, 1))]
+    nodes.append(Node("stage", len(nodes), ONE))
+    weights = {(n.kind, n.index): Form() for n in nodes}
+    for row, sign in ((scheme.output, 1), (scheme.embedded, -1)):
+        for node, form in zip(row.nodes, row.forms(()), strict=True):
+            weights[node.kind, node.index] += form * sign
+    row = Row("error", tuple(nodes), (), (), given=tuple(weights.values()))
+    body, _, values = row_body(low, row, END)
+    doc = "Weights of the error estimate on F0, K1, .. and the value at the end of the step."
+    low.functions.append(Function("error", ("s", "t", "h", "u"), doc, tuple(body), tuple(values)))
+    return "error"
+
+
 def row_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Expr, list[sp.Expr]]:
     """(assignments, a, weight of every node) of a row that starts at ``s`` and ends at ``place``."""
     past = max((n.index for n in row.nodes if n.kind == "history"), default=0)
@@ -349,6 +365,7 @@ __all__ = [
     "Lowering",
     "corrector_row",
     "divided",
+    "error_row",
     "every_scheme",
     "newton_body",
     "row_body",
