@@ -128,7 +128,7 @@ class _Run:
     def weights(self, row: Row) -> list[Jet]:
         end = _number(row.end)
         at_end = self.kernel.at(end)
-        mu = []
+        mu: list[Jet] = []
         power, span = self.kernel, self.h * end
         for _ in range(max(len(row.nodes), len(alphabet().mu) if row.given else 0)):
             whole = power.integral().at(end)  # int_0^{end h} kappa tau^k

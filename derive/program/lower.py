@@ -130,8 +130,26 @@ def _kernel_functions(low: Lowering) -> None:
         low.define(
             "weight", ("t",), f"{name}: the weight of the integrand under the integral.", problem.weight.subs(CURVES)
         )
+    if low.adaptive:
+        _slope_function(low)
     if low.samples:
         low.define("speed", ("t",), f"chi'(t): how fast {problem.variable} moves.", low.speed.subs(CURVES))
+
+
+def _slope_function(low: Lowering) -> None:
+    """``slope(t)``: (p, q) of dx/dchi = p x + q F, for dense output."""
+    problem = low.problem
+    scale = problem.factor if problem.factor is not None else sp.Integer(1)
+    pair = [(e / low.speed).subs(CURVES) for e in (problem.drift, problem.weight * scale)]
+    replaced, reduced = sp.cse(pair, symbols=(sp.Symbol(f"q{i}") for i in range(1000)), order="canonical")
+    body = tuple(Assign((str(symbol),), value) for symbol, value in replaced)
+    low.functions.append(Function("slope", ("t",), "(p, q) of dx/dchi = p x + q F.", body, tuple(reduced)))
+    pair = [low.node(e, "s") for e in problem.to_integrand]
+    low.functions.append(Function("integrand", ("s",), "F = cx x + cr raw at a node.", (), tuple(pair)))
+    if low.scale is not None:
+        low.functions.append(
+            Function("scaled", ("s",), "The factor of the network's input at a node.", (), (low.node(low.scale, "s"),))
+        )
 
 
 def _inner_function(low: Lowering) -> None:

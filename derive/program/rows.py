@@ -80,6 +80,11 @@ class Lowering:
         )
 
     @property
+    def adaptive(self) -> bool:
+        """Whether the method has an embedded row, so that its steps may be chosen by the error."""
+        return self.tableau.schemes[-1].embedded is not None
+
+    @property
     def speed(self) -> sp.Expr:
         """d chi/dt in the alphabet."""
         chart = self.problem.chart
@@ -93,7 +98,8 @@ class Lowering:
         p = self.problem
         inside = [] if p.kernel.closed else [p.weight]
         inside += [p.drift] if p.factor is None else []
-        inside += [self.speed] if self.samples else []
+        inside += [self.speed] if self.samples or self.adaptive else []
+        inside += [p.drift, p.weight, p.factor or sp.Integer(1)] if self.adaptive else []
         return set(self.slopes) | {x for x in (dalpha, dsigma, drho) if any(e.has(x) for e in inside)}
 
     def define(self, name: str, args: tuple[str, ...], doc: str, expr: sp.Expr) -> None:
