@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sympy as sp
 
 from derive.analysis.claims import Claims
-from derive.analysis.order import uniform_value
+from derive.analysis.order import error_function, uniform_value
 from derive.problems import SemilinearProblem
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, lam, rho, sigma, t
 from derive.tableau import Tableau
@@ -89,14 +89,29 @@ def _derived(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
         "",
         *_kernel(problem, tableau),
         "",
-        "In Newton form, by order:",
-        "",
-        tableau.latex(),
-        "",
-        r"The weights of the values $F_{n-j}$ are $w_j = \sum_{k\ge j} M_k / \prod_{i\le k,\,i\ne j}(\theta_j-\theta_i)$,",
-        r"$M_k$ the factor of $F[\theta_0,\ldots,\theta_k]$.",
-        "",
+        *_rows(tableau),
     ]
+
+
+def _rows(tableau: Tableau) -> list[str]:
+    """The rows of every scheme, and how to read them."""
+    schemes = [*tableau.schemes, *([tableau.starter] if tableau.starter else [])]
+    lines = ["In Newton form, by order:", "", tableau.latex(), ""]
+    if any(row.given for scheme in schemes for row in scheme.rows):
+        lines[0] = "The rows, by order:"
+    if any(row.newton for scheme in schemes for row in scheme.rows if not row.given):
+        lines += [
+            r"The weights of the values $F_{n-j}$ are $w_j = \sum_{k\ge j} M_k / \prod_{i\le k,\,i\ne j}(\theta_j-\theta_i)$,",
+            r"$M_k$ the factor of $F[\theta_0,\ldots,\theta_k]$.",
+            "",
+        ]
+    if any(scheme.stages for scheme in schemes):
+        lines += [
+            r"$K_i$ is the integrand at the stage $X_i$, at abscissa $c_i$; a row that ends at $c$ has the $\Phi$ and $C$ of the",
+            r"step from $0$ to $c$, its nodes in units of $c$ and $z$ times $c$.",
+            "",
+        ]
+    return lines
 
 
 def _kernel(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
@@ -117,6 +132,9 @@ def _kernel(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
 STARTS = {
     "ramp": "rows of order 1, 2, .. until the history is full",
     "exact": "integrand values at earlier times are given",
+    "singlestep": "a one-step method of sufficient order makes the history",
+    "pseudo_rk4": "a pseudo Runge-Kutta method makes the history",
+    "iterated": "a one-step method whose stages are corrected again and again makes the history",
 }
 FINALS = {
     "keep": "the last steps are like all others",
@@ -130,7 +148,7 @@ def _ends(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
     lines = [
         "## Start and end",
         "",
-        f"- Start `{tableau.start}`: {STARTS[tableau.start]}.",
+        f"- Start `{tableau.start}`: {STARTS[tableau.start] if tableau.steps > 1 else 'one step needs no history'}.",
         f"- Final `{tableau.final}`: {FINALS[tableau.final]}.",
     ]
     ends = {"sigma_zero": r"$\sigma = 0$", "alpha_zero": r"$\alpha = 0$"}
@@ -151,26 +169,63 @@ def _ends(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
 
 
 def _proved(proof: Claims, tableau: Tableau) -> list[str]:
-    leading = " + ".join(rf"\left({_tex(c.as_expr())}\right) F^{{({k})}}" for k, c in proof.constants)
-    uniform = " + ".join(rf"{sp.latex(sp.Rational(str(uniform_value(c))))}\, F^{{({k})}}" for k, c in proof.constants)
-    rows = ", ".join(map(str, proof.row_orders))
-    function = rf"M_{{{tableau.steps}}}"
-    return [
-        "## The proof",
-        "",
+    main = proof.main
+    lines = ["## The proof", ""]
+    lines += _by_moments(proof, tableau) if main.row is not None else _by_trees(proof)
+    orders = ", ".join(str(p.order) for p in proof.schemes)
+    rules = f"with start `{proof.start}` and final `{proof.final}` (schemes of order {orders})"
+    lines.append(f"- Global order **{proof.global_order}** {rules}.")
+    if proof.starter is not None:
+        lines.append(f"- The start has order {proof.starter.order}, by {proof.starter.engine}.")
+    if main.predictor is not None:
+        lines.append(
+            f"- The prediction has order {main.predictor}; its error enters the corrected value with a factor $h$."
+        )
+    if main.embedded is not None:
+        lines.append(f"- The embedded output has order {main.embedded}, and not {main.embedded + 1}.")
+    return [*lines, "- Zero-stable on every grid: the only root of the first characteristic polynomial on the unit circle is 1.", ""]
+
+
+def _by_moments(proof: Claims, tableau: Tableau) -> list[str]:
+    main = proof.main
+    row = tableau.schemes[-1].corrector or tableau.main
+    assert main.row is not None
+    constants = main.row.constants
+    leading = " + ".join(rf"\left({_tex(c.as_expr())}\right) F^{{({k})}}" for k, c in constants)
+    uniform = " + ".join(rf"{sp.latex(sp.Rational(str(uniform_value(c))))}\, F^{{({k})}}" for k, c in constants)
+    count = len(row.nodes)
+    function = rf"M_{{{count}}}"
+    lines = [
         r"The weights reproduce $\widetilde m_k = \sum_j w_j\theta_j^k$, and",
         "",
         r"$$ \text{exact} - \text{numerical} = C\sum_k \frac{h^k}{k!}\,(\mu_k - \widetilde m_k)\,F^{(k)}, \qquad C = P\,h. $$",
         "",
         r"The residual of moment $k$ is $h\,(\widetilde m_k - \mu_k)$; order $p$ means that it is $O(h^{p+1-k})$ for all $k < p$.",
         "",
-        f"- Order **{proof.order}** for all step ratios; not {proof.order + 1}, because {proof.limiting}.",
-        f"- Global order **{proof.global_order}** with start `{proof.start}` and final `{proof.final}` (rows of order {rows}).",
-        f"- Stiff order {proof.stiff_order}: moments 0 to {proof.stiff_order - 1} are exact for every $z$.",
+        f"- Order **{proof.order}** for all step ratios; not {proof.order + 1}, because {main.because}.",
+    ]
+    if main.stiff_order is not None:
+        exact = f": moments 0 to {main.stiff_order - 1} are exact for every $z$" if main.predictor is None else ""
+        lines.append(f"- Stiff order {main.stiff_order}{exact}.")
+    return [
+        *lines,
         rf"- Leading error in units of $P\,h^{{{proof.order + 1}}}$: ${leading}$;",
         f"  on a uniform grid ${uniform}$.",
-        rf"- Error-constant function of the exact row: ${function}/{tableau.steps}!$,",
-        rf"  ${function} = {_tex(proof.error_function.as_expr())}$.",
-        "- Zero-stable on every grid: the only root of the first characteristic polynomial on the unit circle is 1.",
+        rf"- Error-constant function of the exact row: ${function}/{count}!$,",
+        rf"  ${function} = {_tex(error_function(row).as_expr())}$.",
+    ]
+
+
+def _by_trees(proof: Claims) -> list[str]:
+    main = proof.main
+    stiff = []
+    if main.stiff_order is not None:
+        stiff = [f"- Stiff order {main.stiff_order}; {main.weak} with the weights at $z = 0$ (arXiv:1311.4600)."]
+    return [
+        r"A stage and the exact solution of $\dot x = L x + N(x, t)$ are series over bicoloured trees: a white vertex is $L$, a",
+        r"black one $N$. The order conditions are $\phi(\tau) = 1/\gamma(\tau)$ for every tree $\tau$ up to that order.",
         "",
+        f"- Order **{proof.order}**, by {main.engine}; not {proof.order + 1}: {main.because}.",
+        *stiff,
+        f"- Leading error `{main.leading}` $h^{{{proof.order + 1}}}$, of norm ${main.constant[1]:.6g}$.",
     ]

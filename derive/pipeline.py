@@ -24,7 +24,7 @@ from derive.problems import PoseError, SemilinearProblem
 from derive.problems.diffusion import on_path
 from derive.program.coefficients import CoefficientModule
 from derive.program.ir import Program
-from derive.program.lower import coefficients, lower
+from derive.program.lower import coefficients, lower, names
 from derive.program.passes import optimise, streams
 from derive.program.verify import verify as verify_program
 from derive.schedules import Schedule
@@ -101,15 +101,14 @@ def derive(spec: Spec) -> Derived:
     schedule, prediction, integrand = resolve(spec)
     problem = pose(spec, schedule, prediction, integrand)
     tableau = tabulate(spec, problem)
-    faults = refute(tableau, spec.claims)
-    if faults:
-        raise SpecError(*(spec.fault(f.key, f.message) for f in faults))
     scale = network_scale(prediction.network)
     scale = None if scale is None else on_path(scale, schedule)
     program = optimise(lower(tableau, problem, spec.name, scale is not None))
     verify_program(program)
-    main = program.phase("main")
-    proof = prove(tableau, (main.kernels, *streams(main)))
+    proof = prove(tableau, cost(program, tableau))
+    faults = refute(proof, spec.claims)
+    if faults:
+        raise SpecError(*(spec.fault(f.key, f.message) for f in faults))
     constants = (
         ("INPUT", input_kind(prediction.network, schedule), "what the network is fed"),
         ("GRID", _plain(spec.grid), "the default grid"),
@@ -118,6 +117,13 @@ def derive(spec: Spec) -> Derived:
     module = coefficients(tableau, problem, program, fed, scale, constants)
     text = derivation(spec.name, problem, tableau, proof, spec.references)
     return Derived(spec, schedule, prediction, integrand, problem, tableau, proof, program, module, text)
+
+
+def cost(program: Program, tableau: Tableau) -> tuple[int, int, int]:
+    """(kernels, reads, writes) of one full step, all its network calls together."""
+    phases = [program.phase(name) for name in names(len(tableau.schemes) - 1, tableau)]
+    moved = [streams(phase) for phase in phases]
+    return sum(p.kernels for p in phases), sum(r for r, _ in moved), sum(w for _, w in moved)
 
 
 def resolve(spec: Spec) -> tuple[Schedule, Prediction, Prediction]:

@@ -255,19 +255,37 @@ class Tableau:
         return "\n".join(lines)
 
     def latex(self) -> str:
-        """The rows in Newton form, for GitHub's renderer."""
-        from sympy import latex
-
+        """The rows, by scheme: in Newton form, or with the weights that were typed; for GitHub's renderer."""
         lines = []
-        for row in self.rows:
-            terms = []
-            for k, moment in enumerate(row.newton):
-                expr = moment.as_expr()
-                text = latex(expr, symbol_names={s: _indexed(s.name) for s in expr.free_symbols})
-                last = rf",\ldots,\theta_{k}" if k else ""
-                terms.append(rf"\left({text}\right) F[\theta_0{last}]")
-            lines.append(r"x_{n+1} = \Phi\,x_n + C\,\Bigl[" + " + ".join(terms) + r"\Bigr]")
+        for scheme in (*self.schemes, *([self.starter] if self.starter else [])):
+            for i, row in enumerate(scheme.stages, 1):
+                lines.append(_latex(row, f"X_{{{i}}}"))
+            predicted = r"\hat x_{n+1}" if scheme.corrector is not None else "x_{n+1}"
+            lines.append(_latex(scheme.output, predicted))
+            if scheme.corrector is not None:
+                lines.append(_latex(scheme.corrector, "x_{n+1}"))
+            if scheme.embedded is not None:
+                lines.append(_latex(scheme.embedded, r"\tilde x_{n+1}"))
         return "\n\n".join(f"$$ {line} $$" for line in lines)
+
+
+def _latex(row: Row, left: str) -> str:
+    """``x_{n+1} = Phi x_n + C [...]``; a stage's Phi and C belong to its own abscissa."""
+    from sympy import latex
+
+    at = "" if row.end == 1 else rf"_{{{_shown(row.end)}}}"
+    terms = []
+    if row.given:
+        for node, form in zip(row.nodes, row.given, strict=True):
+            name = f"F_{{n-{node.index}}}" if node.index and node.kind == "history" else "F_n"
+            terms.append(rf"\left({form.latex()}\right) {name if node.kind == 'history' else f'K_{{{node.index}}}'}")
+        return rf"{left} = \Phi{at}\,x_n + C{at}\,\Bigl[" + " + ".join(terms) + r"\Bigr]"
+    for k, moment in enumerate(row.newton):
+        expr = moment.as_expr()
+        text = latex(expr, symbol_names={s: _indexed(s.name) for s in expr.free_symbols})
+        last = rf",\ldots,\theta_{k}" if k else ""
+        terms.append(rf"\left({text}\right) F[\theta_0{last}]")
+    return rf"{left} = \Phi{at}\,x_n + C{at}\,\Bigl[" + " + ".join(terms) + r"\Bigr]"
 
 
 def _indexed(name: str) -> str:

@@ -216,4 +216,4 @@ def _phase(order: int, steps: int, converts: bool, scaled: bool) -> Phase:
     return Phase("main" if order == steps else f"start_{order}", tuple(operations))
 
 
-__all__ = ["coefficients", "lower"]
+__all__ = ["coefficients", "lower", "names"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import factorial
 from typing import Any
 
-from sympy import QQ
+from sympy import QQ, latex
 
 Key = tuple[int, Any]
 ZERO, ONE = QQ(0), QQ(1)
@@ -73,6 +73,26 @@ class Form:
             function = "1" if not c else (f"phi{k}({argument})" if k else f"exp({argument})")
             parts.append(function if q == 1 else f"({q})*{function}")
         return " + ".join(parts) or "0"
+
+    def latex(self) -> str:
+        """``\\varphi_1(z) - 3\\,\\varphi_2(z)``."""
+        parts = []
+        for (k, c), q in self.terms:
+            argument = "z" if c == 1 else f"{_tex(c)} z"
+            function = "" if not c else (rf"\varphi_{{{k}}}({argument})" if k else rf"e^{{{argument}}}")
+            number = _tex(q)
+            parts.append(function if number == "1" and function else rf"{number}\,{function}".removesuffix(r"\,"))
+        return " + ".join(parts).replace("+ -", "- ") or "0"
+
+
+def _tex(number: Any) -> str:
+    """An exact number in LaTeX."""
+    if hasattr(number, "numerator") and not callable(number.numerator):
+        if number.denominator == 1:
+            return str(number.numerator)
+        sign = "-" if number.numerator < 0 else ""
+        return rf"{sign}\tfrac{{{abs(number.numerator)}}}{{{number.denominator}}}"
+    return str(latex(number.as_expr()))
 
 
 def collect(terms: Iterable[tuple[Key, Any]]) -> Form:

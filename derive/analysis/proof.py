@@ -1,0 +1,220 @@
+r"""The order of a scheme, by the engine that fits it, and the global order of a method with its start and its last steps.
+
+* rows over grid points whose weights solve a moment equation: moments with symbolic step ratios
+  (:mod:`derive.analysis.order`), exact for every grid and every kernel;
+* stages, or weights that were typed: bicoloured trees at rational step ratios (:mod:`derive.analysis.trees`), exact;
+* the same for a kernel that is known by its moments only: jets over F_p (:mod:`derive.analysis.jet_scheme`), wrong with
+  probability below 1e-15; its error terms are those of the constant kernel.
+
+Nothing here knows the family that made a scheme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import sympy as sp
+
+from derive.analysis import trees
+from derive.analysis.jet_scheme import certify_scheme
+from derive.analysis.order import PROBES, RowOrder, error_function, row_order, uniform_value
+from derive.analysis.stiff import stiff_order
+from derive.symbolic.forms import ONE, Step
+from derive.tableau import Kernel, Row, Scheme, Tableau
+
+MOMENTS = "moments with symbolic step ratios"
+TREES = "bicoloured trees, exact"
+JETS = "jets over F_p (wrong with probability below 1e-15)"
+SHOWN = 3
+"""Error terms that a message shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemeProof:
+    """What holds for one scheme: ``order`` is proved, the next refuted by ``limiting``.
+
+    stiff_order: order uniform in the stiffness (None where the kernel is constant or open and rows have stages);
+    weak: the same with weights at z = 0; engine: how it was proved; constant: (exact text, value) of the error constant;
+    leading: the leading error on a uniform grid; variable_grid: its coefficients on any grid, by derivative; function:
+    the error-constant function; predictor, embedded: orders of these outputs; residual: of the condition that fails.
+    """
+
+    order: int
+    stiff_order: int | None
+    weak: int | None
+    engine: str
+    limiting: str
+    residual: str
+    constant: tuple[str, float]
+    leading: str
+    variable_grid: Mapping[str, str] = field(default_factory=dict)
+    function: str = ""
+    predictor: int | None = None
+    embedded: int | None = None
+    values: str = ""
+    """What the output combines, in words."""
+    row: RowOrder | None = None
+    """The proof by moments in full, where that is the engine."""
+
+    @property
+    def because(self) -> str:
+        """Why the order is not one more, with the residual where it says more than the reason."""
+        plain = not self.residual or self.limiting.endswith("only") or "instead of" in self.limiting
+        return self.limiting + ("" if plain else f" (residual {self.residual})")
+
+    @property
+    def shown_error(self) -> str:
+        """The leading error, in units of the kernel's prefactor."""
+        power = f"h^{self.order + 1}"
+        if not self.variable_grid:
+            return f"{power} [{self.leading}], norm {self.constant[1]:.6g}"
+        on_any = " + ".join(f"({c}) {name}" for name, c in self.variable_grid.items())
+        return f"P {power} [{self.leading}] on a uniform grid, [{on_any}] on any"
+
+
+def prove_scheme(scheme: Scheme, kernel: Kernel) -> SchemeProof:
+    """The proof that fits the scheme."""
+    if scheme.stages or any(row.given for row in scheme.rows):
+        return _by_trees(scheme, kernel)
+    if scheme.corrector is None:
+        return _by_moments(scheme.output, kernel)
+    predicted, corrected = (_by_moments(row, kernel) for row in (scheme.output, scheme.corrector))
+    return _corrected(predicted, corrected)
+
+
+def _corrected(predicted: SchemeProof, corrected: SchemeProof) -> SchemeProof:
+    """PEC: the prediction enters the corrector with a factor h, so the order is min(corrector, predictor + 1)."""
+    order = min(corrected.order, predicted.order + 1)
+    limiting = corrected.limiting
+    if order < corrected.order:
+        limiting = f"the predictor has order {predicted.order}: {predicted.limiting}"
+    stiff = [p.stiff_order for p in (predicted, corrected) if p.stiff_order is not None]
+    return replace(
+        corrected,
+        order=order,
+        limiting=limiting,
+        predictor=predicted.order,
+        stiff_order=min(stiff[0] + 1, stiff[1]) if len(stiff) == 2 else None,
+    )
+
+
+def _by_moments(row: Row, kernel: Kernel) -> SchemeProof:
+    proved = row_order(row, kernel.rate)
+    constants = {_derivative(k): str(c.as_expr()) for k, c in proved.constants}
+    uniform = [(k, uniform_value(c)) for k, c in proved.constants]
+    return SchemeProof(
+        order=proved.order,
+        stiff_order=proved.stiff_order,
+        weak=None,
+        engine=MOMENTS,
+        limiting=_reason(proved, row),
+        residual=str(proved.limiting),
+        constant=(str(uniform[-1][1]), float(uniform[-1][1])) if uniform else ("0", 0.0),
+        leading=" + ".join(f"{c} {_derivative(k)}" for k, c in uniform).replace("+ -", "- "),
+        variable_grid=constants,
+        function=str(error_function(row).as_expr()),
+        values=_values(len(row.nodes)),
+        row=proved,
+    )
+
+
+def _by_trees(scheme: Scheme, kernel: Kernel) -> SchemeProof:
+    rate = kernel.rate if kernel.closed else 0 * ONE
+    ratios = tuple(ONE * f.numerator / f.denominator for f in PROBES[0])
+    step = scheme.step(ratios, rate)
+    found = trees.order(step)
+    order, engine = found.order, TREES
+    predictor = trees.order(_predicted(scheme, ratios, rate)).order if scheme.corrector is not None else None
+    embedded = trees.order(trees.embedded(step)).order if scheme.embedded is not None else None
+    if not kernel.closed:
+        jets = certify_scheme(scheme, None)
+        order, engine, predictor, embedded = jets.order, JETS, jets.predictor, jets.embedded
+    terms = _error_terms(scheme, rate)
+    stiff = stiff_order(step) if kernel.closed and kernel.rate != 0 else None
+    first = next((c for c in found.violated if c.tree.order == order + 1), None)
+    return SchemeProof(
+        order=order,
+        stiff_order=None if stiff is None else stiff.strong,
+        weak=None if stiff is None else stiff.weak,
+        engine=engine,
+        limiting=str(first) if first else f"order {order + 1} fails for a kernel that is not constant",
+        residual=str(first.residual) if first else "",
+        constant=_norm(terms),
+        leading=_listed(terms),
+        variable_grid={},
+        predictor=predictor,
+        embedded=embedded,
+        values=_values(len(scheme.output.nodes)),
+    )
+
+
+def _predicted(scheme: Scheme, ratios: tuple[Any, ...], rate: Any) -> Step:
+    return Scheme((), scheme.output).step(ratios, rate)
+
+
+def _error_terms(scheme: Scheme, rate: Any) -> tuple[trees.Condition, ...]:
+    """The conditions of the next order that fail on a uniform grid: the leading error, tree by tree."""
+    step = scheme.step((ONE,) * 16, rate)
+    found = trees.order(step)
+    return tuple(c for c in found.violated if c.tree.order == found.order + 1)
+
+
+def _norm(terms: tuple[trees.Condition, ...]) -> tuple[str, float]:
+    """The Euclidean norm of the coefficients of the leading error (Hairer-Norsett-Wanner, II.5)."""
+    total = sp.Add(*(_number(c.error) ** 2 for c in terms))
+    root = sp.sqrt(total)
+    return str(root), float(root)
+
+
+def _listed(terms: tuple[trees.Condition, ...]) -> str:
+    shown = " + ".join(f"{_number(c.error)} {c.tree}" for c in terms[:SHOWN]).replace("+ -", "- ")
+    return shown + (f" + .. ({len(terms)} trees)" if len(terms) > SHOWN else "")
+
+
+def _number(x: Any) -> sp.Expr:
+    """An exact number as SymPy writes it."""
+    if hasattr(x, "numerator") and not callable(x.numerator):
+        return sp.Rational(int(x.numerator), int(x.denominator))
+    return x.as_expr()  # type: ignore[no-any-return]
+
+
+def global_order(tableau: Tableau, proofs: tuple[SchemeProof, ...], starter: SchemeProof | None) -> int:
+    """min(p, q_start + 1, q_last + 1): a scheme of order q used O(1) times costs O(h^{q+1}) (zero-stable methods).
+
+    A start by ramp uses every lower scheme once; a one-step method has none to make; ``lower_order`` ends with the first.
+    """
+    p = proofs[-1].order
+    lowest = min(proof.order for proof in proofs)
+    start = p
+    if starter is not None:
+        start = starter.order + 1
+    elif tableau.start != "exact" and tableau.steps > 1:
+        start = lowest + 1
+    if tableau.final != "lower_order":
+        return min(p, start)
+    last = min(proof.predictor or proof.order for proof in proofs)  # the last step is never corrected
+    return min(p, start, last + 1)
+
+
+def _values(count: int) -> str:
+    return f"{count} value{'s' if count > 1 else ''}"
+
+
+def _derivative(k: int) -> str:
+    return "F" + "'" * k if k <= 3 else f"F^({k})"
+
+
+def _reason(main: RowOrder, row: Row) -> str:
+    """Why the order is not one more."""
+    bad = main.limiting
+    count = len(row.nodes)
+    if bad.moment >= count:
+        return f"{count} value{'s reproduce moments 0 to' if count > 1 else ' reproduces moment'} {count - 1} only"
+    if bad.ratio is not None and bad.ratio != 1:
+        return f"moment {bad.moment} is {bad.ratio} of the exact one"
+    return f"moment {bad.moment} is not the exact one"
+
+
+__all__ = ["SchemeProof", "global_order", "prove_scheme"]
