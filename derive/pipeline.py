@@ -168,7 +168,7 @@ def tabulate(spec: Spec, problem: SemilinearProblem) -> Tableau:
     try:
         return family.build(problem.kernel, **own)
     except ValueError as error:
-        raise SpecError(spec.fault("method.weights", str(error))) from error
+        raise SpecError(spec.fault(getattr(error, "key", "method.weights"), str(error))) from error
 
 
 def _plain(chosen: Chosen | None) -> dict[str, Any]:
