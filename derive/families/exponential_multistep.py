@@ -16,6 +16,7 @@ import sympy as sp
 from sympy import QQ
 from sympy.polys.rings import PolyElement
 
+from derive.families.starters import START, starter
 from derive.parameters import Choice, Expression, Integer, Moments, Parameters, Quantity
 from derive.symbolic.moments import alphabet, exact_moments
 from derive.tableau import Kernel, Scheme, Tableau, multistep_row
@@ -40,11 +41,7 @@ PARAMETERS: Parameters = {
         highest=MAX_STEPS - 1,
         doc="exact (interpolatory), or moments to override",
     ),
-    "start": Choice(
-        default="ramp",
-        options=("ramp", "exact"),
-        doc="before the history is full: orders 1, 2, ..; or history is given",
-    ),
+    "start": START,
     "final": Choice(
         default="lower_order",
         options=("keep", "lower_order", "denoise"),
@@ -75,12 +72,13 @@ def build(kernel: Kernel, steps: int, weights: str | Mapping[int, sp.Expr], star
     for k in chosen:
         if not 0 <= k < steps:
             raise ValueError(f"moment {k} of a row with {steps} nodes; allowed: 0 to {steps - 1}")
-    overrides = {k: _ring_element(expr, kernel) for k, expr in sorted(chosen.items())}
+    overrides = {k: ring_element(expr, kernel) for k, expr in sorted(chosen.items())}
     schemes = tuple(Scheme((), multistep_row(order, kernel, overrides)) for order in range(1, steps + 1))
-    return Tableau("exponential_multistep", kernel, schemes, start, final)  # type: ignore[arg-type]
+    begin = starter(start, max(steps - 1, 1), kernel, steps)
+    return Tableau("exponential_multistep", kernel, schemes, start, final, starter=begin)  # type: ignore[arg-type]
 
 
-def _ring_element(expr: sp.Expr, kernel: Kernel) -> PolyElement:
+def ring_element(expr: sp.Expr, kernel: Kernel) -> PolyElement:
     """A polynomial in phi_k and mu_k (rational coefficients) as an element of the tableau ring."""
     ab = alphabet()
     table = {f"phi{k}": g for k, g in enumerate(ab.phi)} if kernel.closed else {}
