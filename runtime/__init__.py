@@ -14,7 +14,10 @@ _WHERE = {
     "DeviceError": "errors", "LimitError": "errors", "NonFiniteError": "errors", "RuntimeFault": "errors",
     "ShapeError": "errors", "StaleStateError": "errors",
 }  # fmt: skip
-_MODULES = ("api", "checks", "errors", "grids", "loader", "plan", "quadrature", "real", "solve", "state", "tabulate")
+_MODULES = (
+    "api", "checks", "errors", "grids", "inverse", "itinerary", "loader", "plan", "planning", "quadrature", "real",
+    "solve", "state", "tabulate",
+)  # fmt: skip
 
 __all__ = [
     "DeviceError", "LimitError", "NonFiniteError", "Plan", "RuntimeFault", "ShapeError", "Solver", "StaleStateError",

@@ -2,30 +2,27 @@
 
     x_{n+1} = a x_n + b0 m_n + b1 m_{n-1} + ..,    m_n = cx x_n + cr model(x_n, t_n)
 
+and likewise for stages within a step and for correctors: one call of step() follows one evaluation of the network.
 One object serves any number of threads and interleaved requests: everything that changes is in the State that step()
 takes and returns.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any
 
 import torch
 
 from runtime import checks
 from runtime.errors import NonFiniteError
-from runtime.grids import GRIDS
 from runtime.plan import Plan
+from runtime.planning import planned
 from runtime.solve import Model, Options, solve
 from runtime.state import State, differentiated
-from runtime.tabulate import tabulate
-
-MOST_STEPS = 1_000_000
 
 
 class Solver:
@@ -78,13 +75,15 @@ class Solver:
         grid: str | None = None,
         nodes: Any = None,
         *,
+        nfe: int | None = None,
         history: int = 0,
         direction: str = "sampling",
         **options: Any,
     ) -> Plan:
         """The nodes and the coefficient table of a solve: O(N) on the host, a fraction of a millisecond a step.
 
-        steps: number of steps (default: the spec's). grid: a name in ``runtime.grids.GRIDS`` (default: the spec's, else
+        steps: number of grid steps (default: the spec's). nfe: instead, how many evaluations of the network they may
+        take; a step with stages takes several. grid: a name in ``runtime.grids.GRIDS`` (default: the spec's, else
         uniform in t); ``options`` are that grid's. nodes: instead of these, N + 1 times kept bit for bit, or
         [B, N + 1] for a grid per sample. history: so many of the first nodes lie before the first step; their values go
         to ``init``.
@@ -92,70 +91,8 @@ class Solver:
 
         ValueError (LimitError where a coefficient is infinite), TypeError: the message has what is allowed.
         """
-        checks.choice("direction", direction, ("sampling", "inversion"))
-        history = checks.count("history", history, 0)
-        inversion = direction == "inversion"
-        k = self._coefficients.STEPS
-        if self._coefficients.START == "exact" and history < k - 1:
-            raise ValueError(
-                f"history: got {history}; allowed: at least {k - 1}, since this solver starts exactly: give the values "
-                f"at the {k - 1} nodes before the first step, or generate it with start: ramp"
-            )
-        if nodes is None:
-            nodes = self._grid(steps, grid, history, options)
-            nodes = nodes[::-1] if inversion else nodes
-        elif steps is not None or grid is not None or options:
-            extra = ["steps"] * (steps is not None) + ["grid"] * (grid is not None) + list(options)
-            raise TypeError(f"plan(): nodes are given, so {', '.join(extra)} cannot be")
-        return self._tabulated(checks.node_list(nodes), history, direction)
-
-    def _grid(self, steps: int | None, name: str | None, history: int, options: dict[str, Any]) -> tuple[float, ...]:
-        default = dict(self._coefficients.GRID)
-        kind, planned = default.pop("kind", "uniform"), default.pop("steps", None)
-        if name is not None and not isinstance(name, str):
-            raise TypeError(f"grid: got {type(name).__name__}; allowed: {', '.join(GRIDS)}; times go to nodes=")
-        name = kind if name is None else name
-        checks.choice("grid", name, GRIDS)
-        steps = planned if steps is None else steps
-        if steps is None:
-            raise ValueError("steps: not given, and the spec has no default; allowed: at least 1")
-        steps = checks.count("steps", steps, 1)
-        if steps > MOST_STEPS:
-            raise ValueError(f"steps: got {steps}; allowed: 1 to {MOST_STEPS}")
-        known = list(inspect.signature(GRIDS[name]).parameters)[2:]
-        for option in options:
-            checks.choice(f"option of grid {name!r}", option, known)
-        hints = get_type_hints(GRIDS[name])
-        given = {option: checks.option(option, value, hints[option]) for option, value in options.items()}
-        merged = {**(default if name == kind else {}), **given}
-        return GRIDS[name](self._coefficients, steps + history, **merged)
-
-    def _tabulated(self, nodes: list[Any], history: int, direction: str) -> Plan:
-        domain, inversion = self.domain, direction == "inversion"
-        batched = bool(nodes) and isinstance(nodes[0], (list, tuple))
-        if batched:
-            if any(not isinstance(row, (list, tuple)) or len(row) != len(nodes[0]) for row in nodes):
-                raise ValueError("nodes: per-sample grids have to be [B, N+1], every row of one length")
-            given = tuple(checks.times(row, domain, inversion, f"[{b}]") for b, row in enumerate(nodes))
-        else:
-            given = (checks.times(nodes, domain, inversion),)
-        if len(given[0]) < history + 2:
-            raise ValueError(f"nodes: got {len(given[0])}; allowed: at least {history + 2} ({history} of history)")
-        distinct = {row: k for k, row in enumerate(dict.fromkeys(given))}
-        grids = tuple(tabulate(self._coefficients, row, history, inversion) for row in distinct)
-        if len({len(g.rows) for g in grids}) > 1:
-            raise ValueError("nodes: the grids need different numbers of evaluations (final denoising); end them alike")
-        return Plan(
-            solver=self.name,
-            nodes=given if batched else given[0],
-            history=history,
-            direction=direction,
-            columns=tuple(self._coefficients.COLUMNS),
-            orders=tuple(map(max, zip(*(g.orders for g in grids)))),
-            samples=len(given) if batched else None,
-            grids=grids,
-            which=tuple(distinct[row] for row in given),
-        )
+        wanted = {"steps": steps, "nfe": nfe, "grid": grid, "nodes": nodes}
+        return planned(self.name, self._coefficients, self._step, wanted, history, direction, options)
 
     # Stepping
 
@@ -189,11 +126,13 @@ class Solver:
                 at, raw = (checks.same_shape(v, x, "history") for v in value)
                 value = cr * raw if "cx" not in plan.columns else cx * at + cr * raw
             out.append(checks.same_shape(value, x, "history").clone())
-        return tuple(out[::-1])[: self._coefficients.STEPS - 1]
+        return tuple(out[::-1])[: plan.memory[0]]
 
     def step(self, plan: Plan, i: int, state: State, raw: torch.Tensor) -> State:
-        """The state after step ``i``, given ``raw = model(state.x, plan.time(i))``.
+        """The state after evaluation ``i``, given ``raw = model(state.x, plan.time(i))``.
 
+        Its x is what evaluation ``i + 1`` is made at: the next node (where ``plan.closes(i)``) or a stage; of a
+        predictor-corrector the prediction there, which the call after that corrects.
         raw: [B, *S] on x's device, any floating dtype. While nothing needs a gradient the step runs in place on the
         state's own buffers (no allocation) and ``state`` becomes stale: use what is returned. Where x or raw needs one,
         it makes new tensors and every state stays valid; the values are the same up to rounding.
@@ -205,29 +144,28 @@ class Solver:
         x = state.x
         raw = checks.model_output(raw, x)
         row = plan.coefficients(x)[i]
-        phase, past = plan.orders[i] - 1, state.past
-        if state.filled < phase:
+        phase, past = plan.phases[i], state.past
+        alive, after = plan.memory[i : i + 2]
+        if state.filled < alive:
             raise ValueError(
-                f"step {i} combines {phase} past values, the state has {state.filled}: init() with this plan"
+                f"step {i} combines {alive} past values, the state has {state.filled}: init() with this plan"
             )
-        keep = self._coefficients.STEPS
         if differentiated(x, raw, *past):
-            new, past = self._step.STEPS[phase](x, raw, past[: state.filled], row)
-            return State(new, past, len(past), False, [0], state.index + 1)
+            new, past = self._step.STEPS[phase](x, raw, past[:alive], row)
+            return State(new, past[:after], after, False, [0], state.index + 1)
         if not state.owned:
             state, x, past = self._owned(state)
-        if _share(raw, x):
+        if any(_share(raw, buffer) for buffer in (x, *past)):
             raw = raw.clone()
-        past = self._step.STEPS_[phase](x, raw, past, row)
-        return state.stepped(past, min(state.filled + 1, keep - 1))
+        x, past = self._step.STEPS_[phase](x, raw, past, row)
+        return state.stepped(x, past, after)
 
     def _owned(self, state: State) -> tuple[State, torch.Tensor, tuple[torch.Tensor, ...]]:
-        """The state with memory of its own: a copy of x and a ring of STEPS buffers, newest first, free ones last."""
+        """The state with memory of its own: a copy of x and a ring of RING buffers, live ones first, free ones last."""
         with torch.inference_mode(False), torch.no_grad():
             x = _fresh(state.x, state.x.dtype)
             ring = [_fresh(p, p.dtype) for p in state.past[: state.filled]]
-            size = getattr(self._step, "RING", self._coefficients.STEPS)
-            ring += [torch.zeros_like(x) for _ in range(size - len(ring))]
+            ring += [torch.zeros_like(x) for _ in range(self._step.RING - len(ring))]
         return State(x, tuple(ring), state.filled, True, [0], state.index), x, tuple(ring)
 
     def _own(self, plan: Plan) -> None:
@@ -246,6 +184,7 @@ class Solver:
         grid: str | None = None,
         nodes: Any = None,
         *,
+        nfe: int | None = None,
         plan: Plan | None = None,
         history: Sequence[Any] | None = None,
         callback: Any = None,
@@ -265,10 +204,12 @@ class Solver:
         0-d x), float64 for a float64 x_T, else float32 (indices are exact in it), on x's device; what it holds (time,
         index, sigma, ..) is the spec's. Prediction: x's shape, any floating dtype (cast once; the state is float32 or
         float64 throughout).
-        steps, grid, nodes, direction, options: as in ``plan``; or ``plan=`` itself. history: as in ``init``.
-        callback(i, t, x, denoised): before step i, with x at its start, t = plan.time(i), and the estimate of the data
-        there; copies that the callback may keep. hooks: {"before_eval": f(x, t) -> x, "after_step": f(x, i, t) -> x},
-        both replace the sample; the tensors they receive are valid until the next step (clone one to keep it).
+        steps, nfe, grid, nodes, direction, options: as in ``plan``; or ``plan=`` itself. history: as in ``init``.
+        callback(i, t, x, denoised): after evaluation i of the network, those at stages included, with the x it was made
+        at, t = plan.time(i), and the estimate of the data there; copies that the callback may keep.
+        hooks: {"before_eval": f(x, t) -> x} before every evaluation; {"after_step": f(x, i, t) -> x} once for every grid
+        step i, from network time t, with the new state at a node. Both replace the sample; the tensors they receive are
+        valid until the next step (clone one to keep it). A predictor-corrector shows (and lets replace) its prediction.
         progress: True, False or "auto" (a bar only on a terminal).
         generator: accepted for symmetry, a deterministic solver never draws; noise: None.
         check: NonFiniteError is looked for at the "end" (once), at each "step" (model and sample), or not ("off").
@@ -284,8 +225,8 @@ class Solver:
         chosen = Options(callback, progress or False, checks.hooks(hooks), check)
         if plan is None:
             direction = "sampling" if direction is None else direction
-            plan = self.plan(steps, grid, nodes, history=len(history or ()), direction=direction, **options)
-        elif any(given is not None for given in (steps, grid, nodes, direction)) or options:
+            plan = self.plan(steps, grid, nodes, nfe=nfe, history=len(history or ()), direction=direction, **options)
+        elif any(given is not None for given in (steps, nfe, grid, nodes, direction)) or options:
             raise TypeError("sample(): a plan is given, so steps, grid, nodes, direction and grid options cannot be")
         if x_T.numel() == 0:
             self._own(plan)
@@ -337,9 +278,10 @@ def _share(a: torch.Tensor, b: torch.Tensor) -> bool:
 def _compiled(solver: Solver, backend: str) -> Solver:
     step = ModuleType(f"{solver.name}.compiled")
     for name in ("STEPS", "STEPS_"):
-        phases = getattr(solver._step, name)
-        setattr(step, name, tuple(torch.compile(phase, fullgraph=True, backend=backend) for phase in phases))
-    step.RING = getattr(solver._step, "RING", solver._coefficients.STEPS)  # type: ignore[attr-defined]
+        phases = getattr(solver._step, name).items()
+        setattr(step, name, {p: torch.compile(phase, fullgraph=True, backend=backend) for p, phase in phases})
+    for name in ("RING", "NEEDS", "KEEPS"):
+        setattr(step, name, getattr(solver._step, name))
     return Solver(solver.name, solver._module, solver._coefficients, step)
 
 

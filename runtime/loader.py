@@ -9,7 +9,7 @@ from typing import Any
 
 from runtime.api import Solver
 
-SCHEMA = 1
+SCHEMA = 2
 """The generated-code contract that this runtime executes; raised when COLUMNS, rows or phases change meaning."""
 _REMEDY = "run: python -m derive regenerate"
 

@@ -16,8 +16,11 @@ class Plan:
     """What ``solver.plan`` returns.
 
     nodes: the N + 1 times exactly as given (per-sample grids: B tuples); ``history`` of them lie before the first step.
-    steps: model evaluations, i.e. calls of ``solver.step``: N - history, one more with ``final: denoise``.
-    orders: order of each step. columns: names of the table's columns. direction: "sampling" or "inversion".
+    steps: model evaluations, i.e. calls of ``solver.step``: one for each grid step, more where steps have stages, one
+    more with ``final: denoise``. grid_steps: N - history.
+    phases, orders, places: by call, the phase of the step module, the order of the rows that are used (their place in
+    ROWS), and the grid step that the call belongs to (a final denoising: grid_steps).
+    columns: names of the table's columns. direction: "sampling" or "inversion".
     """
 
     solver: str
@@ -26,6 +29,10 @@ class Plan:
     direction: str
     columns: tuple[str, ...]
     orders: tuple[int, ...]
+    phases: tuple[str, ...]
+    places: tuple[int, ...]
+    memory: tuple[int, ...]
+    """Entries of State.past that are alive before each call, and after the last (none)."""
     samples: int | None
     """None, or the batch size B of per-sample grids."""
     grids: tuple[Tabulated, ...]
@@ -37,11 +44,20 @@ class Plan:
     @property
     def steps(self) -> int:
         """Number of model evaluations."""
-        return len(self.orders)
+        return len(self.phases)
+
+    @property
+    def grid_steps(self) -> int:
+        """Number of steps between nodes, history not counted."""
+        return len(self.nodes if self.samples is None else self.nodes[0]) - 1 - self.history
+
+    def closes(self, i: int) -> bool:
+        """Whether call ``i`` is the last of its grid step: the state after it is at a node."""
+        return i + 1 == self.steps or self.places[i + 1] != self.places[i]
 
     @property
     def table(self) -> torch.Tensor:
-        """Float64 [steps, K], per-sample [steps, K, B]; a fresh copy. Each entry is the exact value, rounded once."""
+        """Float64 [steps, K], a row per call, per-sample [steps, K, B]; a fresh copy. Each entry is the exact value, rounded once."""
         return self._stack(lambda g: g.rows)
 
     def time(self, i: int) -> float | torch.Tensor:
@@ -118,4 +134,5 @@ class Plan:
     def __repr__(self) -> str:
         ends = self.nodes if self.samples is None else self.nodes[0]
         per = "" if self.samples is None else f", {self.samples} samples"
-        return f"Plan({self.solver}: {self.steps} steps, t = {ends[0]!r} to {ends[-1]!r}{per}, {self.direction})"
+        calls = "" if self.steps == self.grid_steps else f", {self.steps} evaluations"
+        return f"Plan({self.solver}: {self.grid_steps} steps{calls}, t = {ends[0]!r} to {ends[-1]!r}{per}, {self.direction})"

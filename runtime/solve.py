@@ -1,9 +1,10 @@
 """The only time loop.
 
-    x = before_eval(x, t_i);  raw = model(x, t_i);  callback;  x = step(x, raw, history);  x = after_step(x, i, t_i)
+    x = before_eval(x, t_i);  raw = model(x, t_i);  callback;  x = step(x, raw, past);  x = after_step(x, n, t_n)
 
-Everything is decided before the loop: coefficients and times lie on the device, so a step is one linear combination of
-tensors and no value travels back to the host (but for check="step" and what the caller's functions do).
+once for every call i of the network; after_step once for every step n of the grid. Everything is decided before the
+loop: coefficients and times lie on the device, so a step is one linear combination of tensors and no value travels back
+to the host (but for check="step" and what the caller's functions do).
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def solve(solver: Any, plan: Plan, state: State, model: Model, dtype: torch.dtyp
     times = times if x.dim() else times[:, 0]
     before, after = options.hooks.get("before_eval"), options.hooks.get("after_step")
     denoiser = plan.denoiser(x) if options.callback else ()
+    start = times[0]
     for i in _progress(plan.steps, options.progress):
         t = times[i]
         if before:
@@ -53,9 +55,10 @@ def solve(solver: Any, plan: Plan, state: State, model: Model, dtype: torch.dtyp
         if options.callback:
             _call_back(options.callback, plan, i, state.x, raw, denoiser[i])
         state = solver.step(plan, i, state, raw)
-        if after:
+        start = t if i == 0 or plan.closes(i - 1) else start
+        if after and plan.closes(i):
             with _noted("the hook after_step", plan, i):
-                state = _replaced(state, after(state.x, i, t), "hook after_step")
+                state = _replaced(state, after(state.x, plan.places[i], start), "hook after_step")
         if options.check == "step":
             checks.finite(state.x, f"the sample after {_place(plan, i)}")
     return state.x

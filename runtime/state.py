@@ -1,8 +1,10 @@
-"""State: the sample, the past integrands, and who owns their memory.
+"""State: the sample, what the next step finds, and who owns their memory.
 
-Owned: ``x`` and a ring of STEPS buffers belong to the solve; each step overwrites them (no allocation) and returns a
-new State over the same memory. A State that has been stepped from is stale and says so instead of showing the next
-sample.
+past: past integrands, newest first; in the middle of a step with stages, and between the steps of a
+predictor-corrector, before them the state at the step's start and the integrands of the stages, as the phases say.
+Owned: ``x`` and a ring of RING buffers belong to the solve; each step overwrites them (no allocation; which of them
+holds x may change) and returns a new State over the same memory. A State that has been stepped from is stale and says
+so instead of showing the next sample.
 Not owned: somebody differentiates or maps; each step makes new tensors and every State stays valid.
 """
 
@@ -24,7 +26,8 @@ def differentiated(*tensors: torch.Tensor) -> bool:
 class State:
     """What ``solver.init`` and ``solver.step`` return. Treat as immutable.
 
-    x: [B, *S], float32 or float64. Of an owned state it is the solve's own buffer: valid until the next step; clone it
+    x: what the network is to evaluate next (at a stage, the stage's), and after the last call the result.
+    [B, *S], float32 or float64. Of an owned state it is the solve's own buffer: valid until the next step; clone it
     to keep it, do not write to it. index: the step that comes next, 0 after ``init``.
     """
 
@@ -44,7 +47,7 @@ class State:
 
     @property
     def x(self) -> torch.Tensor:
-        """The sample at the current node."""
+        """What the network evaluates next: the sample at the current node or stage."""
         self.check()
         return self._x
 
@@ -65,10 +68,10 @@ class State:
                 "middle, plan with nodes= from there and init() with that plan)"
             )
 
-    def stepped(self, past: tuple[torch.Tensor, ...], filled: int) -> State:
+    def stepped(self, x: torch.Tensor, past: tuple[torch.Tensor, ...], filled: int) -> State:
         """The state after an in-place step; this one becomes stale."""
         self._clock[0] += 1
-        return State(self._x, past, filled, True, self._clock, self.index + 1)
+        return State(x, past, filled, True, self._clock, self.index + 1)
 
     def __repr__(self) -> str:
         stale = "" if self._tick == self._clock[0] else ", stale"

@@ -10,10 +10,10 @@ from runtime.real import Real, exp, expm1, linear, log, real, sqrt
 from tests.runtime import sample_solver
 
 
-def variant(**changes: Any) -> Solver:
+def variant(step: Any = sample_solver.step_torch, **changes: Any) -> Solver:
     """The sample solver with some of its module's constants changed."""
     module = SimpleNamespace(**{**vars(sample_solver.coefficients), **changes})
-    return Solver("variant", "nowhere", module, sample_solver.step_torch)
+    return Solver("variant", "nowhere", module, step)
 
 
 # Flow matching, velocity prediction, Adams-Bashforth in t: both ends finite; the integrand is what the network returns
@@ -37,15 +37,20 @@ def flow(**changes: Any) -> Solver:
     """x' = x + (t - s) v, then Adams-Bashforth 2 on uneven steps."""
     limits = (_euler, _two)
     module = SimpleNamespace(
-        SCHEMA=1, STEPS=2, COLUMNS=("a", "b0", "b1"), DOMAIN=(1.0, 0.0), NOISE_END="alpha_zero", DATA_END="sigma_zero",
+        SCHEMA=2, STEPS=2, COLUMNS=("a", "b0", "b1"), DOMAIN=(1.0, 0.0), NOISE_END="alpha_zero", DATA_END="sigma_zero",
         CHART_FINITE={"alpha_zero": True, "sigma_zero": True}, START="ramp", FINAL="keep", INPUT="index", GRID={},
         WARP=None, node=lambda t: FlowNode(t, 1 - t, t), chart=lambda t: t, span=lambda s, t: t.t - s.t,
         denoised=lambda s: (1, -s.t), time=lambda t: 1000 * t, alpha=lambda t: 1 - t, sigma=lambda t: t,
         rho=lambda t: t / (1 - t), log_alpha=lambda t: log(1 - t), ROWS=limits, TO_SIGMA_ZERO=limits,
         FROM_SIGMA_ZERO=limits, FROM_ALPHA_ZERO=limits, TO_ALPHA_ZERO=limits,
+        ABSCISSAE=((0,), (0,)), BEGIN=(), BEGIN_ABSCISSAE=(), CORRECTORS=(),
     )  # fmt: skip
     module.__dict__.update(changes)
-    return Solver("flow", "nowhere", module, SimpleNamespace(STEPS=(_one, _both), STEPS_=(_one_, _both_)))
+    step = SimpleNamespace(
+        STEPS={"start_1": _one, "main": _both}, STEPS_={"start_1": _one_, "main": _both_}, RING=2,
+        NEEDS={"start_1": 0, "main": 1}, KEEPS={"start_1": 1, "main": 1},
+    )  # fmt: skip
+    return Solver("flow", "nowhere", module, step)
 
 
 def _one(x: Any, raw: Any, m: tuple, c: tuple) -> tuple:
@@ -59,13 +64,13 @@ def _both(x: Any, raw: Any, m: tuple, c: tuple) -> tuple:
 def _one_(x: Any, raw: Any, m: tuple, c: tuple) -> tuple:
     m0 = m[-1].copy_(raw)
     x.mul_(c[0]).addcmul_(m0, c[1])
-    return (m0, *m[:-1])
+    return x, (m0, *m[:-1])
 
 
 def _both_(x: Any, raw: Any, m: tuple, c: tuple) -> tuple:
     m0 = m[-1].copy_(raw)
     x.mul_(c[0]).addcmul_(m0, c[1]).addcmul_(m[0], c[2])
-    return (m0, *m[:-1])
+    return x, (m0, *m[:-1])
 
 
 # DDIM in place: x and raw are read after x was written, no buffer of its own
@@ -79,14 +84,24 @@ def ddim() -> Solver:
         return t.alpha / s.alpha, t.sigma - t.alpha / s.alpha * s.sigma
 
     module = SimpleNamespace(
-        **{**vars(c), "STEPS": 1, "COLUMNS": ("a", "b0"), "ROWS": (row,), "TO_SIGMA_ZERO": (row,)},
+        **{
+            **vars(c),
+            "STEPS": 1,
+            "COLUMNS": ("a", "b0"),
+            "ROWS": (row,),
+            "TO_SIGMA_ZERO": (row,),
+            "ABSCISSAE": ((0,),),
+        },
     )
 
     def in_place(x: Any, raw: Any, m: tuple, c: tuple) -> tuple:
         x.mul_(c[0]).addcmul_(raw, c[1])
-        return m
+        return x, m
 
-    steps = SimpleNamespace(STEPS=(lambda x, raw, m, c: (c[0] * x + c[1] * raw, ()),), STEPS_=(in_place,), RING=0)
+    steps = SimpleNamespace(
+        STEPS={"main": lambda x, raw, m, c: (c[0] * x + c[1] * raw, ())}, STEPS_={"main": in_place}, RING=0,
+        NEEDS={"main": 0}, KEEPS={"main": 0},
+    )  # fmt: skip
     return Solver("ddim", "nowhere", module, steps)
 
 

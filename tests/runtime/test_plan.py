@@ -7,6 +7,7 @@ import copy
 import math
 import time
 from itertools import pairwise
+from types import SimpleNamespace
 
 import mpmath
 import pytest
@@ -337,9 +338,15 @@ def test_the_chart_is_not_asked_where_it_is_infinite() -> None:
 
 
 def test_orders_count_the_history_and_the_nodes_that_have_a_chart() -> None:
-    three = variant(STEPS=3, ROWS=(*sample_solver.coefficients.ROWS, sample_solver.coefficients.ROWS[1]))
+    ways = SimpleNamespace(
+        STEPS=dict.fromkeys(("start_1", "start_2", "main")), NEEDS={"start_1": 0, "start_2": 1, "main": 2},
+        KEEPS={"start_1": 1, "start_2": 2, "main": 2},
+    )  # fmt: skip
+    three = variant(ways, STEPS=3, ROWS=(*sample_solver.coefficients.ROWS, sample_solver.coefficients.ROWS[1]))
     nodes = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
-    assert three.plan(nodes=nodes).orders == (1, 2, 3, 2, 1)
+    plan = three.plan(nodes=nodes)
+    assert plan.orders == (1, 2, 3, 2, 1) and plan.places == (0, 1, 2, 3, 4) and plan.grid_steps == 5
+    assert plan.phases == ("start_1", "start_2", "main", "start_2", "start_1") and plan.memory == (0, 1, 2, 1, 0, 0)
     assert three.plan(nodes=nodes, history=1).orders == (2, 3, 2, 1)
     assert three.plan(nodes=nodes, history=3).orders == (2, 1)
     assert variant(FINAL="keep").plan(nodes=nodes, history=1).orders == (2, 2, 2, 2)

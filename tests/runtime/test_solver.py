@@ -336,7 +336,7 @@ def test_meta_device_checks_shapes_only() -> None:
 def test_vmap_of_the_functional_step() -> None:
     plan, x = solver.plan(3), start(4, 2)
     row = plan.coefficients(x)[0]
-    step = solver._step.STEPS[0]
+    step = solver._step.STEPS["start_1"]
     mapped = torch.vmap(lambda x: step(x, x * 0.1, (), row)[0])(x)
     torch.testing.assert_close(mapped, step(x, x * 0.1, (), row)[0])
 
@@ -386,7 +386,7 @@ def test_fullgraph_compilation_of_the_phases_once_for_every_step_and_schedule() 
         graphs.append(graph)
         return graph.forward
 
-    phase = torch.compile(solver._step.STEPS[1], fullgraph=True, backend=backend)
+    phase = torch.compile(solver._step.STEPS["main"], fullgraph=True, backend=backend)
     for p in (plan, solver.plan(9, "karras")):
         for row in p.coefficients(x)[1:-1]:
             phase(x, x * 0.1, (x * 0.2,), row)
@@ -531,7 +531,8 @@ def test_input_scaling_reaches_the_model_and_only_the_model() -> None:
     module = SimpleNamespace(**{**vars(C), "COLUMNS": (*C.COLUMNS, "cin"), "ROWS": rows, "TO_SIGMA_ZERO": ()})
     scaled = runtime.Solver(
         "scaled", "nowhere", module,
-        SimpleNamespace(STEPS=tuple(map(cut, step.STEPS)), STEPS_=tuple(map(cut, step.STEPS_))),
+        SimpleNamespace(**{**vars(step), **{
+            name: {phase: cut(f) for phase, f in getattr(step, name).items()} for name in ("STEPS", "STEPS_")}}),
     )  # fmt: skip
     x, nodes = start(3, 2), [1.0, 0.5, 0.2, 0.1]
     ours = scaled.sample(lambda x, t: curved(x * (1 + column(t, x)), t), x, nodes=nodes)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from runtime.real import Real, exp, expm1, log, log1p, phis, real, sqrt
 
-SCHEMA = 1
+SCHEMA = 2
 STEPS = 2
 COLUMNS = ("a", "b0", "b1", "cx", "cr")
 DOMAIN = (1.0, 0.0)
@@ -86,6 +86,10 @@ def time(t):
 
 
 ROWS = (start_1, main)
+ABSCISSAE = ((0,), (0,))
+BEGIN = ()
+BEGIN_ABSCISSAE = ()
+CORRECTORS = ()
 TO_SIGMA_ZERO = (last,)
 FROM_SIGMA_ZERO = ()
 FROM_ALPHA_ZERO = ()

@@ -1,0 +1,168 @@
+"""Planning: from what the caller asked for (steps, evaluations, a grid's name, times) to a Plan.
+
+What a State has to keep between two calls follows backwards from the last one, which leaves nothing: a phase reads its
+first NEEDS entries and leaves KEEPS; what is alive beyond those is carried behind them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, get_type_hints
+
+from runtime import checks
+from runtime.grids import GRIDS
+from runtime.plan import Plan
+from runtime.tabulate import Tabulated, cost, tabulate
+
+MOST_STEPS = 1_000_000
+
+
+def planned(
+    name: str,
+    coefficients: Any,
+    step: Any,
+    wanted: dict[str, Any],
+    history: Any,
+    direction: Any,
+    options: dict[str, Any],
+) -> Plan:
+    """``Solver.plan``; ``wanted``: steps, nfe, grid and nodes."""
+    checks.choice("direction", direction, ("sampling", "inversion"))
+    history = checks.count("history", history, 0)
+    inversion = direction == "inversion"
+    k = coefficients.STEPS
+    if coefficients.START == "exact" and history < k - 1:
+        raise ValueError(
+            f"history: got {history}; allowed: at least {k - 1}, since this solver starts exactly: give the values "
+            f"at the {k - 1} nodes before the first step, or generate it with start: ramp"
+        )
+    nodes = wanted.pop("nodes")
+    if nodes is not None:
+        extra = [key for key, value in wanted.items() if value is not None] + list(options)
+        if extra:
+            raise TypeError(f"plan(): nodes are given, so {', '.join(extra)} cannot be")
+    else:
+        nodes = _nodes(coefficients, wanted, history, inversion, options)
+    return _tabulated(name, coefficients, step, checks.node_list(nodes), history, direction)
+
+
+def _nodes(
+    coefficients: Any, wanted: dict[str, Any], history: int, inversion: bool, options: dict[str, Any]
+) -> tuple[float, ...]:
+    """The named grid, in the direction of time."""
+    steps, nfe, name = (wanted[key] for key in ("steps", "nfe", "grid"))
+    if steps is not None and nfe is not None:
+        raise TypeError("plan(): give steps (of the grid) or nfe (evaluations of the network), not both")
+    default = dict(coefficients.GRID)
+    kind, usual = default.pop("kind", "uniform"), default.pop("steps", None)
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"grid: got {type(name).__name__}; allowed: {', '.join(GRIDS)}; times go to nodes=")
+    name = kind if name is None else name
+    checks.choice("grid", name, GRIDS)
+    known = list(inspect.signature(GRIDS[name]).parameters)[2:]
+    for option in options:
+        checks.choice(f"option of grid {name!r}", option, known)
+    hints = get_type_hints(GRIDS[name])
+    given = {option: checks.option(option, value, hints[option]) for option, value in options.items()}
+    merged = {**(default if name == kind else {}), **given}
+
+    def grid(n: int) -> tuple[float, ...]:
+        nodes = GRIDS[name](coefficients, n + history, **merged)
+        return nodes[::-1] if inversion else nodes
+
+    if nfe is not None:
+        return _affordable(coefficients, grid, _limited("nfe", nfe), history, inversion)
+    steps = usual if steps is None else steps
+    if steps is None:
+        raise ValueError("steps: not given, and the spec has no default; allowed: at least 1")
+    return grid(_limited("steps", steps))
+
+
+def _limited(name: str, value: Any) -> int:
+    value = checks.count(name, value, 1)
+    if value > MOST_STEPS:
+        raise ValueError(f"{name}: got {value}; allowed: 1 to {MOST_STEPS}")
+    return value
+
+
+def _affordable(coefficients: Any, grid: Any, nfe: int, history: int, inversion: bool) -> tuple[float, ...]:
+    """The grid of the most steps that take at most ``nfe`` evaluations."""
+    entry = coefficients.ROWS[-1]
+    each = 1 if callable(entry) else len(entry)
+    price = 0
+    for n in range(min(nfe, nfe // each + each + coefficients.STEPS), 0, -1):  # the first and last steps may cost less
+        try:
+            nodes = grid(n)
+        except ValueError:
+            if n > nfe // each:  # more than the grid has, and perhaps more than was asked for
+                continue
+            raise
+        price = cost(coefficients, nodes, history, inversion)
+        if price <= nfe:
+            return nodes
+    raise ValueError(f"nfe: got {nfe}; allowed: at least {price}, the evaluations of a single step")
+
+
+def _tabulated(name: str, coefficients: Any, step: Any, nodes: list[Any], history: int, direction: str) -> Plan:
+    domain, inversion = coefficients.DOMAIN, direction == "inversion"
+    batched = bool(nodes) and isinstance(nodes[0], (list, tuple))
+    if batched:
+        if any(not isinstance(row, (list, tuple)) or len(row) != len(nodes[0]) for row in nodes):
+            raise ValueError("nodes: per-sample grids have to be [B, N+1], every row of one length")
+        given = tuple(checks.times(row, domain, inversion, f"[{b}]") for b, row in enumerate(nodes))
+    else:
+        given = (checks.times(nodes, domain, inversion),)
+    if len(given[0]) < history + 2:
+        raise ValueError(f"nodes: got {len(given[0])}; allowed: at least {history + 2} ({history} of history)")
+    distinct = {row: k for k, row in enumerate(dict.fromkeys(given))}
+    grids = tuple(tabulate(coefficients, row, history, inversion) for row in distinct)
+    phases = _common(grids, step)
+    return Plan(
+        solver=name,
+        nodes=given if batched else given[0],
+        history=history,
+        direction=direction,
+        columns=tuple(coefficients.COLUMNS),
+        orders=tuple(map(max, zip(*(g.orders for g in grids)))),
+        phases=phases,
+        places=grids[0].places,
+        memory=_memory(step, phases, history),
+        samples=len(given) if batched else None,
+        grids=grids,
+        which=tuple(distinct[row] for row in given),
+    )
+
+
+def _common(grids: Sequence[Tabulated], step: Any) -> tuple[str, ...]:
+    """The phases of all samples: where they differ in how many past values they read, the one that reads the most."""
+    if any(g.places != grids[0].places for g in grids):
+        raise ValueError(
+            "nodes: the grids need different numbers of evaluations at their ends; begin and end them alike"
+        )
+    out = []
+    for i, names in enumerate(zip(*(g.phases for g in grids))):
+        if len({*names}) > 1 and any(not n.startswith("start_") and n != "main" for n in names):
+            raise ValueError(
+                f"nodes: the grids take evaluation {i} differently ({', '.join(sorted({*names}))}); begin and end them alike"
+            )
+        out.append(max(names, key=lambda n: step.NEEDS.get(n, 0)))
+    return tuple(out)
+
+
+def _memory(step: Any, phases: Sequence[str], history: int) -> tuple[int, ...]:
+    """How many entries of the memory are alive before each call and after the last."""
+    alive = [0]
+    for phase in reversed(phases):
+        if phase == "enter" and phase not in step.STEPS:
+            raise ValueError(
+                f"history: got {history}; allowed: 0, since this solver corrects its steps and has no phase {phase!r} "
+                "that begins with given values"
+            )
+        alive.append(step.NEEDS[phase] + max(alive[-1] - step.KEEPS[phase], 0))
+    if alive[-1] > history:
+        raise ValueError(f"history: got {history}; allowed: 0 or at least {alive[-1]}, what the first step reads")
+    return tuple(alive[::-1])
+
+
+__all__ = ["MOST_STEPS", "planned"]
