@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import singledispatch
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from derive.exact import number_text
 from derive.fields import Chosen
 from derive.reserved import NAME
+from derive.symbolic.forms import Form
+from derive.tableau_text import entry_text
 
 if TYPE_CHECKING:
     from derive.spec import Spec
@@ -78,6 +81,15 @@ _QUOTED_WORDS = frozenset({"true", "false", "null", "y", "n", "yes", "no", "on",
 @_text.register
 def _(value: tuple, key: str, texts: Mapping[str, str]) -> str:
     return "[" + ", ".join(_text(item, key, texts) for item in value) + "]"
+
+
+@_text.register
+def _(value: Form, key: str, texts: Mapping[str, str]) -> str:
+    text = entry_text(value)
+    return text if _WHOLE.fullmatch(text) else quoted(text)
+
+
+_WHOLE = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
 
 @_text.register

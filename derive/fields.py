@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from fractions import Fraction
 from functools import singledispatch
@@ -24,6 +24,7 @@ from derive.expression import ExpressionError, normal_text, parse_expression, pa
 from derive.parameters import (
     REQUIRED,
     Choice,
+    Entries,
     Expression,
     Field,
     Flag,
@@ -38,6 +39,7 @@ from derive.parameters import (
 from derive.predictions import COMMON
 from derive.schema import describe, formula_text, range_text
 from derive.symbolic import alphabet
+from derive.tableau_text import parse_entry
 from derive.yamlnodes import MAX_BYTES, Node, Scalar, Sequence, read_bounded
 from derive.yamlnodes import Mapping as MappingNode
 
@@ -371,6 +373,38 @@ def _polynomial(reader: Reader, node: Node, key: str, names: tuple[str, ...]) ->
     if not (rational and expr.is_polynomial(*symbols)):
         return reader.wrong(node, key, f"a polynomial in {names[0]}, {names[1]}, .. with rational coefficients")
     return expr
+
+
+@read_field.register
+def _(declared: Entries, reader: Reader, node: Node, key: str) -> Any:
+    if not isinstance(node, Sequence) or not 1 <= len(node.items) <= declared.longest:
+        return reader.wrong(node, key, describe(declared))
+    read = _entry_row if declared.rows else _entry
+    values = []
+    for place, item in enumerate(node.items):
+        path = f"{key}[{place}]"
+        reader.where[path] = (item.line, item.column)
+        values.append(read(declared, reader, item, path))
+    return BAD if any(value is BAD for value in values) else tuple(values)
+
+
+def _entry_row(declared: Entries, reader: Reader, node: Node, key: str) -> Any:
+    if isinstance(node, Sequence) and not node.items:
+        return ()
+    return read_field(replace(declared, rows=False), reader, node, key)
+
+
+def _entry(declared: Entries, reader: Reader, node: Node, key: str) -> Any:
+    """One coefficient, as a form."""
+    if not isinstance(node, Scalar) or not node.usable or node.value is None or isinstance(node.value, bool):
+        what = "such as 1/2, phi1(z) - phi2(z) or exp(z/2)" if declared.functions else "such as 1/2 or sqrt(6)/10"
+        return reader.wrong(node, key, f"a {'coefficient' if declared.functions else 'number'} {what}")
+    text = node.value if isinstance(node.value, str) else number_text(node.value)
+    try:
+        return parse_entry(text, declared.functions)
+    except ExpressionError as error:
+        shift = error.column - 1 + (not node.plain) if "\n" not in node.text else 0
+        return reader.fault(node, key, f"in the coefficient {show(text)}: {error.message}", shift)
 
 
 @read_field.register

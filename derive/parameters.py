@@ -95,6 +95,19 @@ class Moments(Field):
 
 
 @dataclass(frozen=True, slots=True)
+class Entries(Field):
+    """Coefficients typed by hand: a list of at most ``longest``, or (``rows``) a list of such lists.
+
+    An entry is a number (rational, with square roots) or, with ``functions``, linear in phi_k(c z) and exp(c z). It
+    arrives as a :class:`derive.symbolic.forms.Form`.
+    """
+
+    rows: bool = False
+    functions: bool = True
+    longest: int = 16
+
+
+@dataclass(frozen=True, slots=True)
 class Quantity(Field):
     """A prediction or integrand: a word (``noise``), ``{kind: noise, ...}`` or ``{x0: expression, eps: expression}``."""
 
@@ -105,6 +118,7 @@ Parameters = dict[str, Field]
 __all__ = [
     "REQUIRED",
     "Choice",
+    "Entries",
     "Expression",
     "Field",
     "Flag",

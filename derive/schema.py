@@ -12,6 +12,7 @@ from derive.exact import number_text
 from derive.parameters import (
     REQUIRED,
     Choice,
+    Entries,
     Expression,
     Field,
     Flag,
@@ -63,6 +64,15 @@ describe.register(
 describe.register(Quantity, lambda f: f"{', '.join(lookup.names('derive.predictions'))} or {{x0: .., eps: ..}}")
 
 
+def _entries_text(declared: Entries) -> str:
+    said = "coefficients such as 1/2, phi1(z) - phi2(z) or exp(z/2)" if declared.functions else "numbers such as 1/2"
+    one = f"a list of 1 to {declared.longest} {said}"
+    return f"a list of 1 to {declared.longest} rows, each {one.replace('1 to', 'at most')}" if declared.rows else one
+
+
+describe.register(Entries, _entries_text)
+
+
 # ---------------------------------------------------------------------------------------------------------- JSON Schema
 
 Json = dict[str, Any]
@@ -91,6 +101,12 @@ def _numbers_schema(declared: Numbers) -> Json:
     return {"anyOf": [items, {"type": "string", "pattern": "\\.json$"}]} if declared.file else items
 
 
+def _entries_schema(declared: Entries) -> Json:
+    row = {"type": "array", "items": _FORMULA, "maxItems": declared.longest}
+    whole = {"type": "array", "items": row, "maxItems": declared.longest} if declared.rows else row
+    return {**whole, "minItems": 1}
+
+
 def _moments_schema(declared: Moments) -> Json:
     keys = {str(k): _FORMULA for k in range(declared.highest + 1)}
     inner = {"type": "object", "properties": keys, "additionalProperties": False, "minProperties": 1}
@@ -113,6 +129,7 @@ field_schema.register(
 )
 field_schema.register(Numbers, _numbers_schema)
 field_schema.register(Moments, _moments_schema)
+field_schema.register(Entries, _entries_schema)
 field_schema.register(Quantity, lambda f: {"$ref": "#/$defs/quantity"})
 
 

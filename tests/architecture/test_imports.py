@@ -30,7 +30,7 @@ POSED = ("derive.symbolic", "derive.schedules", "derive.predictions")
 LOWERED = (*POSED, "derive.problems", "derive.tableau", "derive.families")
 READER = (
     *COMMON, "derive.lookup", "derive.exact", "derive.reserved", "derive.yamlnodes", "derive.expression",
-    "derive.schema", "derive.fields",
+    "derive.schema", "derive.fields", "derive.tableau_text",
 )  # fmt: skip
 REAL = "runtime.real"  # wide arithmetic without torch: what an expression means in numbers
 
@@ -45,10 +45,11 @@ ARROWS: dict[str, Row] = {
     "derive.places": Row(COMMON),
     "derive.yamlnodes": Row((*COMMON, "derive.exact"), ("yaml",)),
     "derive.expression": Row((*COMMON, "derive.exact", "derive.symbolic"), ("sympy",)),
+    "derive.tableau_text": Row((*COMMON, "derive.exact", "derive.expression", "derive.symbolic"), ("sympy",)),
     "derive.schema": Row((*COMMON, "derive.exact", "derive.lookup")),
     # Folders of schedules, predictions and families are reached through the registry only; the grids are free of torch.
     "derive.fields": Row((*READER, "derive.predictions", "derive.symbolic"), ("sympy",)),
-    "derive.canonical": Row((*READER, "derive.spec"), ("sympy",)),
+    "derive.canonical": Row((*READER, "derive.spec", "derive.symbolic"), ("sympy",)),
     "derive.spec": Row((*READER, "derive.fields", "derive.canonical", "derive.symbolic", "runtime.grids"), ("sympy",)),
     "derive.catalogue": Row((*COMMON, "derive.spec")),
     "derive.symbolic": Row((*COMMON, "derive.symbolic", REAL), ("sympy", "mpmath")),
@@ -61,8 +62,11 @@ ARROWS: dict[str, Row] = {
     "derive.tableau": Row((*COMMON, "derive.symbolic"), ("sympy",)),
     "derive.problems": Row((*COMMON, *POSED, "derive.problems", "derive.tableau"), ("sympy",)),
     "derive.families": Row(
-        (*COMMON, "derive.symbolic", "derive.problems", "derive.tableau", "derive.families"), ("sympy",)
+        (*COMMON, "derive.symbolic", "derive.problems", "derive.tableau", "derive.tableau_text", "derive.families"),
+        ("sympy",),
     ),
+    # Published tables are data: read by the reader of specs.
+    "derive.families.tableaux": Row((*READER, "derive.symbolic")),
     "derive.analysis": Row((*COMMON, "derive.symbolic", "derive.tableau", "derive.analysis"), ("sympy", "mpmath")),
     # The method's numbers on the posed problem: a step's error constant depends on the schedule.
     "derive.analysis.numbers": Row((*COMMON, *LOWERED, "derive.analysis"), ("sympy", "mpmath")),
