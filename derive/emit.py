@@ -131,7 +131,8 @@ def render(derived: Derived) -> dict[str, bytes]:
     steps = {}
     for name in spec.backends:
         backend = importlib.import_module(f"derive.backends.{_ident(name)}")
-        steps[backend.FILE] = _render(backend.TEMPLATE, doc=_step_doc(derived), **backend.context(derived.program))
+        doc = _step_doc(derived, backend.about(derived.program))
+        steps[backend.FILE] = _render(backend.TEMPLATE, doc=doc, **backend.context(derived.program))
     modules = [Path(file).stem for file in steps if file.endswith(".py")]
     texts["__init__.py"] = _render("init.py.jinja", doc=_package_doc(derived), steps=modules)
     texts |= steps
@@ -200,14 +201,8 @@ def _coefficients_doc(derived: Derived) -> list[str]:
     )
 
 
-def _step_doc(derived: Derived) -> list[str]:
-    return _doc(
-        f"The step of {derived.spec.name}: {_formula(derived)}.",
-        _promise(derived),
-        "x: the state; raw: the network's output; m: past integrands, newest first (m1 is that of one step ago); "
-        "c: a row in the order of COLUMNS, as scalars or [B, 1, ..., 1]. A name with a trailing _ works in place: x is "
-        "overwritten, and the last buffer of the ring m takes the newest integrand.",
-    )
+def _step_doc(derived: Derived, about: str) -> list[str]:
+    return _doc(f"The step of {derived.spec.name}: {_formula(derived)}.", _promise(derived), about)
 
 
 __all__ = ["compare", "environment", "exact", "render", "write"]

@@ -1,20 +1,23 @@
 """PyTorch: per phase one function that returns new tensors and one that works in place (``step_torch.py``).
 
 ``x' = sum coefficient * value`` is printed as it is read. In place, the first term of a line is a product into its
-buffer and every further term one ``addcmul_``: x' accumulates in x, the newest integrand goes to the free buffer of the
-ring, and no step allocates. Values: ``m0`` is the newest integrand, ``m1, m2, ...`` those of 1, 2, ... steps ago.
+buffer and every further term one ``addcmul_``. The buffer is that of a term which nobody reads afterwards (so x'
+accumulates in x), else a free one; no step allocates, and the network's output is never written to. Values: ``m0`` is
+the newest integrand, ``m1, m2, ...`` those of 1, 2, ... steps ago, ``y`` and ``k1, k2, ...`` what stages left.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from derive.backends._coefficients import docstring
-from derive.backends._layout import INDENT, statement
+from derive.backends._coefficients import constant, docstring
+from derive.backends._layout import INDENT, WIDTH, statement
 from derive.errors import InternalError
-from derive.program.ir import Combine, Evaluate, Line, Phase, Program, Push
+from derive.program.ir import Combine, Evaluate, Keep, Line, Phase, Program
+from derive.program.memory import flow
 
 FILE = "step_torch.py"
 TEMPLATE = "torch/step.py.jinja"
@@ -25,45 +28,114 @@ _COLUMN = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The parts of a phase that the torch backend executes: lines in order, and what is kept."""
+    """The parts of a phase that the torch backend executes: lines in order, and what is kept.
+
+    longest: entries of the memory that it may find.
+    """
 
     phase: Phase
     lines: tuple[Line, ...]
-    kept: str | None
+    keep: Keep
+    columns: tuple[str, ...]
+    longest: int
+
+    @property
+    def named(self) -> int:
+        """Entries of the memory that it names."""
+        return len(self.phase.memory)
+
+    @property
+    def carried(self) -> int:
+        """Entries behind them that may stay."""
+        return min(self.longest - self.named, self.keep.most - len(self.keep.values))
+
+    def reads_later(self, value: str, after: int) -> bool:
+        """Whether a line behind the given one reads the value, or it is kept."""
+        later = any(value == v for line in self.lines[after + 1 :] for _, v in line.terms)
+        return later or value in self.keep.values
 
 
 def context(program: Program) -> dict[str, Any]:
-    """What the template lays out: the functions' lines, and the tuples of their names by order."""
-    stepping = [p for p in program.phases if p.name != "denoise"]
-    bodies = [_body(phase) for phase in stepping]
+    """What the template lays out: the functions' lines, and the tables of their names and needs by phase."""
+    bodies = _bodies(program)
+    places = [_placed(body) for body in bodies]
+    ring = max(_buffers(b, p) for b, p in zip(bodies, places, strict=True))
+    in_place = [_in_place(b, p, ring) for b, p in zip(bodies, places, strict=True)]
     return {
-        "functions": [_returning(b, program) for b in bodies] + [_in_place(b, program) for b in bodies],
-        "in_place": any("torch." in line for b in bodies for line in _in_place(b, program)),
-        "names": [b.phase.name for b in bodies],
-        "ring": _ring(bodies, program),
+        "functions": [*map(_returning, bodies), *in_place],
+        "in_place": any("torch." in line for lines in in_place for line in lines),
+        "tables": [
+            *_table("STEPS", bodies),
+            *_table("STEPS_", bodies, "_"),
+            *constant("RING", ring, "buffers in m that suffice for every phase"),
+            *constant("NEEDS", {b.phase.name: b.named for b in bodies}, "entries of m that are read or passed on"),
+            *constant("KEEPS", {b.phase.name: len(b.keep.values) for b in bodies}, "entries that are left in front"),
+        ],
     }
 
 
-def _ring(bodies: list[Body], program: Program) -> int:
-    """Buffers that the in-place functions need: the history and one free; none if nothing is kept or converted."""
-    uses = any("m[-1]" in line for body in bodies for line in _in_place(body, program))
-    return program.history + 1 if uses else program.history
+def _table(name: str, bodies: Sequence[Body], suffix: str = "") -> list[str]:
+    """The functions by name of their phase."""
+    items = [f'"{b.phase.name}": {b.phase.name}{suffix}' for b in bodies]
+    flat = f"{name} = {{{', '.join(items)}}}"
+    return [flat] if len(flat) <= WIDTH else [f"{name} = {{", *(f"{INDENT}{item}," for item in items), "}"]
 
 
 def formulas(phase: Phase) -> str:
     """``x' = a x + b0 m0 + b1 m1, m0 = cx x + cr raw``: the phase on one line, the step first."""
-    lines = list(_body(phase).lines)
-    lines.sort(key=lambda line: line.out != "x'")
-    return ", ".join(f"{line.out} = " + " + ".join(f"{c} {_name(v)}" if c else _name(v) for c, v in line.terms)
-                     for line in lines)  # fmt: skip
+    return ", ".join(_formulas(phase))
 
 
-def _body(phase: Phase) -> Body:
+def _formulas(phase: Phase) -> list[str]:
+    return [
+        f"{line.out} = " + " + ".join(f"{c} {_name(v)}" if c else _name(v) for c, v in line.terms)
+        for line in reversed(list(phase.lines))
+    ]
+
+
+def _doc(phase: Phase, end: str) -> list[str]:
+    """The docstring of a function: its formulas on one line, or one line each."""
+    flat = f"{formulas(phase)}{end}"
+    if len(flat) + len(INDENT) + 6 > WIDTH:
+        flat = ",\n".join(_formulas(phase)) + end
+    return docstring(flat, INDENT)
+
+
+def about(program: Program) -> str:
+    """What a reader of the step functions has to know of their arguments."""
+    values = {v for phase in program.phases for v in (*phase.memory, *(line.out for line in phase.lines))}
+    more = []
+    if "y" in values:
+        corrects = "xc" in values
+        more.append(
+            f"y is the {'corrected ' if corrects else ''}state {'one step ago' if corrects else 'x_n of the step'}"
+        )
+    if stages := sorted(v for v in values if re.fullmatch("k[0-9]+", v)):
+        some = ", ".join(stages) if len(stages) < 3 else f"{stages[0]}, .., {stages[-1]}"
+        more.append(f"{some} the integrand at the stage{'s' if len(stages) > 1 else ''}")
+    if any(v.startswith("m[") for v in values):
+        more.append("m1 the integrand of one step ago")
+    return (
+        f"x: the state; raw: the network's output there; m: what earlier calls left{': ' * bool(more)}"
+        f"{', '.join(more)}; c: a row in the order of COLUMNS, as scalars or [B, 1, ..., 1]. Every function returns (x', "
+        "m). A name with a trailing _ works in place: m holds RING buffers, free ones last; x' may be another of the "
+        "buffers than x, and raw is not written to."
+    )
+
+
+def _bodies(program: Program) -> list[Body]:
+    found = flow(program)
+    return [_body(phase, program.columns, found.longest(phase)) for phase in program.phases]
+
+
+def _body(phase: Phase, columns: tuple[str, ...], longest: int) -> Body:
     """Checks that the phase is one evaluation followed by combinations, and takes it apart."""
     lines: list[Line] = []
-    kept: str | None = None
-    known = {"x", *(f"m[{j}]" for j in range(1, phase.past + 1))}
-    for operation in phase.operations:
+    known = {"x", *phase.memory}
+    *operations, keep = phase.operations
+    if not isinstance(keep, Keep) or any(v not in known for v in phase.memory):
+        raise InternalError(f"phase {phase.name} does not end with what it keeps")
+    for operation in operations:
         if isinstance(operation, Evaluate) and not lines and "raw" not in known:
             known.add(operation.out)
         elif isinstance(operation, Combine):
@@ -71,24 +143,25 @@ def _body(phase: Phase) -> Body:
                 _check(line, known, phase)
                 known.add(line.out)
                 lines.append(line)
-        elif isinstance(operation, Push) and kept is None and operation.value in known:
-            kept = operation.value
         else:
             raise InternalError(f"the torch backend has no place for {str(operation)!a} in phase {phase.name}")
-    if sum(line.out == "x'" for line in lines) != 1:
-        raise InternalError(f"phase {phase.name} does not write x' exactly once")
-    return Body(phase, tuple(lines), kept)
+    if sum(line.out == "x'" for line in lines) != 1 or lines[-1].out != "x'":
+        raise InternalError(f"phase {phase.name} does not write x' once, as the last")
+    if not set(keep.values) <= known - {"x'"}:
+        raise InternalError(f"phase {phase.name} keeps what is not there: {keep}")
+    return Body(phase, tuple(lines), keep, columns, max(longest, len(phase.memory)))
 
 
 def _check(line: Line, known: set[str], phase: Phase) -> None:
-    for value in (line.out, *(value for _, value in line.terms)):
+    values = [value for _, value in line.terms]
+    for value in (line.out, *values):
         if not _VALUE.fullmatch(value):
             raise InternalError(f"a value that cannot be printed: {value!a}")
     for name, value in line.terms:
         if value not in known or (name is not None and not _COLUMN.fullmatch(name)):
             raise InternalError(f"phase {phase.name}: {line} reads what is not there")
-    if line.out in known or not line.terms:
-        raise InternalError(f"phase {phase.name}: {line} is empty or overwrites a value")
+    if line.out in known or not line.terms or len(set(values)) < len(values):
+        raise InternalError(f"phase {phase.name}: {line} is empty, reads a value twice or overwrites one")
 
 
 def _name(value: str) -> str:
@@ -96,91 +169,154 @@ def _name(value: str) -> str:
     return f"m{value[2:-1]}" if value.startswith("m[") else value
 
 
-def _product(coefficient: str | None, value: str) -> str:
-    return f"{coefficient} * {_name(value)}" if coefficient else _name(value)
+def _tuple(items: Sequence[str]) -> str:
+    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
 
 
-def _opening(body: Body, program: Program) -> list[str]:
-    """Names for the coefficients and the past values that the phase uses."""
-    used = set(body.phase.coefficients)
-    columns = ", ".join(name if name in used else "_" for name in program.columns)
-    lines = [f"{INDENT}{columns}{',' if len(program.columns) == 1 else ''} = c"]
-    past = [f"m{j}" for j in range(1, body.phase.past + 1)]
-    if past:
-        lines.append(f"{INDENT}{', '.join(past)} = m[{f':{len(past)}' if len(past) > 1 else '0'}]")
+# Both forms
+
+
+def _opening(body: Body, used: set[str]) -> list[str]:
+    """Names for the coefficients of the phase and the entries of the memory that its text uses."""
+    read = set(body.phase.coefficients)
+    columns = ", ".join(name if name in read else "_" for name in body.columns)
+    lines = [f"{INDENT}{columns}{',' if len(body.columns) == 1 else ''} = c"]
+    memory = body.phase.memory
+    last = max((i for i, value in enumerate(memory, 1) if _name(value) in used), default=0)
+    if last == 1:
+        lines.append(f"{INDENT}{_name(memory[0])} = m[0]")
+    elif last:
+        names = ", ".join(_name(v) if _name(v) in used else "_" for v in memory[:last])
+        lines.append(f"{INDENT}{names} = m[:{last}]")
     return lines
 
 
-def _returning(body: Body, program: Program) -> list[str]:
-    """The function that returns (x', history) and changes nothing."""
-    lines = [f"def {body.phase.name}(x, raw, m, c):", *docstring(f"{formulas(body.phase)}.", INDENT)]
-    lines += _opening(body, program)
+def _used(lines: Sequence[str]) -> set[str]:
+    return {word for line in lines for word in re.findall(r"[a-z_][a-z_0-9]*", line)}
+
+
+def _packed(body: Body, kept: Sequence[str], untouched: bool, stop: str = "") -> tuple[list[str], str]:
+    """(what is kept, the slice of m behind it): kept entries that stay where they are become part of the slice."""
+    if not untouched:
+        return list(kept), ""
+    count, start = len(kept), body.named
+    while count and start and body.keep.values[count - 1] == body.phase.memory[start - 1]:
+        count, start = count - 1, start - 1
+    return list(kept[:count]), f"m[{start or ''}:{stop}]" if start or stop else "m"
+
+
+# New tensors
+
+
+def _returning(body: Body) -> list[str]:
+    """The function that returns (x', memory) and changes nothing."""
+    text: list[str] = []
     result = ""
     for line in body.lines:
-        text = " + ".join(_product(*term) for term in line.terms)
-        if line.out == "x'" and line is body.lines[-1]:
-            result = text
-        else:
-            result = result or ("x_new" if line.out == "x'" else "")
-            lines += statement(f"{'x_new' if line.out == chr(120) + chr(39) else _name(line.out)} = ", text, INDENT)
-    return [*lines, *statement("return ", f"{result}, {_kept(body, program)}", INDENT)]
-
-
-def _kept(body: Body, program: Program) -> str:
-    """The history after the step, newest first, at most ``program.history`` long."""
-    if not program.history or body.kept is None:
-        return "()" if not program.history else "m"
-    newest = _name(body.kept)
-    return f"({newest},)" if program.history == 1 else f"({newest}, *m)[:{program.history}]"
-
-
-def _in_place(body: Body, program: Program) -> list[str]:
-    """The function that overwrites x, fills the ring's free buffer and returns the rotated ring."""
-    lines = [f"def {body.phase.name}_(x, raw, m, c):", *docstring(f"{formulas(body.phase)}, in place.", INDENT)]
-    lines += _opening(body, program)
-    slot = next((line.out for line in body.lines if line.out in ("m0", body.kept) and line.out != "x'"), None)
-    finished = False
-    for line in body.lines:
-        if finished and any(value == "x" for _, value in line.terms):
-            raise InternalError(f"phase {body.phase.name}: {line} reads x after it was overwritten")
+        total = " + ".join(f"{c} * {_name(v)}" if c else _name(v) for c, v in line.terms)
         if line.out == "x'":
-            lines += statement("", _accumulate_in_x(line), INDENT)
-            finished = True
+            result = total
         else:
-            lines += statement(f"{_name(line.out)} = ", _into(line, "m[-1]" if line.out == slot else None), INDENT)
-    return [*lines, f"{INDENT}return {_rotated(body, program, slot)}"]
+            text += statement(f"{_name(line.out)} = ", total, INDENT)
+    items, tail = _packed(body, [_name(value) for value in body.keep.values], body.carried > 0)
+    memory = _tuple([*items, f"*{tail}"]) if items and tail else tail or _tuple(items)
+    if body.longest - body.named > body.carried > 0:
+        memory += f"[:{body.keep.most}]"
+    text += statement("return ", f"{result}, {memory}", INDENT)
+    head = [f"def {body.phase.name}(x, raw, m, c):", *_doc(body.phase, ".")]
+    return [*head, *_opening(body, _used(text)), *text]
 
 
-def _rotated(body: Body, program: Program, slot: str | None) -> str:
-    if slot is not None and (slot == body.kept or not program.history):
-        return f"({slot}, *m[:-1])"
-    if body.kept is not None and program.history:
-        return f"(m[-1].copy_({_name(body.kept)}), *m[:-1])"
-    return "m"
+# In place
 
 
-def _accumulate_in_x(line: Line) -> str:
-    """x' in x: ``x.mul_(a).addcmul_(m0, b0)``; without an x term its buffer is simply filled."""
-    own = [term for term in line.terms if term[1] == "x"]
-    if len(own) > 1:
-        raise InternalError(f"{line} holds x twice")
-    if not own:
-        return _into(line, "x")
-    coefficient = own[0][0]
-    rest = "".join(_add(*term) for term in line.terms if term[1] != "x")
-    if not coefficient and not rest:
-        return "x"
-    return "x" + (f".mul_({coefficient})" if coefficient else "") + rest
+@dataclass(slots=True)
+class Places:
+    """Where values lie: ``buffers`` by value, in the text's own words; ``free`` in the order of use; ``taken`` from the end.
+
+    made: by line, the buffer it is written to and the term that was there before, if any.
+    """
+
+    buffers: dict[str, str]
+    free: list[str]
+    taken: int = 0
+    made: list[tuple[str, str | None]] = field(default_factory=list)
+
+    def take(self) -> str:
+        """A free buffer: one whose value is not read again, else the next from the end of m."""
+        if self.free:
+            return self.free.pop(0)
+        self.taken += 1
+        return f"m[-{self.taken}]"
 
 
-def _into(line: Line, buffer: str | None) -> str:
-    """The line's sum written to ``buffer`` (None: a new tensor)."""
+def _placed(body: Body) -> Places:
+    """A buffer for every line and every kept value."""
+    memory = body.phase.memory
+    places = Places({"x": "x", **{v: _name(v) for v in memory}}, [])
+    places.free = [places.buffers[v] for v in ("x", *memory) if not body.reads_later(v, -1)]
+    for i, line in enumerate(body.lines):
+        done = [v for _, v in line.terms if v in places.buffers and not body.reads_later(v, i)]
+        if done:
+            places.made.append((places.buffers[done[0]], done[0]))
+        else:
+            places.made.append((places.take(), None))
+        places.buffers[line.out] = places.made[-1][0]
+        places.free += [places.buffers[v] for v in done[1:]]
+    if "raw" in body.keep.values:
+        places.buffers["raw"] = places.take()
+    return places
+
+
+def _buffers(body: Body, places: Places) -> int:
+    """How many buffers m needs for this phase: those it names, those it carries, and those it takes."""
+    return max(body.longest, body.named + max(body.carried, 0) + places.taken)
+
+
+def _in_place(body: Body, places: Places, ring: int) -> list[str]:
+    """The function that works in the buffers it is given, and returns them all."""
+    text: list[str] = []
+    new = "x"
+    for line, (buffer, before) in zip(body.lines, places.made, strict=True):
+        total = _accumulated(line, before) if before else _filled(line, buffer)
+        head = f"{_name(line.out)} = "
+        if line.out == "x'":
+            new = _name(before) if before else "x" if buffer == "x" else "x_new"
+            head = "x_new = " if new == "x_new" else ""
+        text += statement(head, total, INDENT)
+    text += statement("return ", f"{new}, {_rotated(body, places, ring)}", INDENT)
+    opening = [f"def {body.phase.name}_(x, raw, m, c):", *_doc(body.phase, ", in place.")]
+    return [*opening, *_opening(body, _used(text)), *text]
+
+
+def _rotated(body: Body, places: Places, ring: int) -> str:
+    """The buffers after the phase: what is kept, what is carried, what is free."""
+    kept = [f"{places.buffers[v]}.copy_(raw)" if v == "raw" else _name(v) for v in body.keep.values]
+    returned = [f"m[-{i}]" for i in range(places.taken, 0, -1)]
+    free, stop = list(places.free), f"-{places.taken}" if places.taken else ""
+    if returned and set(returned) <= set(free):  # only borrowed: they stay where they are
+        free, stop = [buffer for buffer in free if buffer not in returned], ""
+    untouched = ring > body.named + places.taken or (places.taken > 0 and not stop)
+    items, tail = _packed(body, kept, untouched, stop)
+    if not items and tail and not free:
+        return tail
+    return _tuple([*items, *([f"*{tail}"] if tail else []), *free])
+
+
+def _accumulated(line: Line, value: str) -> str:
+    """The sum in the buffer of one of its terms: ``x.mul_(a).addcmul_(m0, b0)``."""
+    (own,) = (c for c, v in line.terms if v == value)
+    rest = "".join(_add(c, v) for c, v in line.terms if v != value)
+    return _name(value) + (f".mul_({own})" if own else "") + rest
+
+
+def _filled(line: Line, buffer: str) -> str:
+    """The sum written to a free buffer: ``torch.mul(x, cx, out=m[-1]).addcmul_(raw, cr)``."""
     terms = sorted(line.terms, key=lambda term: term[0] is None)
     (coefficient, value), *rest = terms
-    if coefficient:
-        first = f"torch.mul({_name(value)}, {coefficient}{f', out={buffer}' if buffer else ''})"
-    else:
-        first = f"{buffer}.copy_({_name(value)})" if buffer else f"{_name(value)}.clone()"
+    first = (
+        f"torch.mul({_name(value)}, {coefficient}, out={buffer})" if coefficient else f"{buffer}.copy_({_name(value)})"
+    )
     return first + "".join(_add(*term) for term in rest)
 
 

@@ -1,6 +1,6 @@
 """The interpreter that defines correct: it runs a program on NumPy arrays in float64, one operation after another.
 
-Coefficients come from outside, by name and step, from the tableau itself at 50 digits (:mod:`derive.analysis.numbers`);
+Coefficients come from outside, by name and call, from the tableau itself at 50 digits (:mod:`derive.analysis.numbers`);
 every backend is compared with this, never with another backend.
 """
 
@@ -10,18 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from derive.program.ir import Combine, Evaluate, Phase, Program, Push
+from derive.program.ir import Combine, Evaluate, Keep, Phase, Program
 
 Array = np.ndarray
 
 
 def run_phase(
-    phase: Phase, row: Mapping[str, float], x: Array, history: Sequence[Array], evaluate: Callable[[Array], Array]
+    phase: Phase, row: Mapping[str, float], x: Array, memory: Sequence[Array], evaluate: Callable[[Array], Array]
 ) -> tuple[Array, list[Array]]:
-    """One step: (new state, new history, newest first). ``evaluate`` is the network at this node."""
-    values: dict[str, Array] = {"x": np.asarray(x, dtype=np.float64)}
-    values |= {f"m[{j + 1}]": np.asarray(m, dtype=np.float64) for j, m in enumerate(history)}
-    kept = list(history)
+    """One call: (next state to evaluate, what is then in memory). ``evaluate`` is the network at this node."""
+    found = [np.asarray(m, dtype=np.float64) for m in memory]
+    if len(found) < len(phase.memory):
+        raise ValueError(f"phase {phase.name} reads {', '.join(phase.memory)}; the memory holds {len(found)} values")
+    values: dict[str, Array] = {"x": np.asarray(x, dtype=np.float64), **dict(zip(phase.memory, found))}
+    left = found
     for operation in phase.operations:
         if isinstance(operation, Evaluate):
             state = values[operation.state] * (row[operation.scale] if operation.scale else 1.0)
@@ -31,9 +33,9 @@ def run_phase(
                 values[line.out] = sum(
                     ((row[c] if c else 1.0) * values[v] for c, v in line.terms), start=np.zeros_like(values["x"])
                 )
-        elif isinstance(operation, Push):
-            kept.insert(0, values[operation.value])
-    return values["x'"], kept
+        elif isinstance(operation, Keep):
+            left = [*(values[v] for v in operation.values), *found[len(phase.memory) :]][: operation.most]
+    return values["x'"], left
 
 
 def run(
@@ -42,15 +44,17 @@ def run(
     rows: Sequence[Mapping[str, float]],
     x: Array,
     model: Callable[[Array, int], Array],
-    history: Sequence[Array] = (),
+    memory: Sequence[Array] = (),
 ) -> Array:
-    """The whole trajectory's last state: step i runs ``phases[i]`` with ``rows[i]``; ``model(x, i)`` is the network at node i."""
-    kept = list(history)
+    """The last state: call i runs ``phases[i]`` with ``rows[i]``; ``model(x, i)`` is the network at the node of call i.
+
+    memory: what the first call finds, past integrands newest first.
+    """
+    kept = list(memory)
     for i, (name, row) in enumerate(zip(phases, rows, strict=True)):
 
-        def network(state: Array, node: int = i) -> Array:
-            return model(state, node)
+        def network(state: Array, call: int = i) -> Array:
+            return model(state, call)
 
         x, kept = run_phase(program.phase(name), row, x, kept, network)
-        kept = kept[: program.history]
     return x

@@ -1,12 +1,18 @@
-"""Five operations, closed: ``Evaluate``, ``Combine``, ``Draw``, ``Project``, ``Push``.
+"""Five operations, closed: ``Evaluate``, ``Combine``, ``Draw``, ``Project``, ``Keep``.
 
+A phase is what happens between two calls of the network: it evaluates, combines, and keeps what the next phase needs.
 Coefficients are names here; what they are worth is written beside the program (:mod:`derive.program.coefficients`).
-``str(program)`` is the first thing a reviewer reads. Values: ``x`` the state, ``x'`` the new state, ``raw`` the network's
-output, ``m0`` the newest integrand, ``m[j]`` the integrand of j steps ago.
+``str(program)`` is the first thing a reviewer reads.
+
+Values: ``x`` the state that is evaluated, ``raw`` the network's output there, ``x'`` the next state to evaluate; ``m0``
+the integrand at t_n, ``m[j]`` that of j grid steps ago; ``k1, k2, ..`` the integrands of the stages; ``y`` the state at
+t_n, kept while stages are evaluated; ``xc`` a corrected state. Where the network returns the integrand itself, ``raw``
+stands in the place of the newest of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -68,35 +74,51 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True)
-class Push:
-    """Put ``value`` in front of a history; the oldest entry falls out."""
+class Keep:
+    """What the next phase finds: ``values`` in order, then what was found and not named, ``most`` entries in all."""
 
-    history: str
-    value: str
+    values: tuple[str, ...]
+    most: int
 
     def __str__(self) -> str:
-        return f"push {self.history} <- {self.value}"
+        more = self.most - len(self.values)
+        carried = (f"up to {more} of what is left",) if more > 0 else ()
+        return f"keep {', '.join((*self.values, *carried)) or 'nothing'}"
 
 
-Operation = Evaluate | Combine | Draw | Project | Push
+Operation = Evaluate | Combine | Draw | Project | Keep
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A straight line of operations for one kind of step; ``reads`` past values of the history."""
+    """A straight line of operations around one call of the network; ``memory`` names the values it finds, in order.
+
+    Entries of the memory beyond those named are not touched: they stay behind what the phase keeps.
+    """
 
     name: str
+    memory: tuple[str, ...]
     operations: tuple[Operation, ...]
 
     @property
     def evaluations(self) -> int:
-        """Network calls per step."""
+        """Network calls."""
         return sum(isinstance(op, Evaluate) for op in self.operations)
 
     @property
     def kernels(self) -> int:
         """Combine operations: one kernel each."""
         return sum(isinstance(op, Combine) for op in self.operations)
+
+    @property
+    def lines(self) -> Iterator[Line]:
+        """The lines of all combines, in order."""
+        return (line for op in self.operations if isinstance(op, Combine) for line in op.lines)
+
+    @property
+    def keep(self) -> Keep:
+        """What it leaves."""
+        return next((op for op in self.operations if isinstance(op, Keep)), Keep((), 0))
 
     @property
     def coefficients(self) -> tuple[str, ...]:
@@ -111,30 +133,42 @@ class Phase:
         return tuple(seen)
 
     @property
-    def past(self) -> int:
-        """How many past history entries the phase reads."""
-        reads = [v for op in self.operations if isinstance(op, Combine) for ln in op.lines for _, v in ln.terms]
-        return max((int(v[2:-1]) for v in reads if v.startswith("m[")), default=0)
+    def node(self) -> str:
+        """Where the network is called."""
+        return next((op.node for op in self.operations if isinstance(op, Evaluate)), "n")
 
     def __str__(self) -> str:
+        finds = f"; finds {', '.join(self.memory)}" if self.memory else ""
         body = "\n".join(str(op) for op in self.operations)
-        return f"  phase {self.name}: node n\n" + "\n".join("    " + line for line in body.splitlines())
+        return f"  phase {self.name}: node {self.node}{finds}\n" + "\n".join(
+            "    " + line for line in body.splitlines()
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Phases ``start_1 .. start_{k-1}`` (fewer history values), ``main``, ``denoise``; ``columns`` name the table's columns.
+    """Phases, the columns of the table that holds their coefficients, and how phases follow each other.
 
-    history: how many integrand values the program keeps (0 for one-step methods).
+    history: how many integrand values of past grid points are kept between grid steps (0: none).
+    steps: the ways to take a grid step, each the names of its phases by call; empty: every phase is a step.
     """
 
     name: str
     phases: tuple[Phase, ...]
     columns: tuple[str, ...]
     history: int
+    steps: tuple[tuple[str, ...], ...] = ()
 
     def phase(self, name: str) -> Phase:
+        """The phase of that name."""
         return next(p for p in self.phases if p.name == name)
+
+    @property
+    def ways(self) -> tuple[tuple[Phase, ...], ...]:
+        """The ways to take a grid step."""
+        if not self.steps:
+            return tuple((phase,) for phase in self.phases)
+        return tuple(tuple(map(self.phase, names)) for names in self.steps)
 
     def __str__(self) -> str:
         head = f"program {self.name}\n  columns {' '.join(self.columns)}; history m[{self.history}]"

@@ -14,7 +14,8 @@ import sympy as sp
 from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, CoefficientModule, Function, Rows
 from derive.program.ends import limits
-from derive.program.ir import Combine, Evaluate, Line, Operation, Phase, Program, Push
+from derive.program.ir import Program
+from derive.program.phases import begin_names, lower, names
 from derive.program.rows import CURVES, Lowering, corrector_row, error_row, every_scheme, exact, scheme_rows
 from derive.symbolic.alphabet import dalpha, drho, dsigma, expm1, rho, t
 from derive.tableau import Scheme, Tableau
@@ -182,38 +183,6 @@ def _between(variable: str, c: sp.Expr) -> sp.Expr | None:
 
 def _abscissae(scheme: Scheme) -> tuple[sp.Expr, ...]:
     return tuple(map(exact, scheme.abscissae))
-
-
-def begin_names(tableau: Tableau) -> tuple[str, ...]:
-    """Names of the starter's row functions, those of its phases."""
-    return tuple(f"begin_{i}" for i in range(1, tableau.starter.evaluations + 1)) if tableau.starter else ()
-
-
-def names(index: int, tableau: Tableau) -> tuple[str, ...]:
-    """Names of the row functions of a scheme, those of its phases: ``start_k`` or ``main``; ``stage_1``, .., ``main``."""
-    scheme = tableau.schemes[index]
-    last = "main" if index == len(tableau.schemes) - 1 else f"start_{index + 1}"
-    return (*(f"stage_{i}" for i in range(1, scheme.evaluations)), last)
-
-
-def lower(tableau: Tableau, problem: SemilinearProblem, name: str, scaled: bool) -> Program:
-    """The unfused program: one phase per order, ``start_1 .. start_{k-1}`` and ``main``."""
-    converts = problem.to_integrand != (0, 1)
-    steps = tableau.steps
-    phases = tuple(_phase(order, steps, converts, scaled) for order in range(1, steps + 1))
-    columns = ["a", *(f"b{j}" for j in range(steps))] + (["cx", "cr"] if converts else []) + (["cin"] if scaled else [])
-    return Program(name, phases, tuple(columns), steps - 1)
-
-
-def _phase(order: int, steps: int, converts: bool, scaled: bool) -> Phase:
-    newest = "m0" if converts else "raw"
-    operations: list[Operation] = [Evaluate("raw", "x", "n", "cin" if scaled else None)]
-    if converts:
-        operations.append(Combine((Line("m0", (("cx", "x"), ("cr", "raw"))),)))
-    terms = [("a", "x"), ("b0", newest), *((f"b{j}", f"m[{j}]") for j in range(1, order))]
-    operations.append(Combine((Line("x'", tuple(terms)),)))
-    operations.append(Push("m", newest))
-    return Phase("main" if order == steps else f"start_{order}", tuple(operations))
 
 
 __all__ = ["coefficients", "lower", "names"]

@@ -74,6 +74,9 @@ ARROWS: dict[str, Row] = {
     "derive.program": Row((*COMMON, "derive.program")),
     "derive.program.coefficients": Row((*COMMON, "derive.program", "derive.schedules"), ("sympy",)),
     "derive.program.lower": Row((*COMMON, *LOWERED, "derive.program"), ("sympy",)),
+    "derive.program.phases": Row((*COMMON, *LOWERED, "derive.program")),
+    "derive.program.rows": Row((*COMMON, *LOWERED, "derive.program"), ("sympy",)),
+    "derive.program.ends": Row((*COMMON, *LOWERED, "derive.program"), ("sympy",)),
     # The reference executor reads the tableau itself, in wide arithmetic: it must not share the backends' path.
     "derive.program.interpret": Row((*COMMON, *LOWERED, "derive.program", REAL), ("sympy", "mpmath", "numpy")),
     "derive.backends": Row((*COMMON, "derive.program", "derive.backends")),

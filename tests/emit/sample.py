@@ -15,7 +15,7 @@ from typing import Any
 import sympy as sp
 
 from derive.program.coefficients import Assign, CoefficientModule, Function
-from derive.program.ir import Combine, Evaluate, Line, Phase, Program, Push
+from derive.program.ir import Combine, Evaluate, Keep, Line, Phase, Program
 from derive.symbolic.alphabet import expm1, log1p
 
 ROOT = Path(__file__).parents[2]
@@ -90,8 +90,8 @@ def program() -> Program:
     convert = Line("m0", (("cx", "x"), ("cr", "raw")))
     first = Combine((convert, Line("x'", (("a", "x"), ("b0", "m0")))))
     full = Combine((convert, Line("x'", (("a", "x"), ("b0", "m0"), ("b1", "m[1]")))))
-    evaluate, push = Evaluate("raw", "x", "n"), Push("m", "m0")
-    phases = (Phase("start_1", (evaluate, first, push)), Phase("main", (evaluate, full, push)))
+    evaluate, keep = Evaluate("raw", "x", "n"), Keep(("m0",), 1)
+    phases = (Phase("start_1", (), (evaluate, first, keep)), Phase("main", ("m[1]",), (evaluate, full, keep)))
     return Program("sample_dpmpp_2m", phases, ("a", "b0", "b1", "cx", "cr"), 1)
 
 

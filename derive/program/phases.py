@@ -1,0 +1,189 @@
+"""A tableau as phases: what happens between two calls of the network, for every shape of method.
+
+* multistep: ``x' = a x + b0 m0 + b1 m[1] + ..``, one phase per order;
+* stages: call 0 keeps x_n as ``y``, call i turns its output into ``k_i`` and moves from y to the next stage, the last
+  one to x_{n+1};
+* predictor-corrector (one call a step): the value at the prediction first corrects the step that led there,
+  ``xc = ca y + cb0 m0 + cb1 m[1] + ..``, then predicts from xc; one phase per order of the corrector.
+
+Weights that a tableau declares to be zero are not read. What a phase leaves is a prefix of what the next one finds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from derive.problems import SemilinearProblem
+from derive.program.ir import Combine, Evaluate, Keep, Line, Operation, Phase, Program
+from derive.program.memory import integrands
+from derive.tableau import Node, Row, Scheme, Tableau
+
+Term = tuple[str | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What all phases of a program share: whether raw is converted, the input scaled, and how much history stays."""
+
+    converts: bool
+    scaled: bool
+    history: int
+
+    def evaluation(self, call: int, newest: str) -> tuple[list[Operation], str]:
+        """The operations that make the newest integrand, and its name."""
+        node = f"n+c{call}" if call else "n"
+        operations: list[Operation] = [Evaluate("raw", "x", node, "cin" if self.scaled else None)]
+        if not self.converts:
+            return operations, "raw"
+        operations.append(Combine((Line(newest, (("cx", "x"), ("cr", "raw"))),)))
+        return operations, newest
+
+
+def lower(tableau: Tableau, problem: SemilinearProblem, name: str, scaled: bool) -> Program:
+    """The unfused program; ``scaled``: the network sees a multiple of the state."""
+    phases, columns = phases_of(tableau, problem.to_integrand != (0, 1), scaled)
+    history = tableau.steps if tableau.corrects else tableau.steps - 1
+    return Program(name, phases, columns, history, ways(tableau))
+
+
+def phases_of(tableau: Tableau, converts: bool, scaled: bool) -> tuple[tuple[Phase, ...], tuple[str, ...]]:
+    """All phases, those of lower order first, and the columns of their coefficients."""
+    shape = Shape(converts, scaled, tableau.steps - 1)
+    if tableau.corrects:
+        phases = _correcting(tableau, shape)
+    else:
+        phases = [_single(shape)] if tableau.schemes[0].stages else []
+        for k, scheme in enumerate(tableau.schemes):
+            phases += _calls(scheme, names(k, tableau), shape)
+    if tableau.starter:
+        phases += _calls(tableau.starter, begin_names(tableau), shape)
+    return tuple(phases), _columns(tableau, shape)
+
+
+def ways(tableau: Tableau) -> tuple[tuple[str, ...], ...]:
+    """The ways to take a grid step: names of phases by call."""
+    begin = (begin_names(tableau),) if tableau.starter else ()
+    if tableau.corrects:
+        return (*((name,) for name in _correcting_names(tableau)), *begin)
+    single = (("start_1",),) if tableau.schemes[0].stages else ()
+    return (*single, *(names(k, tableau) for k in range(len(tableau.schemes))), *begin)
+
+
+def names(index: int, tableau: Tableau) -> tuple[str, ...]:
+    """Names of a scheme's phases: ``start_k``, ``main``; with stages ``stage_1, .., main`` or ``start_k_1, .., start_k``."""
+    calls = range(1, tableau.schemes[index].evaluations)
+    if index == len(tableau.schemes) - 1:
+        return (*(f"stage_{i}" for i in calls), "main")
+    return (*(f"start_{index + 1}_{i}" for i in calls), f"start_{index + 1}")
+
+
+def begin_names(tableau: Tableau) -> tuple[str, ...]:
+    """Names of the starter's phases."""
+    return tuple(f"begin_{i}" for i in range(1, tableau.starter.evaluations + 1)) if tableau.starter else ()
+
+
+def column(node: Node) -> str:
+    """The column of a node's weight."""
+    return f"{'b' if node.kind == 'history' else 'd'}{node.index}"
+
+
+def _single(shape: Shape) -> Phase:
+    """Order 1 in one call, for methods that have no such scheme of their own: where an end of the domain asks for it."""
+    operations, newest = shape.evaluation(0, "m0")
+    operations.append(Combine((Line("x'", (("a", "x"), ("b0", newest))),)))
+    operations.append(Keep((newest,)[: shape.history], shape.history))
+    return Phase("start_1", (), tuple(operations))
+
+
+def _calls(scheme: Scheme, called: tuple[str, ...], shape: Shape) -> list[Phase]:
+    """One phase per call of the scheme."""
+    rows = (*scheme.stages, scheme.output)
+    return [_call(scheme, row, i, name, shape) for i, (row, name) in enumerate(zip(rows, called, strict=True))]
+
+
+def _call(scheme: Scheme, row: Row, call: int, name: str, shape: Shape) -> Phase:
+    past = integrands(scheme.past)
+    stages = tuple(f"k{i}" for i in range(1, call))
+    operations, newest = shape.evaluation(call, f"k{call}" if call else "m0")
+    values = (*stages, newest) if call else ()
+    first = "m0" if call else newest
+    terms: list[Term] = [("a", "y" if call else "x")]
+    for node in _read(row):
+        at = values[node.index - 1] if node.kind == "stage" else (first, *past)[node.index]
+        terms.append((column(node), at))
+    operations.append(Combine((Line("x'", tuple(terms)),)))
+    if call == len(scheme.stages):
+        operations.append(Keep((first, *past)[: shape.history], shape.history))
+    else:
+        kept = ("y" if call else "x", first, *values, *past)
+        carried = max(0, shape.history - 1 - len(past))  # the step itself adds a value to the history
+        operations.append(Keep(kept, len(kept) + carried))
+    return Phase(name, ("y", "m0", *stages, *past) if call else past, tuple(operations))
+
+
+def _read(row: Row) -> list[Node]:
+    """Nodes with a weight, the history before the stages."""
+    used = [n for i, n in enumerate(row.nodes) if not row.given or row.given[i]]
+    return sorted(used, key=lambda node: (node.kind, node.index))
+
+
+def _correcting_names(tableau: Tableau) -> tuple[str, ...]:
+    count = len(tableau.schemes)
+    enter = ("enter",) if tableau.start != "ramp" and tableau.steps > 1 else ()
+    return (*enter, *(f"start_{q}" for q in range(1, count + 1)), "main")
+
+
+def _correcting(tableau: Tableau, shape: Shape) -> list[Phase]:
+    """By the order of the corrector on entry: none, 1, 2, ..; ``enter``: none, but the history is there."""
+    if any(scheme.corrector is None for scheme in tableau.schemes):
+        raise ValueError("every order of a predictor-corrector method has its corrector")
+    phases = []
+    for name in _correcting_names(tableau):
+        if name == "enter":
+            phases.append(_corrected(name, None, tableau.main, tableau, shape))
+            continue
+        order = len(tableau.schemes) if name == "main" else int(name.removeprefix("start_")) - 1
+        corrector = tableau.schemes[order - 1].corrector if order else None
+        predictor = tableau.schemes[min(order, len(tableau.schemes) - 1)].output
+        phases.append(_corrected(name, corrector, predictor, tableau, shape))
+    return phases
+
+
+def _corrected(name: str, corrector: Row | None, predictor: Row, tableau: Tableau, shape: Shape) -> Phase:
+    operations, newest = shape.evaluation(0, "m0")
+    ahead = _read(predictor)
+    behind = _read(corrector) if corrector else []
+    past = integrands(max((*(n.index for n in ahead), *(n.index + 1 for n in behind if n.kind == "history"))))
+    state = "x"
+    if corrector:
+        state = "xc"
+        order = sorted(behind, key=lambda node: (node.kind != "stage", node.index))
+        terms = [(_corrector_column(n), newest if n.kind == "stage" else past[n.index]) for n in order]
+        operations.append(Combine((Line("xc", (("ca", "y"), *terms)),)))
+    weights = tuple((column(n), (newest, *past)[n.index]) for n in ahead)
+    operations.append(Combine((Line("x'", (("a", state), *weights)),)))
+    most = 1 + tableau.steps
+    kept = (state, newest, *past)[:most]
+    alone = name == "start_1"  # nothing before it belongs to the history
+    operations.append(Keep(kept, len(kept) if alone else most))
+    return Phase(name, ("y", *past) if corrector else past, tuple(operations))
+
+
+def _corrector_column(node: Node) -> str:
+    return "cb0" if node.kind == "stage" else f"cb{node.index + 1}"
+
+
+def _columns(tableau: Tableau, shape: Shape) -> tuple[str, ...]:
+    """``a``, the weights of m0, m[1], .., of the stages, of the corrector, the conversion, the scale."""
+    schemes = (*tableau.schemes, *((tableau.starter,) if tableau.starter else ()))
+    nodes = [n for s in schemes for row in (*s.stages, s.output) for n in row.nodes]
+    past = max((n.index for n in nodes if n.kind == "history"), default=0)
+    stages = max((n.index for n in nodes if n.kind == "stage"), default=0)
+    columns = ["a", *(f"b{j}" for j in range(past + 1)), *(f"d{i}" for i in range(1, stages + 1))]
+    if tableau.corrects:
+        count = max(len(s.corrector.nodes) for s in schemes if s.corrector)
+        columns += ["ca", *(f"cb{j}" for j in range(count))]
+    return (*columns, *(("cx", "cr") if shape.converts else ()), *(("cin",) if shape.scaled else ()))
+
+
+__all__ = ["begin_names", "column", "lower", "names", "phases_of", "ways"]
