@@ -19,7 +19,7 @@ from sympy.polys.rings import PolyElement
 
 from derive.symbolic.field import TERMS, Series, expand, is_zero
 from derive.symbolic.moments import MAX_NODES, alphabet, newton_moments, reproduced_moment, specialise
-from derive.tableau import Row, Tableau
+from derive.tableau import Row
 
 SYMBOLIC_NODES = 4
 """Up to here V w = m is expanded in all ratios; above, it is decided at rational ratios (Schwartz-Zippel, z symbolic)."""
@@ -86,6 +86,8 @@ def reproduced(row: Row, k: int) -> PolyElement:
 
     Raises ValueError if the weights do not solve the row's own moment equation.
     """
+    if row.given:
+        return _reproduced_by_given(row, k)
     ab = alphabet()
     weights = row.weights
     if k < len(row.moments):
@@ -105,6 +107,20 @@ def reproduced(row: Row, k: int) -> PolyElement:
         raise ValueError("only the first moment beyond the nodes is needed")
     nodal = newton_moments(row.thetas, (*row.moments, ab.ring.zero))[-1]
     return -nodal
+
+
+def _reproduced_by_given(row: Row, k: int) -> PolyElement:
+    """The same for typed weights sum_i q_i phi_{k_i}(z) on distinct nodes."""
+    total = alphabet().ring.zero
+    for form, theta in zip(row.given, row.relative, strict=True):
+        for (index, argument), q in form.terms:
+            if argument not in (0, row.end) or (index == 0 and argument):
+                raise ValueError(f"{row.name}: the weight {form} is not linear in the moments of the row")
+            value = row.exact[index - 1] * QQ(1, factorial(index - 1)) if argument else alphabet().ring.one
+            total = total + value * (q / row.end) * (theta**k if k else 1)
+    if k < len(row.moments) and total - row.moments[k]:
+        raise ValueError(f"{row.name}: weights do not reproduce moment {k}")
+    return total
 
 
 def _holds_at(row: Row, k: int, probe: tuple[Fraction, ...]) -> bool:
@@ -150,6 +166,14 @@ def _residual(k: int, difference: PolyElement, exact: PolyElement, rate: object)
     return Residual(k, series, ratio, zero)
 
 
+def uniform_order(row: Row, rate: object) -> int:
+    """The order on equal steps in the row's variable: every step ratio 1. Constant weights have their order there only."""
+    equal = (Fraction(1),) * MAX_NODES
+    residuals = (specialise(reproduced(row, k) - row.exact[k], equal) for k in range(len(row.nodes) + 1))
+    series = [(k, r, expand(r, rate)) for k, r in enumerate(residuals)]
+    return min((k + s.valuation for k, r, s in series if not is_zero(r, rate)), default=TERMS)
+
+
 def classical_constant(steps: int) -> tuple[PolyElement, Fraction]:
     """c_k(r) = int_0^1 prod_j (theta - theta_j) / k! on variable steps, and its value on a uniform grid (Adams-Bashforth)."""
     from derive.tableau import Kernel, multistep_row
@@ -174,28 +198,13 @@ def error_function(row: Row) -> PolyElement:
     return newton_moments(row.thetas, row.exact)[-1]
 
 
-def tableau_orders(tableau: Tableau) -> tuple[RowOrder, ...]:
-    """The proved order of every row, by order of the row."""
-    return tuple(row_order(row, tableau.kernel.rate) for row in tableau.rows)
-
-
-def global_order(tableau: Tableau, orders: tuple[RowOrder, ...]) -> int:
-    """min(p, q_start + 1, q_last + 1): a row of order q used O(1) times costs a local error O(h^{q+1}) (zero-stable methods)."""
-    p = orders[-1].order
-    lowest = min(o.order for o in orders)
-    start = p if tableau.start == "exact" else lowest + 1
-    last = lowest + 1 if tableau.final == "lower_order" else p
-    return min(p, start, last)
-
-
 __all__ = [
     "Residual",
     "RowOrder",
     "classical_constant",
     "error_function",
-    "global_order",
     "reproduced",
     "row_order",
-    "tableau_orders",
+    "uniform_order",
     "uniform_value",
 ]

@@ -76,7 +76,7 @@ class SchemeProof:
 
 def prove_scheme(scheme: Scheme, kernel: Kernel) -> SchemeProof:
     """The proof that fits the scheme."""
-    if scheme.stages or any(row.given for row in scheme.rows):
+    if scheme.stages or any(row.given and not row.moments for row in scheme.rows):
         return _by_trees(scheme, kernel)
     if scheme.corrector is None:
         return _by_moments(scheme.output, kernel)

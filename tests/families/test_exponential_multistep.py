@@ -17,7 +17,7 @@ MU = {k: sp.Symbol(f"mu{k}") for k in range(6)}
 def test_rows_of_every_order_up_to_steps():
     tableau = build(DATA, 4, "exact", "ramp", "keep")
     assert [len(row.nodes) for row in tableau.rows] == [1, 2, 3, 4]
-    assert tableau.steps == 4 and tableau.stages == 1 and tableau.explicit and tableau.exact_for_constants
+    assert tableau.steps == 4 and tableau.stages == 1 and tableau.exact_for_constants
     assert all(row.interpolatory for row in tableau.rows)
     assert (
         str(tableau).splitlines()[0]
