@@ -181,31 +181,29 @@ def compare_literals(module: ModuleType, derived: Any) -> list[str]:
 
 
 def compare_step(module: ModuleType, step: ModuleType, derived: Any) -> float:
-    """The worst relative difference of the torch step (both forms) from the interpreter, random inputs, float64."""
+    """The worst difference of the torch step, both forms, from the interpreter: every phase, with every memory it can
+    find; coefficients and tensors are random, float64, the difference is relative to the sum's largest entry."""
     import torch
 
     from derive.program.interpret import run_phase
+    from derive.program.memory import flow
 
     random = np.random.default_rng(7)
-    nodes = uneven_nodes(module, len(derived.tableau.rows) + 3)[::-1]
+    entries = flow(derived.program).entries
     worst = 0.0
-    for order, phase in enumerate(derived.program.phases, start=1):
-        values = emitted_row(module, order, nodes)
-        row = dict(zip(module.COLUMNS, values))
-        x, raw, *past = random.standard_normal((2 + order - 1, 3, 5))
-        want, kept = run_phase(phase, row, x, past, _constant(raw))
-        c = tuple(torch.tensor(v, dtype=torch.float64) for v in values)
-        tensors = tuple(torch.from_numpy(p.copy()) for p in past)
-        got, _ = step.STEPS[order - 1](torch.from_numpy(x), torch.from_numpy(raw), tensors, c)
-        state = torch.from_numpy(x.copy())
-        ring = tuple(torch.from_numpy(p.copy()) for p in past)
-        ring += tuple(torch.empty(3, 5, dtype=torch.float64) for _ in range(module.STEPS - len(ring)))
-        ring = step.STEPS_[order - 1](state, torch.from_numpy(raw), ring, c)
-        scale = np.abs(want).max()
-        worst = max(worst, np.abs(got.numpy() - want).max() / scale, np.abs(state.numpy() - want).max() / scale)
-        if module.STEPS > 1:
-            worst = max(worst, np.abs(ring[0].numpy() - kept[0]).max() / np.abs(kept[0]).max())
-    return float(worst)
+    for phase in derived.program.phases:
+        for count in sorted({len(memory) for memory in entries[phase.name]}):
+            row = dict(zip(module.COLUMNS, random.standard_normal(len(module.COLUMNS))))
+            x, raw, *memory = random.standard_normal((2 + count, 3, 5))
+            new, left = run_phase(phase, row, x, memory, _constant(raw))
+            c = tuple(torch.tensor(v, dtype=torch.float64) for v in row.values())
+            tensors = [torch.from_numpy(v.copy()) for v in (x, raw, *memory)]
+            plain, kept = step.STEPS[phase.name](*tensors[:2], tuple(tensors[2:]), c)
+            ring = [*tensors[2:], *(torch.empty(3, 5, dtype=torch.float64) for _ in range(step.RING - count))]
+            state, ring = step.STEPS_[phase.name](*tensors[:2], tuple(ring), c)
+            pairs = [(plain, new), (state, new), *zip(kept, left, strict=True), *zip(ring, left), (tensors[1], raw)]
+            worst = max(worst, *(float(np.abs(a.numpy() - b).max() / np.abs(b).max()) for a, b in pairs))
+    return worst
 
 
 def _constant(raw: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
