@@ -1,20 +1,21 @@
 r"""The time at which a monotone chart has a given value: where the stages of a step call the network.
 
-Inverse interpolation: the polynomial in the chart's value through the last five points, taken at the target. Each
-point's error is about the product of those of the points before it, so the correct digits double: ten evaluations from
-an interval to 2^-300. A bracket is kept; where the polynomial leaves it or gains too little (kinks, steep ends), the
-bracket is halved and the interpolation begins anew from its ends.
+Inverse interpolation: the polynomial in the chart's value through the last five points, taken at the target. Its error
+is about the product of theirs, so the correct digits double: ten evaluations from an interval to 2^-300. A bracket is
+kept; where the polynomial leaves it or gains too little (kinks, steep ends), the bracket is halved and the interpolation
+begins anew from its ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 from runtime.real import Real, real
 
 _POINTS = 5
-_CLOSE = real(2) ** -160
-"""The last two points agree to this share of the bracket: the next has twice the digits and is not evaluated."""
+_CLOSE = real(2) ** -340
+"""The estimated error of an interpolated time, as a share of the last bracket, at which it need not be evaluated."""
 _MOST = 4096
 
 
@@ -29,13 +30,14 @@ def solve_for(chart: Callable[[Real], Real], target: Real, low: Real, high: Real
         return a if fa == 0 else b
     if (fa > 0) == (fb > 0):
         raise ValueError(f"no time between {float(a)!r} and {float(b)!r} where the variable is {float(target)!r}")
-    width, best = abs(b - a), min(abs(fa), abs(fb))
+    width, best, halve = abs(b - a), min(abs(fa), abs(fb)), False
     known = [(a, fa), (b, fb)]
     for _ in range(_MOST):
-        t = _interpolated(known[-_POINTS:])
-        if not min(a, b) < t < max(a, b):
-            t, known = (a + b) / 2, [(a, fa), (b, fb)]
-        if abs(t - known[-1][0]) <= _CLOSE * width:
+        used = known[-_POINTS:]
+        t = _interpolated(used)
+        if halve or not min(a, b) < t < max(a, b):
+            t, known, width = (a + b) / 2, [(a, fa), (b, fb)], abs(b - a)
+        elif prod(abs(t - at) / width for at, _ in used) <= _CLOSE:
             return t
         f = chart(t) - target
         if f == 0:
@@ -45,10 +47,7 @@ def solve_for(chart: Callable[[Real], Real], target: Real, low: Real, high: Real
         else:
             b, fb = t, f
         known.append((t, f))
-        if 2 * abs(f) > best:  # little gained: halve the bracket
-            known = [(a, fa), (b, fb)]
-            t = (a + b) / 2
-        best = min(best, abs(f))
+        halve, best = 2 * abs(f) > best and not halve, min(best, abs(f))
     raise ArithmeticError(f"the variable does not reach {float(target)!r} between {float(low)!r} and {float(high)!r}")
 
 
