@@ -84,7 +84,7 @@ def check(given: Table, kernel: Kernel, prefix: str) -> None:
     """PoseError where a row is not exact for constants, or has no meaning for ``kernel``."""
     forms = [form for _, _, _, row in given.rows for form in row]
     keys = [key for form in forms for key, _ in form.terms]
-    if kernel.rate != 0 and not any(c for _, c in keys) and any(c != 1 for c in given.c[1:]):
+    if kernel.rate != 0 and not any(c for _, c in keys):
         what = "weights that are numbers belong to a constant kernel"
         raise PoseError(f"{prefix}b", f"{what}; allowed here: weights in phi1(z), .., exp(z), or family runge_kutta")
     lawson = kernel.rate != 0 and not any(k for k, _ in keys)
