@@ -68,6 +68,20 @@ ARROWS: dict[str, Row] = {
     # Published tables are data: read by the reader of specs.
     "derive.families.tableaux": Row((*READER, "derive.symbolic")),
     "derive.analysis": Row((*COMMON, "derive.symbolic", "derive.tableau", "derive.analysis"), ("sympy", "mpmath")),
+    **{
+        f"derive.analysis.{name}": Row(
+            (*COMMON, "derive.symbolic", "derive.tableau", "derive.analysis"), ("sympy", "mpmath", "numpy")
+        )
+        for name in (
+            "phi_arrays",
+            "recurrence",
+            "root_condition",
+            "intervals",
+            "zero_stability",
+            "gaussian",
+            "exponential_roots",
+        )
+    },  # regions are arrays
     # The method's numbers on the posed problem: a step's error constant depends on the schedule.
     "derive.analysis.numbers": Row((*COMMON, *LOWERED, "derive.analysis"), ("sympy", "mpmath")),
     "derive.derivation": Row((*COMMON, *LOWERED, "derive.analysis"), ("sympy",)),
@@ -101,8 +115,11 @@ ARROWS: dict[str, Row] = {
     ),
     "derive.report": Row(
         (*COMMON, "derive.symbolic", "derive.tableau", "derive.analysis", "derive.report"),
-        ("sympy", "mpmath", "numpy"),
+        ("sympy", "mpmath", "numpy", "matplotlib"),
     ),
+    "derive.progress": Row((), (), ("tqdm",)),
+    "derive.installed": Row(COMMON),
+    "derive.comparing": Row(("derive", "runtime.grids")),
     "derive.pipeline": Row(("derive", "runtime"), ("sympy",)),
     "derive.check": Row(("derive", "runtime"), ("numpy", "torch")),  # a program of its own: stop 8, in a fresh process
     "derive.cli": Row(("derive", "runtime.grids")),
@@ -115,7 +132,7 @@ ARROWS: dict[str, Row] = {
     "runtime.propagator": Row(("runtime.real", "runtime.quadrature")),
     "runtime.grids": Row(("runtime.real",)),
 }
-TOP = ("derive.pipeline", "derive.check", "derive.cli", "derive.__main__")
+TOP = ("derive.pipeline", "derive.check", "derive.comparing", "derive.cli", "derive.__main__")
 MODULES = sources("derive", "runtime", "generated")
 
 
