@@ -307,6 +307,15 @@ def _cite(options: argparse.Namespace) -> Answer:
     return Answer(entries.splitlines(), {"name": spec.name, "references": list(identifiers(texts)), "bibtex": entries})
 
 
+def _compare(options: argparse.Namespace) -> Answer:
+    from derive import comparing
+    from derive.progress import progress
+
+    asked = comparing.request(options.names, options.problem, options.nfe, options.grid, options.output, options.csv)
+    shown = not options.quiet and not options.json
+    return Answer(*comparing.compare(asked, lambda runs, total: progress(runs, total, "comparing", shown)))
+
+
 # --- the parser ---
 
 
@@ -387,6 +396,17 @@ def _list_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schema", action="store_true", help="the JSON Schema of a spec, for editors")
 
 
+def _compare_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="+", metavar="NAME", help="generated solvers, by name or path")
+    parser.add_argument(
+        "--problem", metavar="P", action="append", default=[], help="gaussian, mixture, digits (default: all of them)"
+    )
+    parser.add_argument("--nfe", metavar="5,10,20", help="network calls (default: 5,10,20,40)")
+    parser.add_argument("--grid", metavar="GRID", help="one time grid for all (default: each solver's own)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the plot: .svg, .png or .pdf")
+    parser.add_argument("--csv", metavar="FILE", help="write every run as a line of CSV")
+
+
 def _cite_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="NAME|SPEC", help="a generated solver or a spec file")
 
@@ -404,6 +424,10 @@ VERBS: Mapping[str, Verb] = {
     "explain": Verb(
         _explain, "print the intermediate results of a derivation",
         ("explain spec.yaml", "explain sd15_dpmpp_2m --stop derive", "explain spec.yaml --latex"), _explain_options),
+    "compare": Verb(
+        _compare, "error against network calls on problems with a known solution: table, plot, CSV",
+        ("compare ddim dpmpp_2m dpmpp_3m", "compare dpmpp_2m edm_ab2 --problem mixture --nfe 5,10,20 -o curves.svg",
+         "compare dpmpp_2m dpmpp_3m --grid karras --csv errors.csv"), _compare_options),
     "list": Verb(
         _list, "what exists, a line each with the reference",
         ("list", "list schedules --json", "list --schema > spec.schema.json"), _list_options),

@@ -97,6 +97,16 @@ def compare(files: Mapping[str, bytes], folder: str | os.PathLike[str]) -> list[
     return lines + [f"{name}: no longer generated" for name in extra]
 
 
+def replace(path: str | os.PathLike[str], data: bytes) -> None:
+    """One file that the user asked for by name, in one piece: written beside its place, flushed, then moved there."""
+    path = Path(path)
+    with _machine(path):
+        if path.is_dir():
+            raise FileSystemError(f"{path}: is a folder")
+        os.replace(_stage(path, data), path)
+        _flush(path.parent)
+
+
 def _difference(name: str, want: bytes, have: bytes | None) -> str:
     if have is None:
         return f"{name}: missing"

@@ -208,5 +208,4 @@ def test_nothing_is_installed_that_is_not_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
     pinned = (ROOT / "constraints.txt").read_text().splitlines()
-    for package in ("matplotlib", "mutmut"):
-        assert not [line for line in (*asked, *pinned) if line.startswith(package)]
+    assert not [line for line in (*asked, *pinned) if line.startswith("mutmut")]
