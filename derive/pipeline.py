@@ -24,8 +24,9 @@ from derive.problems import PoseError, SemilinearProblem
 from derive.problems.diffusion import on_path
 from derive.program.coefficients import CoefficientModule
 from derive.program.ir import Program
-from derive.program.lower import coefficients, lower, names
+from derive.program.lower import coefficients
 from derive.program.passes import optimise, streams
+from derive.program.phases import lower, names
 from derive.program.verify import verify as verify_program
 from derive.schedules import Schedule
 from derive.spec import Chosen, Spec, read_spec

@@ -70,11 +70,13 @@ def ways(tableau: Tableau) -> tuple[tuple[str, ...], ...]:
 
 
 def names(index: int, tableau: Tableau) -> tuple[str, ...]:
-    """Names of a scheme's phases: ``start_k``, ``main``; with stages ``stage_1, .., main`` or ``start_k_1, .., start_k``."""
-    calls = range(1, tableau.schemes[index].evaluations)
+    """Names of a scheme's phases: ``start_k``, ``main``; with stages ``stage_1, .., main`` or ``start_k_1, start_k_2, ..``."""
+    count = tableau.schemes[index].evaluations
     if index == len(tableau.schemes) - 1:
-        return (*(f"stage_{i}" for i in calls), "main")
-    return (*(f"start_{index + 1}_{i}" for i in calls), f"start_{index + 1}")
+        return (*(f"stage_{i}" for i in range(1, count)), "main")
+    if count == 1:
+        return (f"start_{index + 1}",)
+    return tuple(f"start_{index + 1}_{i}" for i in range(1, count + 1))
 
 
 def begin_names(tableau: Tableau) -> tuple[str, ...]:
