@@ -185,7 +185,7 @@ def _promise(derived: Derived) -> str:
 
 
 def _formula(derived: Derived) -> str:
-    return torch_backend.formulas(derived.program.phase("main"))
+    return torch_backend.headline(derived.program)
 
 
 def _package_doc(derived: Derived) -> list[str]:

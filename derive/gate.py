@@ -4,7 +4,8 @@ It works on bytes, because a file can mean something else than the text that was
 parsed; it may hold imports from a short list, definitions, assignments of literals, exact numbers or names, and at
 module level no call but ``load``, ``real`` and ``sqrt``.
 Every number is then read back: constants and tables equal the intended values bit for bit, every expression equals the
-intended one, and no int is divided by an int. What fails is our bug, so it raises :class:`InternalError`.
+intended one, and no int is divided by an int; the steps do to exact numbers what the program says. What fails is our
+bug, so it raises :class:`InternalError`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from derive.backends import torch as torch_backend
 from derive.backends._coefficients import FILE, SOURCES
+from derive.backends._steps import check_steps
 from derive.backends.printer import REAL_NAMES, int_quotient, same_value, table_names
 from derive.errors import InternalError
 from derive.program.coefficients import Assign, CoefficientModule, Function
@@ -64,7 +67,9 @@ def check(files: Mapping[str, bytes], derived: Any) -> None:
         if not is_ours(name, data) or is_edited(name, data):
             raise InternalError(f"{name}: the seal does not fit")
         if name.endswith(".py"):
-            check_python(name, data)
+            tree = check_python(name, data)
+            if name == torch_backend.FILE:
+                check_steps(name, tree, derived.program, torch_backend.buffers(derived.program))
         elif name.endswith(".json"):
             json.loads(data)
     check_values(files[FILE], derived.module)

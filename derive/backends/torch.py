@@ -57,10 +57,8 @@ class Body:
 
 def context(program: Program) -> dict[str, Any]:
     """What the template lays out: the functions' lines, and the tables of their names and needs by phase."""
-    bodies = _bodies(program)
-    places = [_placed(body) for body in bodies]
-    ring = max(_buffers(b, p) for b, p in zip(bodies, places, strict=True))
-    in_place = [_in_place(b, p, ring) for b, p in zip(bodies, places, strict=True)]
+    bodies, ring = _bodies(program), buffers(program)
+    in_place = [_in_place(body, _placed(body), ring) for body in bodies]
     return {
         "functions": [*map(_returning, bodies), *in_place],
         "in_place": any("torch." in line for lines in in_place for line in lines),
@@ -81,9 +79,21 @@ def _table(name: str, bodies: Sequence[Body], suffix: str = "") -> list[str]:
     return [flat] if len(flat) <= WIDTH else [f"{name} = {{", *(f"{INDENT}{item}," for item in items), "}"]
 
 
+def buffers(program: Program) -> int:
+    """How many buffers m needs for every phase: those it names, those it carries, and those it takes."""
+    return max(_buffers(body, _placed(body)) for body in _bodies(program))
+
+
 def formulas(phase: Phase) -> str:
     """``x' = a x + b0 m0 + b1 m1, m0 = cx x + cr raw``: the phase on one line, the step first."""
     return ", ".join(_formulas(phase))
+
+
+def headline(program: Program) -> str:
+    """The formula of a step: of its last call, where it takes several."""
+    way = next(way for way in program.ways if way[-1].name == "main")
+    text = formulas(way[-1])
+    return text if len(way) == 1 else f"{len(way)} calls, the last one {text}"
 
 
 def _formulas(phase: Phase) -> list[str]:
@@ -112,14 +122,14 @@ def about(program: Program) -> str:
         )
     if stages := sorted(v for v in values if re.fullmatch("k[0-9]+", v)):
         some = ", ".join(stages) if len(stages) < 3 else f"{stages[0]}, .., {stages[-1]}"
-        more.append(f"{some} the integrand at the stage{'s' if len(stages) > 1 else ''}")
+        more.append(f"{some}: the integrand at the stage{'s' if len(stages) > 1 else ''}")
     if any(v.startswith("m[") for v in values):
-        more.append("m1 the integrand of one step ago")
+        more.append("m1: the integrand of one step ago")
+    known = f" ({'; '.join(more)})" if more else ""
     return (
-        f"x: the state; raw: the network's output there; m: what earlier calls left{': ' * bool(more)}"
-        f"{', '.join(more)}; c: a row in the order of COLUMNS, as scalars or [B, 1, ..., 1]. Every function returns (x', "
-        "m). A name with a trailing _ works in place: m holds RING buffers, free ones last; x' may be another of the "
-        "buffers than x, and raw is not written to."
+        "x: the state; raw: the network's output there; c: a row in the order of COLUMNS, as scalars or [B, 1, ..., 1]; "
+        f"m: what earlier calls left{known}. Every function returns (x', m). A name with a trailing _ works in place: "
+        "m holds RING buffers, free ones last; x' may be another of the buffers than x, and raw is not written to."
     )
 
 
@@ -269,7 +279,7 @@ def _placed(body: Body) -> Places:
 
 
 def _buffers(body: Body, places: Places) -> int:
-    """How many buffers m needs for this phase: those it names, those it carries, and those it takes."""
+    """How many of them one phase needs."""
     return max(body.longest, body.named + max(body.carried, 0) + places.taken)
 
 

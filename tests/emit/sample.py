@@ -62,7 +62,7 @@ def functions() -> tuple[Function, ...]:
 def module(**changes: Any) -> CoefficientModule:
     """The hand-made module, with some fields replaced."""
     constants = (
-        ("SCHEMA", 1, ""),
+        ("SCHEMA", 2, ""),
         ("STEPS", 2, "integrand values that a full row combines"),
         ("COLUMNS", ("a", "b0", "b1", "cx", "cr"), ""),
         ("DOMAIN", (1.0, 0.0), "noise end, data end"),
@@ -75,12 +75,14 @@ def module(**changes: Any) -> CoefficientModule:
         ("GRID", {"kind": "uniform", "variable": "t", "steps": 20}, ""),
         ("WARP", None, ""),
     )
-    limits = MappingProxyType({
+    tuples = MappingProxyType({
+        "ROWS": ("start_1", "main"), "CORRECTORS": (), "BEGIN": (), "ERROR": (),
         "TO_SIGMA_ZERO": ("last",), "FROM_SIGMA_ZERO": (), "FROM_ALPHA_ZERO": (), "TO_ALPHA_ZERO": (),
     })  # fmt: skip
+    zero = (sp.Integer(0),)
     fields: dict[str, Any] = {
         "constants": constants, "node": (("alpha", "alpha"), ("sigma", "sigma")), "functions": functions(),
-        "rows": ("start_1", "main"), "limits": limits, "tables": {},
+        "tuples": tuples, "numbers": {"ABSCISSAE": (zero, zero), "BEGIN_ABSCISSAE": ()}, "tables": {},
     }  # fmt: skip
     return CoefficientModule(**fields | changes)
 

@@ -1,0 +1,183 @@
+"""``step_torch.py`` read back: its text, taken by its grammar, does to exact numbers what the program says.
+
+The functions hold nothing but sums of products, and in place the few tensor operations of the torch backend, so a
+reader of that much executes them on fractions, buffers being cells. Every phase is read with every memory it can find.
+The numbers are large random integers: two different sums of products agree on them with a chance below 1e-30.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from derive.errors import InternalError
+from derive.program.ir import Phase, Program
+from derive.program.memory import flow
+
+Env = dict[str, Any]
+
+
+class Unread(Exception):
+    """What the torch backend never writes."""
+
+
+@dataclass(eq=False, slots=True)
+class Cell:
+    """A buffer."""
+
+    value: Fraction
+
+    def mul_(self, factor: Fraction) -> Cell:
+        self.value *= factor
+        return self
+
+    def add_(self, other: Cell) -> Cell:
+        self.value += other.value
+        return self
+
+    def addcmul_(self, other: Cell, factor: Fraction) -> Cell:
+        self.value += other.value * factor
+        return self
+
+    def copy_(self, other: Cell) -> Cell:
+        self.value = other.value
+        return self
+
+
+METHODS: Mapping[str, Callable[..., Cell]] = {
+    "mul_": Cell.mul_,
+    "add_": Cell.add_,
+    "addcmul_": Cell.addcmul_,
+    "copy_": Cell.copy_,
+}
+
+
+def check_steps(name: str, tree: ast.Module, program: Program, ring: int) -> None:
+    """Raises InternalError unless both forms of every phase do what the program says with ``ring`` buffers, and the
+    tables are the program's."""
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    tables = {
+        n.targets[0].id: n.value for n in tree.body if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)
+    }
+    names = [phase.name for phase in program.phases]
+    meant: dict[str, Any] = {
+        "STEPS": {n: n for n in names},
+        "STEPS_": {n: f"{n}_" for n in names},
+        "RING": ring,
+        "NEEDS": {phase.name: len(phase.memory) for phase in program.phases},
+        "KEEPS": {phase.name: len(phase.keep.values) for phase in program.phases},
+    }
+    if {key: _table(node) for key, node in tables.items()} != meant:
+        raise InternalError(f"{name}: its tables are not those of the program")
+    if set(functions) != {*names, *(f"{n}_" for n in names)}:
+        raise InternalError(f"{name}: its functions are not those of the program")
+    for phase, count in _visits(program):
+        try:
+            _check_phase(functions, phase, program.columns, count, ring)
+        except (Unread, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise InternalError(f"{name}: {phase.name} with {count} values in memory: {error}") from error
+
+
+def _table(node: ast.expr) -> Any:
+    """A literal, or a dict of names."""
+    if isinstance(node, ast.Dict) and all(isinstance(value, ast.Name) for value in node.values):
+        return {ast.literal_eval(k): ast.unparse(v) for k, v in zip(node.keys, node.values, strict=True) if k}
+    return ast.literal_eval(node)
+
+
+def _visits(program: Program) -> Iterator[tuple[Phase, int]]:
+    """Every phase with every length of the memory that it can find."""
+    entries = flow(program).entries
+    return ((p, count) for p in program.phases for count in sorted({len(m) for m in entries[p.name]}))
+
+
+def _check_phase(
+    functions: Mapping[str, ast.FunctionDef], phase: Phase, columns: Sequence[str], count: int, ring: int
+) -> None:
+    draw = random.Random(f"{phase.name} {count}")
+    numbers = [Fraction(draw.randrange(2**100)) for _ in range(2 + ring + len(columns))]
+    x, raw, *found = numbers[: 2 + ring]
+    row = dict(zip(columns, numbers[2 + ring :], strict=True))
+    values = {"x": x, "raw": raw, **dict(zip(phase.memory, found[:count], strict=False))}
+    for line in phase.lines:
+        values[line.out] = sum((row[c] if c else Fraction(1)) * values[v] for c, v in line.terms)  # type: ignore[assignment]
+    left = [*(values[v] for v in phase.keep.values), *found[len(phase.memory) : count]][: phase.keep.most]
+    c = tuple(row.values())
+    if _executed(functions[phase.name], x, raw, tuple(found[:count]), c) != (values["x'"], tuple(left)):
+        raise Unread("the function does not return what the program says")
+    cells = [Cell(value) for value in (x, raw, *found)]
+    new, memory = _executed(functions[phase.name + "_"], cells[0], cells[1], tuple(cells[2:]), c)
+    if (new.value, [cell.value for cell in memory[: len(left)]]) != (values["x'"], left):
+        raise Unread("the function in place does not leave what the program says")
+    if {id(cell) for cell in (new, *memory)} != {id(cell) for cell in cells} - {id(cells[1])} or len(memory) != ring:
+        raise Unread("the function in place does not give back the buffers that it was given")
+    if cells[1].value != raw:
+        raise Unread("the function in place writes to the network's output")
+
+
+def _executed(function: ast.FunctionDef, x: Any, raw: Any, m: tuple[Any, ...], c: tuple[Fraction, ...]) -> Any:
+    """What the function returns."""
+    if ast.unparse(function.args) != "x, raw, m, c":
+        raise Unread("other arguments than x, raw, m, c")
+    env: Env = {"x": x, "raw": raw, "m": m, "c": c}
+    for statement in function.body:
+        if isinstance(statement, ast.Return) and statement is function.body[-1] and statement.value is not None:
+            return _value(statement.value, env)
+        if isinstance(statement, ast.Assign):
+            _assign(statement.targets[0], _value(statement.value, env), env)
+        elif not isinstance(statement, ast.Expr):
+            raise Unread(f"a statement that is never written: {ast.unparse(statement)}")
+        elif not isinstance(statement.value, ast.Constant):
+            _value(statement.value, env)
+    raise Unread("no return")
+
+
+def _assign(target: ast.expr, value: Any, env: Env) -> None:
+    names = target.elts if isinstance(target, ast.Tuple) else [target]
+    values = value if isinstance(target, ast.Tuple) else (value,)
+    for name, one in zip(names, values, strict=True):
+        if not isinstance(name, ast.Name):
+            raise Unread(f"an assignment to {ast.unparse(name)}")
+        env[name.id] = one
+
+
+def _value(node: ast.expr, env: Env) -> Any:
+    if isinstance(node, ast.Name):
+        return env[node.id]
+    if isinstance(node, ast.Tuple):
+        parts = [_value(e.value, env) if isinstance(e, ast.Starred) else (_value(e, env),) for e in node.elts]
+        return tuple(one for part in parts for one in part)
+    if isinstance(node, ast.Subscript):
+        return _value(node.value, env)[_index(node.slice)]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Mult)):
+        left, right = _value(node.left, env), _value(node.right, env)
+        return left + right if isinstance(node.op, ast.Add) else left * right
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return _called(node, node.func, env)
+    raise Unread(f"an expression that is never written: {ast.unparse(node)}")
+
+
+def _called(node: ast.Call, function: ast.Attribute, env: Env) -> Cell:
+    """``torch.mul(v, c, out=buffer)`` or a method in place."""
+    arguments = [_value(argument, env) for argument in node.args]
+    if ast.unparse(function) == "torch.mul":
+        (out,) = node.keywords
+        cell: Cell = _value(out.value, env)
+        cell.value = arguments[0].value * arguments[1]
+        return cell
+    if node.keywords:
+        raise Unread(f"keywords in {ast.unparse(node)}")
+    return METHODS[function.attr](_value(function.value, env), *arguments)
+
+
+def _index(node: ast.expr) -> Any:
+    if isinstance(node, ast.Slice):
+        return slice(*(None if bound is None else ast.literal_eval(bound) for bound in (node.lower, node.upper)))
+    return ast.literal_eval(node)
+
+
+__all__ = ["check_steps"]
