@@ -55,6 +55,7 @@ class Claims:
             "name": name,
             "spec_sha256": spec_sha256,
             "order": self.order,
+            "uniform_order": main.uniform,
             "global_order": self.global_order,
             "stiff_order": self.stiff_order,
             "stiff_order_weak": main.weak,
@@ -90,6 +91,8 @@ class Claims:
             f"order {self.order} {grids}(and not {self.order + 1}: {main.because}); by {main.engine}",
             f"global order {self.global_order} with start {self.start}, final {self.final}",
         ]
+        if main.uniform not in (None, self.order):
+            lines.insert(1, f"order {main.uniform} on equal steps of the variable")
         if main.predictor is not None:
             lines.append(f"the prediction alone has order {main.predictor}")
         if main.embedded is not None:

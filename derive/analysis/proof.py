@@ -19,7 +19,7 @@ import sympy as sp
 
 from derive.analysis import trees
 from derive.analysis.jet_scheme import certify_scheme
-from derive.analysis.order import PROBES, RowOrder, error_function, row_order, uniform_value
+from derive.analysis.order import PROBES, RowOrder, error_function, row_order, uniform_order, uniform_value
 from derive.analysis.stiff import stiff_order
 from derive.symbolic.forms import ONE, Step
 from derive.tableau import Kernel, Row, Scheme, Tableau
@@ -53,6 +53,8 @@ class SchemeProof:
     function: str = ""
     predictor: int | None = None
     embedded: int | None = None
+    uniform: int | None = None
+    """The order on equal steps of the variable, of rows that are proved by moments."""
     values: str = ""
     """What the output combines, in words."""
     row: RowOrder | None = None
@@ -97,6 +99,7 @@ def _corrected(predicted: SchemeProof, corrected: SchemeProof) -> SchemeProof:
         limiting=limiting,
         predictor=predicted.order,
         stiff_order=min(stiff[0] + 1, stiff[1]) if len(stiff) == 2 else None,
+        uniform=min(corrected.uniform or 0, (predicted.uniform or 0) + 1),
     )
 
 
@@ -115,6 +118,7 @@ def _by_moments(row: Row, kernel: Kernel) -> SchemeProof:
         leading=" + ".join(f"{c} {_derivative(k)}" for k, c in uniform).replace("+ -", "- "),
         variable_grid=constants,
         function=str(error_function(row).as_expr()),
+        uniform=uniform_order(row, kernel.rate),
         values=_values(len(row.nodes)),
         row=proved,
     )
