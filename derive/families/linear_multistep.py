@@ -23,6 +23,7 @@ from derive.families.exponential_multistep import MAX_STEPS
 from derive.families.exponential_multistep import PARAMETERS as MULTISTEP
 from derive.families.starters import START, starter
 from derive.parameters import Choice, Integer, Numbers, Parameters
+from derive.problems import PoseError
 from derive.symbolic.forms import ONE, phi
 from derive.symbolic.moments import exact_moments
 from derive.tableau import Kernel, Row, Scheme, Tableau, multistep_row
@@ -54,16 +55,9 @@ def build(
     final: str = "lower_order",
     values: Sequence[Fraction] | None = None,
 ) -> Tableau:
-    """The tableau: one row per number of values, ``values`` (if any) for the full one. ValueError: the weights do not fit."""
+    """The tableau: one row per number of values, ``values`` (if any) for the full one. PoseError: they do not fit."""
     if values is not None:
-        if weights != "uniform":
-            raise ValueError("values are constant weights; allowed with weights: uniform")
-        if len(values) != steps:
-            raise ValueError(f"{len(values)} values for {steps} steps; allowed: one for each")
-        if sum(values) != 1:
-            raise ValueError(
-                f"the values sum to {sum(values)}: a constant integrand would not be exact; allowed: sum 1"
-            )
+        _check(values, steps, weights)
     rows = [multistep_row(count, kernel) for count in range(1, steps + 1)]
     if weights == "uniform":
         lists = [adams(count) for count in range(1, steps + 1)]
@@ -73,6 +67,19 @@ def build(
     begin = starter(start, max(steps - 1, 1), kernel, steps)
     schemes = tuple(Scheme((), row) for row in rows)
     return Tableau("linear_multistep", kernel, schemes, start, final, starter=begin)  # type: ignore[arg-type]
+
+
+def _check(values: Sequence[Fraction], steps: int, weights: str) -> None:
+    """Raises PoseError where constant weights do not fit."""
+    text = ""
+    if weights != "uniform":
+        text = "values are constant weights; allowed with weights: uniform"
+    elif len(values) != steps:
+        text = f"{len(values)} values for {steps} steps; allowed: one for each"
+    elif sum(values) != 1:
+        text = f"the values sum to {sum(values)}: a constant integrand would not be exact; allowed: sum 1"
+    if text:
+        raise PoseError("method.values", text)
 
 
 def adams(count: int) -> tuple[object, ...]:

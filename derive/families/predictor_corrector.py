@@ -22,6 +22,7 @@ from derive.families.exponential_multistep import NAMED_WEIGHTS, ring_element
 from derive.families.exponential_multistep import PARAMETERS as MULTISTEP
 from derive.families.starters import START, past, span_row, stage, starter
 from derive.parameters import Choice, Integer, Moments, Parameters
+from derive.problems import PoseError
 from derive.symbolic.forms import ONE
 from derive.tableau import Kernel, Node, Row, Scheme, Tableau
 
@@ -71,7 +72,7 @@ def build(
 ) -> Tableau:
     """The tableau: schemes of order 1, 2, .. whose predictor and corrector grow together to ``steps`` and ``corrector_steps``.
 
-    Raises ValueError with one line where an override does not apply.
+    Raises PoseError, which knows the key, or ValueError with one line where an override does not apply.
     """
     known = corrector_steps or steps
     predictor = _overrides(weights, steps, "predictor", kernel)
@@ -97,7 +98,8 @@ def _overrides(weights: Weights, nodes: int, which: str, kernel: Kernel) -> Mapp
     chosen = NAMED_WEIGHTS[weights] if isinstance(weights, str) else weights
     for k in () if isinstance(weights, str) else chosen:
         if not 0 <= k < nodes:
-            raise ValueError(f"moment {k} of a {which} row with {nodes} nodes; allowed: 0 to {nodes - 1}")
+            key = "method.weights" if which == "predictor" else "method.corrector_weights"
+            raise PoseError(key, f"moment {k} of a {which} row with {nodes} nodes; allowed: 0 to {nodes - 1}")
     return {k: ring_element(expr, kernel) for k, expr in sorted(chosen.items())}
 
 

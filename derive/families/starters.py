@@ -12,8 +12,8 @@ the midpoint c = 1/2, for order 3 c = 1/3, 2/3 (Heun; ETD3RK and DPM-Solver-3 ha
 
 ``iterated``: collocation on equal nodes up to 1, swept again and again; a sweep adds one order (Picard, block start).
 
-``pseudo_rk4``: the four stages of the classical method of Kutta, each a DDIM step (Liu et al. 2022, Eq. 12): order 4 where
-the kernel is constant, 2 where it is not.
+``pseudo_rk4``: the stages of a classical method, each a DDIM step (Liu et al. 2022, Eq. 12): Kutta's four, order 4 where
+the kernel is constant and 2 where it is not; for a method of two steps (S-PNDM) the improved Euler method, order 2.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def starter(kind: str, order: int, kernel: Kernel, steps: int) -> Scheme | None:
     if kind in ("ramp", "exact") or steps == 1:
         return None
     if kind == "pseudo_rk4":
-        return pseudo_rk4(kernel)
+        return pseudo_rk4(kernel) if steps > 2 else pseudo_heun(kernel)
     if not 1 <= order <= max(BLOCKS):
         raise ValueError(f"start {kind} of order {order}; allowed: 1 to {max(BLOCKS)}")
     return singlestep(order, kernel) if kind == "singlestep" else iterated(order, kernel)
@@ -151,10 +151,19 @@ def pseudo_rk4(kernel: Kernel) -> Scheme:
         span_row("stage 3", [second], kernel, ONE),
     )
     weights = (QQ(1, 6), QQ(1, 3), QQ(1, 3), QQ(1, 6))
-    output = Row(
-        "start 4", (start, first, second, third), (), (), ONE, (one(),), tuple(phi(1, ONE, w) for w in weights)
-    )
-    return Scheme(rows, output)
+    return Scheme(rows, _mean("start 4", (start, first, second, third), weights))
 
 
-__all__ = ["START", "STARTS", "iterated", "past", "pseudo_rk4", "singlestep", "span_row", "stage", "starter"]
+def pseudo_heun(kernel: Kernel) -> Scheme:
+    """e_1 at x_n, e_2 at the DDIM step with it; the step with (e_1 + e_2)/2."""
+    start = past(1)[0]
+    rows = (span_row("stage 1", [start], kernel, ONE),)
+    return Scheme(rows, _mean("start 2", (start, stage(1, ONE)), (QQ(1, 2), QQ(1, 2))))
+
+
+def _mean(name: str, nodes: tuple[Node, ...], weights: Sequence[object]) -> Row:
+    """The exact transfer of a weighted mean: weights q_j phi_1(z)."""
+    return Row(name, nodes, (), (), ONE, (one(),), tuple(phi(1, ONE, q) for q in weights))
+
+
+__all__ = ["START", "STARTS", "iterated", "past", "pseudo_heun", "pseudo_rk4", "singlestep", "span_row", "stage", "starter"]
