@@ -110,10 +110,12 @@ def derive(spec: Spec) -> Derived:
     faults = refute(proof, spec.claims)
     if faults:
         raise SpecError(*(spec.fault(f.key, f.message) for f in faults))
-    constants = (
+    constants: tuple[tuple[str, Any, str], ...] = (
         ("INPUT", input_kind(prediction.network, schedule), "what the network is fed"),
         ("GRID", _plain(spec.grid), "the default grid"),
     )
+    if proof.main.embedded is not None:
+        constants += (("EMBEDDED_ORDER", proof.main.embedded, "of the output that the error is estimated with"),)
     fed = _fed(spec, prediction, schedule)
     module = coefficients(tableau, problem, program, fed, scale, constants)
     text = derivation(spec.name, problem, tableau, proof, spec.references)

@@ -21,7 +21,8 @@ import torch
 
 from runtime import checks
 from runtime.errors import LimitError
-from runtime.real import real
+from runtime.real import inf, real
+from runtime.tabulate import end_at
 
 Model = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
@@ -176,6 +177,16 @@ class _Run:
                 self.known[b] = value
         return torch.stack([self.known[b] for b in active])  # type: ignore[misc]
 
+    def single(self, limits: tuple[Any, ...], start: float, end: float, tracks: Sequence[_Track]) -> None:
+        """One step of order 1 that touches an end of the domain, all samples alike."""
+        s, t = (self.code.node(real(time)) for time in (start, end))
+        row = dict(zip(self.code.COLUMNS, map(float, limits[0](s, t, (inf,))), strict=True))
+        value = self.integrand(self.x, [s] * len(tracks), tracks)
+        self.x = row["a"] * self.x + row["b0"] * value
+        for track in tracks:
+            track.accepted += 1
+            track.times.append(end)
+
     def step(self, active: Sequence[int], tracks: Sequence[_Track], end: Any) -> list[int]:
         """Try one step of every active sample; the samples that are not at ``end`` yet."""
         some = [tracks[b] for b in active]
@@ -280,26 +291,31 @@ def _norm(v: torch.Tensor) -> torch.Tensor:
 
 
 def integrate(
-    solver: Any, model: Model, x: torch.Tensor, ends: tuple[float, float], rtol: float, atol: float, most: int,
+    solver: Any, model: Model, x: torch.Tensor, ends: tuple[float, float] | None, rtol: float, atol: float, most: int,
     first: float | None, dense: bool,
 ) -> Adaptive:  # fmt: skip
-    """The run behind ``Solver.adaptive``, between two nodes where the variable is finite. x: [B, *S], B >= 1."""
+    """The run behind ``Solver.adaptive``. x: [B, *S], B >= 1."""
     code = solver._coefficients
-    start, end = (code.node(real(t)) for t in ends)
+    times = tuple(map(float, solver.plan().nodes if ends is None else ends))
+    checks.times((times[0], times[-1]), solver.domain, False)
+    run = _Run(code, model, x if x.dtype in (torch.float32, torch.float64) else x.float(), rtol, atol, most, dense)
+    inside = _inside(code, times)
+    start, end = (code.node(real(t)) for t in (inside[0], inside[-1]))
     whole = abs(float(code.span(start, end)))
-    if not math.isfinite(whole):
-        raise LimitError(f"t = {ends!r}: the variable is infinite there; allowed: span= between finite ends")
-    run = _Run(code, model, x, rtol, atol, most, dense)
-    tracks = [_Track(start, FIRST * whole if first is None else first, times=[ends[0]]) for _ in range(x.shape[0])]
+    tracks = [_Track(start, FIRST * whole if first is None else first, times=[times[0]]) for _ in range(x.shape[0])]
+    if inside[0] != times[0]:
+        run.single(code.FROM_ALPHA_ZERO, times[0], inside[0], tracks)
     active = list(range(x.shape[0]))
     while active:
         active = run.step(active, tracks, end)
+    if inside[-1] != times[-1]:
+        run.single(code.TO_SIGMA_ZERO, inside[-1], times[-1], tracks)
 
     def counts(name: str) -> torch.Tensor:
         return torch.tensor([getattr(track, name) for track in tracks], dtype=torch.int64)
 
     return Adaptive(
-        run.x,
+        run.x.to(x.dtype),
         counts("accepted"),
         counts("rejected"),
         counts("evaluations"),
@@ -309,6 +325,37 @@ def integrate(
         tuple(tuple(track.segments) for track in tracks) if dense else None,
         code.chart if dense else None,
     )
+
+
+def _inside(code: Any, times: tuple[float, ...]) -> tuple[float, ...]:
+    """The times without an end of the domain at which the pair itself cannot start or arrive.
+
+    LimitError if nothing is left between them, or no limit of order 1 leads there.
+    """
+    low, high = 0, len(times)
+    first, last = end_at(code, times[0]), end_at(code, times[-1])
+    if first and not (code.CHART_FINITE[first] and len(getattr(code, f"FROM_{first.upper()}")) == len(code.ROWS)):
+        low = 1
+    if last and not (
+        code.CHART_FINITE[last]
+        and len(getattr(code, f"TO_{last.upper()}")) == len(code.ROWS)
+        and _converts(code, code.node(real(times[-1])))
+    ):
+        high -= 1
+    missing = (low and not code.FROM_ALPHA_ZERO) or (high < len(times) and not code.TO_SIGMA_ZERO)
+    if high - low < 2 or missing:
+        raise LimitError(
+            f"span: t = {times[0]!r} to {times[-1]!r}: an end is not finite; allowed: ends inside the domain"
+        )
+    return times[low:high]
+
+
+def _converts(code: Any, node: Any) -> bool:
+    """Is F a finite combination of x and the network's output there?"""
+    try:
+        return all(math.isfinite(float(c)) for c in code.integrand(node))
+    except (ArithmeticError, ValueError):
+        return False
 
 
 __all__ = ["Adaptive", "integrate"]

@@ -9,11 +9,12 @@ takes and returns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -23,6 +24,9 @@ from runtime.plan import Plan
 from runtime.planning import planned
 from runtime.solve import Model, Options, solve
 from runtime.state import State, differentiated
+
+if TYPE_CHECKING:
+    from runtime.adaptive import Adaptive
 
 
 class Solver:
@@ -237,6 +241,50 @@ class Solver:
         solver = self.compiled(*([compile] if isinstance(compile, str) else [])) if compile else self
         x = solve(solver, plan, state, model, x_T.dtype, chosen)
         return _result(x, x_T.dtype, plan, check)
+
+    def adaptive(
+        self,
+        model: Model,
+        x_T: torch.Tensor,
+        *,
+        rtol: float = 1e-3,
+        atol: float = 1e-6,
+        span: tuple[float, float] | None = None,
+        first: float | None = None,
+        most: int = 10_000,
+        dense: bool = False,
+        check: str = "end",
+    ) -> Adaptive:
+        """Solve with steps that the error chooses; only for solvers with an embedded output (``embedded_order`` claimed).
+
+        model, x_T: as in ``sample``; x_T: [B, *S], B >= 1. Every sample has its own steps, and depends on no other. The
+        state is float32 or float64; a tolerance below about 1e-5 asks for a float64 x_T.
+        rtol, atol: a step is accepted if rms((x - x_low)/(atol + rtol max(|x_n|, |x|))) <= 1, x_low the embedded output.
+        span: (t_start, t_end); default: the ends of the default grid, and where it ends at sigma = 0 with an infinite
+        variable, one step of order 1 from its last finite node. first: the first step, in the method's variable.
+        most: steps that may be tried per sample. dense: keep what ``.at(t)`` needs.
+        Returns :class:`runtime.adaptive.Adaptive`. ValueError if the solver has no embedded output; RuntimeError if
+        ``most`` steps do not suffice or the step vanishes.
+        """
+        from runtime.adaptive import integrate
+
+        self._check_call(model, x_T, None, False, None, None, check)
+        if not getattr(self._coefficients, "ERROR", ()):
+            raise ValueError(f"{self.name} has no embedded output to estimate the error with; allowed: sample()")
+        for name, value, low in (("rtol", rtol, 0.0), ("atol", atol, 0.0), ("first", first, 0.0)):
+            if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value) and value >= low):
+                raise ValueError(f"{name}: got {value!r}; allowed: a finite number from 0")
+        if rtol + atol <= 0 or first == 0:
+            raise ValueError("rtol and atol cannot both be 0, nor first")
+        most = checks.count("most", most, 1)
+        if x_T.dim() == 0 or x_T.shape[0] == 0:
+            raise ValueError(f"x_T: got shape {tuple(x_T.shape)}; allowed: [B, ...] with B >= 1")
+        if check != "off":
+            checks.finite_input(x_T)
+        found = integrate(self, model, x_T, span, float(rtol), float(atol), most, first, dense)
+        if check != "off":
+            checks.finite(found.x, "the sample at the end")
+        return found
 
     @staticmethod
     def _check_call(model: Any, x_T: Any, callback: Any, progress: Any, generator: Any, noise: Any, check: str) -> None:

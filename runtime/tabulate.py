@@ -57,11 +57,11 @@ def cost(coefficients: Any, nodes: Sequence[float], history: int, inversion: boo
 
 
 def _route(coefficients: Any, times: Sequence[float], history: int) -> Route:
-    first, last = (_end(coefficients, t) for t in (times[0], times[-1]))
+    first, last = (end_at(coefficients, t) for t in (times[0], times[-1]))
     return Route(coefficients, len(times) - 1 - history, history, first, last)
 
 
-def _end(coefficients: Any, time: float) -> str | None:
+def end_at(coefficients: Any, time: float) -> str | None:
     """sigma_zero or alpha_zero if that is what lies at this time."""
     for at, what, end in zip(
         coefficients.DOMAIN, (coefficients.NOISE_END, coefficients.DATA_END), ("alpha_zero", "sigma_zero")
