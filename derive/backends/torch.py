@@ -188,9 +188,7 @@ def _tuple(items: Sequence[str]) -> str:
 
 def _opening(body: Body, used: set[str]) -> list[str]:
     """Names for the coefficients of the phase and the entries of the memory that its text uses."""
-    read = set(body.phase.coefficients)
-    columns = ", ".join(name if name in read else "_" for name in body.columns)
-    lines = [f"{INDENT}{columns}{',' if len(body.columns) == 1 else ''} = c"]
+    lines = _columns(body)
     memory = body.phase.memory
     last = max((i for i, value in enumerate(memory, 1) if _name(value) in used), default=0)
     if last == 1:
@@ -199,6 +197,26 @@ def _opening(body: Body, used: set[str]) -> list[str]:
         names = ", ".join(_name(v) if _name(v) in used else "_" for v in memory[:last])
         lines.append(f"{INDENT}{names} = m[:{last}]")
     return lines
+
+
+def _columns(body: Body) -> list[str]:
+    """Names for the coefficients: of the whole row, or of the parts of it that are read where much is not."""
+    read, columns = set(body.phase.coefficients), body.columns
+    flat = f"{INDENT}{', '.join(name if name in read else '_' for name in columns)}{',' * (len(columns) == 1)} = c"
+    if len(flat) <= WIDTH and "_, _, _, _" not in flat:
+        return [flat]
+    runs: list[list[int]] = []
+    for i in (i for i, name in enumerate(columns) if name in read):
+        if runs and runs[-1][-1] == i - 1:
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    return [f"{INDENT}{', '.join(columns[i] for i in run)} = c[{_span(run, len(columns))}]" for run in runs]
+
+
+def _span(run: list[int], count: int) -> str:
+    first, last = run[0], run[-1] + 1
+    return str(first) if len(run) == 1 else f"{first or ''}:{last if last < count else ''}"
 
 
 def _used(lines: Sequence[str]) -> set[str]:
@@ -288,12 +306,11 @@ def _in_place(body: Body, places: Places, ring: int) -> list[str]:
     text: list[str] = []
     new = "x"
     for line, (buffer, before) in zip(body.lines, places.made, strict=True):
-        total = _accumulated(line, before) if before else _filled(line, buffer)
-        head = f"{_name(line.out)} = "
+        name, head = _name(line.out), f"{_name(line.out)} = "
         if line.out == "x'":
-            new = _name(before) if before else "x" if buffer == "x" else "x_new"
+            new = name = _name(before) if before else "x" if buffer == "x" else "x_new"
             head = "x_new = " if new == "x_new" else ""
-        text += statement(head, total, INDENT)
+        text += _chained(head, name, _accumulated(line, before) if before else _filled(line, buffer))
     text += statement("return ", f"{new}, {_rotated(body, places, ring)}", INDENT)
     opening = [f"def {body.phase.name}_(x, raw, m, c):", *_doc(body.phase, ", in place.")]
     return [*opening, *_opening(body, _used(text)), *text]
@@ -313,21 +330,32 @@ def _rotated(body: Body, places: Places, ring: int) -> str:
     return _tuple([*items, *([f"*{tail}"] if tail else []), *free])
 
 
-def _accumulated(line: Line, value: str) -> str:
+def _chained(head: str, name: str, calls: Sequence[str]) -> list[str]:
+    """``head first.second.third`` on one line, or going on with ``name.`` on the next."""
+    lines = [INDENT + head + calls[0]]
+    for call in calls[1:]:
+        if len(lines[-1] + call) <= WIDTH:
+            lines[-1] += call
+        else:
+            lines.append(INDENT + name + call)
+    return lines
+
+
+def _accumulated(line: Line, value: str) -> list[str]:
     """The sum in the buffer of one of its terms: ``x.mul_(a).addcmul_(m0, b0)``."""
     (own,) = (c for c, v in line.terms if v == value)
-    rest = "".join(_add(c, v) for c, v in line.terms if v != value)
-    return _name(value) + (f".mul_({own})" if own else "") + rest
+    first = [f".mul_({own})"] if own else []
+    calls = first + [_add(c, v) for c, v in line.terms if v != value]
+    return [_name(value) + "".join(calls[:1]), *calls[1:]]
 
 
-def _filled(line: Line, buffer: str) -> str:
+def _filled(line: Line, buffer: str) -> list[str]:
     """The sum written to a free buffer: ``torch.mul(x, cx, out=m[-1]).addcmul_(raw, cr)``."""
-    terms = sorted(line.terms, key=lambda term: term[0] is None)
-    (coefficient, value), *rest = terms
+    (coefficient, value), *rest = sorted(line.terms, key=lambda term: term[0] is None)
     first = (
         f"torch.mul({_name(value)}, {coefficient}, out={buffer})" if coefficient else f"{buffer}.copy_({_name(value)})"
     )
-    return first + "".join(_add(*term) for term in rest)
+    return [first, *(_add(*term) for term in rest)]
 
 
 def _add(coefficient: str | None, value: str) -> str:

@@ -58,6 +58,10 @@ GENERAL = Scheme(  # one stage over two past values, output over all: an exponen
     (given("stage 1", HALF, 3, (), (phi(1), phi(2), phi(3))),),
     given("output", QQ(1), 3, (HALF,), (phi(1), phi(2), phi(3), phi(2))),
 )
+WIDE = Scheme(  # more terms than a line holds
+    (given("stage 1", QQ(1), 6, (), tuple(phi(k) for k in range(1, 7))),),
+    given("output", QQ(1), 6, (QQ(1),), tuple(phi(k) for k in range(1, 8))),
+)
 MIDPOINT = Scheme((EULER,), given("output", QQ(1), 1, (HALF,), (phi(1) - phi(2) * 2, phi(2) * 2)))
 
 TABLEAUS = {
@@ -68,7 +72,8 @@ TABLEAUS = {
     "rk4": Tableau("m", KERNEL, (multistep(1), RK4)),
     "heun3": Tableau("m", KERNEL, (multistep(1), HEUN3)),
     "general": Tableau("m", KERNEL, (multistep(1), multistep(2), GENERAL)),
-    **{f"pec{k}": Tableau("m", KERNEL, tuple(map(corrected, range(1, k + 1)))) for k in (1, 2, 3)},
+    **{f"pec{k}": Tableau("m", KERNEL, tuple(map(corrected, range(1, k + 1)))) for k in (1, 2, 3, 6)},
+    "wide": Tableau("m", KERNEL, (*map(multistep, range(1, 6)), WIDE)),
     "pec_begun": Tableau("m", KERNEL, tuple(map(corrected, (1, 2, 3))), start="singlestep", starter=ETDRK3),
     "begun": Tableau("m", KERNEL, (multistep(1), multistep(2)), start="singlestep", starter=ETDRK3),
     "begun4": Tableau("m", KERNEL, tuple(map(multistep, (1, 2, 3, 4))), start="pseudo_rk4", starter=RK4),
