@@ -1,35 +1,43 @@
 r"""Coefficient rows at any precision, straight from the tableau: the oracle that emitted code is compared with.
 
 Nothing here is shared with the lowering: moments are k! phi_{k+1} = 1F1(1; k+2; z)/(k+1) by mpmath, or integrals by
-mpmath's own quadrature; weights solve V w = mt by LU. Endpoint limits are taken numerically, at a node next to the end,
-never by a formula from the generator. A quadrature that does not settle to 40 digits is an error, not a value.
+rules of their own (:mod:`derive.analysis.integrals`); weights solve V w = mt by LU; the nodes of stages come from Newton
+on the chart in a bracket. Endpoint limits are taken numerically, at a node next to the end, never by a formula from the
+generator.
+
+A row is a step from t_n to where it ends, theta = c. Weights that solve a moment equation do so in units of that span
+(nodes theta_j/c, moments over [t_n, t_c]); weights that are given are forms with respect to C h of the whole step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import sympy as sp
 from sympy.polys.rings import PolyElement
 
+from derive.analysis.integrals import SETTLED, Integrals
+from derive.predictions import network_scale
 from derive.problems import SemilinearProblem
 from derive.schedules import at_schedule
 from derive.symbolic.alphabet import rho, t
 from derive.symbolic.evaluate import Mpmath, evaluate
-from derive.tableau import Row, Tableau
+from derive.symbolic.forms import Form
+from derive.tableau import Node, Row, Scheme, Tableau
 
 NEAR = {True: 80, False: 50}
 """A limit is taken 10^-NEAR of the domain before the end (sigma is a root there); by quadrature (False) digits cost time."""
-SETTLED = 40
-"""Digits to which a quadrature has to agree with itself."""
+
+Values = dict[str, Any]
 
 
 class Oracle:
     """Rows of one tableau on one problem, in an mpmath context of its own with ``digits`` decimal digits.
 
     The working precision is far higher (``digits`` + 120), so that differences of nearby nodes keep ``digits`` digits.
+    ``times`` of a step are t_{n+1}, t_n, t_{n-1}, ..: as far back as its rows read.
     """
 
     def __init__(self, tableau: Tableau, problem: SemilinearProblem, digits: int = 50) -> None:
@@ -37,8 +45,76 @@ class Oracle:
         self.algebra = Mpmath(int((digits + 120) * 3.33))
         self.mp = self.algebra.context
         self.digits = digits
+        knots = [self.mp.mpf(x) for table in problem.schedule.tables.values() for x in table.knots]
+        self.integrals = Integrals(self.algebra, *self._ends(), knots)
+        self._scale = network_scale(problem.prediction.network)
+        self._slope = sp.diff(at_schedule(problem.chart, problem.schedule), t)
         self._expressions: dict[sp.Expr, sp.Expr] = {}
-        self._steps: dict[tuple[Any, Any], tuple[dict[int, Any], dict[Any, tuple[Any, Any]]]] = {}
+        self._spans: dict[tuple[Any, Any], list[Any]] = {}
+        self._curves: dict[tuple[Any, Any], dict[Any, tuple[Any, Any]]] = {}
+        self._inverses: dict[tuple[Any, Any, Any], Any] = {}
+
+    # -- steps -----------------------------------------------------------------------------------------------------
+
+    def calls(self, scheme: Scheme, times: Sequence[Any]) -> list[Values]:
+        """The rows of one step, one for each call of the network: {a, b0, .., d1, .., cx, cr, cin} without zero columns."""
+        rows = (*scheme.stages, scheme.output)
+        places = [self.place(c, times) for c in scheme.abscissae]
+        return [self.weights(row, times) | self.evaluated(at) for row, at in zip(rows, places, strict=True)]
+
+    def row(self, row: Row, nodes: Sequence[Any]) -> Values:
+        """{a, b0, .., d1, .., cx, cr} of a row whose network call is at t_n."""
+        found = self.weights(row, nodes) | self.evaluated(nodes[1])
+        found.pop("cin", None)
+        return found
+
+    def corrector(self, row: Row, times: Sequence[Any]) -> Values:
+        """{ca, cb0, cb1, ..} of x_{n+1} = ca x_n + cb0 F(t_{n+1}) + cb1 F_n + cb2 F_{n-1} + ..."""
+        found = self.weights(row, times)
+        out = {"ca": found["a"]}
+        for node in row.nodes:
+            stage = node.kind == "stage"
+            out["cb0" if stage else f"cb{node.index + 1}"] = found[f"{'d' if stage else 'b'}{node.index}"]
+        return out
+
+    def error(self, scheme: Scheme, times: Sequence[Any]) -> list[Any]:
+        """Weights of (output - embedded output) on F_n, the stages in order, and the value at x_{n+1}."""
+        assert scheme.embedded is not None
+        both = (self.weights(row, times) for row in (scheme.output, scheme.embedded))
+        names = ["b0", *(f"d{i}" for i in range(1, len(scheme.stages) + 2))]
+        output, embedded = both
+        return [output.get(name, self.mp.zero) - embedded.get(name, self.mp.zero) for name in names]
+
+    def evaluated(self, time: Any) -> Values:
+        """What belongs to a call of the network at ``time``: cx, cr and, where there is one, cin."""
+        cx, cr = self.problem.to_integrand
+        out = {"cx": self.at(cx, time), "cr": self.at(cr, time)}
+        return out if self._scale is None else out | {"cin": self.at(self._scale, self.near(time))}
+
+    def limit(self, row: Row, nodes: Sequence[Any]) -> Values:
+        """The row of a step whose end nodes[0] or start nodes[1] is an end of the domain: its value just before it.
+
+        Entries are within 1e-22 of the largest one from their limits; one that grows without bound has none.
+        """
+        return self.row(row, self.inside(nodes))
+
+    def inside(self, nodes: Sequence[Any]) -> list[Any]:
+        """The times of a step with its end and its start moved into the domain."""
+        return [self.near(x) if j < 2 else x for j, x in enumerate(nodes)]
+
+    def near(self, time: Any) -> Any:
+        """``time``, or where it is an end of the domain, a point inside that is as good as there."""
+        noise, data = self._ends()
+        inwards = {noise: data - noise, data: noise - data}.get(self.mp.mpf(time))
+        return time if inwards is None else time + inwards / self.mp.mpf(10) ** NEAR[self.problem.kernel.closed]
+
+    def place(self, c: Any, times: Sequence[Any]) -> Any:
+        """The time at abscissa ``c`` of the step from times[1] to times[0]."""
+        if c == 0 or c == 1:
+            return times[1] if c == 0 else times[0]
+        return self._inverse(self.number(c), self.mp.mpf(times[1]), self.mp.mpf(times[0]))
+
+    # -- curves ----------------------------------------------------------------------------------------------------
 
     def at(self, expr: sp.Expr, time: Any) -> Any:
         """The value of an expression of one grid point (alpha, sigma, ..) at ``time``."""
@@ -46,71 +122,9 @@ class Oracle:
             self._expressions[expr] = at_schedule(expr, self.problem.schedule)
         return evaluate(self._expressions[expr], {t: self.mp.mpf(time)}, self.algebra, self.problem.schedule.tables)
 
-    def row(self, row: Row, nodes: Sequence[float]) -> dict[str, Any]:
-        """Coefficients {a, b0, .., cx, cr} of a step from nodes[1] to nodes[0] with history nodes[2], nodes[3], ..."""
-        mp, problem = self.mp, self.problem
-        end, start = mp.mpf(nodes[0]), mp.mpf(nodes[1])
-        at_end, at_start = self.at(problem.chart, end), self.at(problem.chart, start)
-        h = at_end - at_start
-        thetas = [(self.at(problem.chart, mp.mpf(n)) - at_start) / h for n in nodes[1 : len(row.nodes) + 1]]
-        ratios = [thetas[j] - thetas[j + 1] for j in range(len(thetas) - 1)]
-        ratio, moments = self._moments(row, start, end, h, ratios)
-        vandermonde = mp.matrix([[theta**k if k else mp.one for theta in thetas] for k in range(len(thetas))])
-        weights = mp.lu_solve(vandermonde, mp.matrix(moments))
-        out = {"a": ratio, **{f"b{j}": weights[j] for j in range(len(thetas))}}
-        cx, cr = problem.to_integrand
-        return out | {"cx": self.at(cx, start), "cr": self.at(cr, start)}
-
-    def _moments(self, row: Row, start: Any, end: Any, h: Any, ratios: Sequence[Any]) -> tuple[Any, list[Any]]:
-        mp, problem = self.mp, self.problem
-        values: dict[str, Any] = {f"r{j}": r for j, r in enumerate(ratios)}
-        if problem.factor is not None:
-            ratio, scale = self.at(problem.factor, end) / self.at(problem.factor, start), self.at(problem.factor, end)
-        else:
-            ratio, scale = mp.exp(self._integral(lambda u: self.at(problem.drift, u), start, end)), None
-        if problem.kernel.closed:
-            rate = mp.mpf(int(problem.kernel.rate.numerator)) / int(problem.kernel.rate.denominator)  # type: ignore[attr-defined]
-            for k in range(len(row.nodes) + 2):
-                values[f"phi{k}"] = mp.hyp1f1(1, k + 1, rate * h) / mp.factorial(k)
-            unit = self.at(problem.prefactor, end) * h  # type: ignore[arg-type]
-            return ratio, [unit * _value(m, values) for m in row.moments]
-        for k in range(len(row.nodes)):
-            values[f"mu{k}"] = self._moment(k, start, end, h, scale)
-        return ratio, [_value(m, values) for m in row.moments]
-
-    def _moment(self, k: int, start: Any, end: Any, h: Any, scale: Any) -> Any:
-        """int weight theta^k over the step; remembered, since rows of every order on one step need it."""
-        moments, known = self._steps.setdefault((start, end), ({}, {}))
-        origin = self.at(self.problem.chart, start)
-
-        def weighted(u: Any) -> Any:
-            if u not in known:
-                known[u] = self._density(u, end, scale), (self.at(self.problem.chart, u) - origin) / h
-            density, theta = known[u]
-            return density * theta**k
-
-        if k not in moments:
-            moments[k] = self._integral(weighted, start, end)
-        return moments[k]
-
-    def _density(self, u: Any, end: Any, scale: Any) -> Any:
-        weight = self.at(self.problem.weight, u)
-        if scale is not None:
-            return scale * weight
-        return weight * self.mp.exp(self._integral(lambda v: self.at(self.problem.drift, v), u, end))
-
-    def limit(self, row: Row, nodes: Sequence[float]) -> dict[str, Any]:
-        """The row of a step whose end nodes[0] or start nodes[1] is an end of the domain: its value just before it.
-
-        Entries are within 1e-22 of the largest one from their limits; one that grows without bound has none.
-        """
-        return self.row(row, [self.near(x) if j < 2 else x for j, x in enumerate(nodes)])
-
-    def near(self, time: Any) -> Any:
-        """``time``, or where it is an end of the domain, a point inside that is as good as there."""
-        noise, data = self._ends()
-        inwards = {noise: data - noise, data: noise - data}.get(self.mp.mpf(time))
-        return time if inwards is None else time + inwards / self.mp.mpf(10) ** NEAR[self.problem.kernel.closed]
+    def speed(self, time: Any) -> Any:
+        """d chi/dt."""
+        return evaluate(self._slope, {t: self.mp.mpf(time)}, self.algebra, self.problem.schedule.tables)
 
     def denoised(self, time: Any) -> tuple[Any, Any]:
         """(dx, dr) of x0 = dx x + dr raw at a node."""
@@ -121,71 +135,153 @@ class Oracle:
         """lambda(end) - lambda(start), by subtraction of logarithms with digits to spare."""
         return self.mp.log(self.at(rho, start)) - self.mp.log(self.at(rho, end))
 
+    def number(self, value: Any) -> Any:
+        """An exact number, with or without roots, as a number of the context."""
+        if isinstance(value, int):
+            return self.mp.mpf(value)
+        if isinstance(value, PolyElement):
+            return self._value(value, {})
+        if hasattr(value, "as_expr"):
+            return evaluate(value.as_expr(), {}, self.algebra)
+        return self.mp.mpf(int(value.numerator)) / int(value.denominator)
+
+    # -- one row ---------------------------------------------------------------------------------------------------
+
+    def weights(self, row: Row, times: Sequence[Any]) -> Values:
+        """{a, b0, .., d1, ..}: the factor of x_n and the weights of F_n, F_{n-1}, .. and of the stages."""
+        mp, problem = self.mp, self.problem
+        start, end = mp.mpf(times[1]), mp.mpf(self.place(row.end, times))
+        h = self.at(problem.chart, mp.mpf(times[0])) - self.at(problem.chart, start)
+        names = [f"{'b' if node.kind == 'history' else 'd'}{node.index}" for node in row.nodes]
+        if row.given:
+            values = [self._given(row, j, start, end, h, times) for j in range(len(names))]
+        else:
+            values = self._solved(row, start, end, h, times)
+        return {"a": self._factor(start, end), **dict(zip(names, values, strict=True))}
+
+    def _solved(self, row: Row, start: Any, end: Any, h: Any, times: Sequence[Any]) -> list[Any]:
+        """V w = mt in units of the row's own span."""
+        mp, problem = self.mp, self.problem
+        own = self.number(row.end)
+        past = [(self.at(problem.chart, mp.mpf(x)) - self.at(problem.chart, start)) / h for x in times[1:]]
+        thetas = [(past[n.index] if n.kind == "history" else self.number(n.theta)) / own for n in row.nodes]
+        values: Values = {f"r{j}": past[j] - past[j + 1] for j in range(len(past) - 1)}
+        unit = mp.one
+        if problem.kernel.closed:
+            unit = self.at(problem.prefactor, end) * own * h  # type: ignore[arg-type]
+            values |= {f"phi{k}": self._phi(k, own * h) for k in range(len(thetas) + 2)}
+        else:
+            values |= {f"mu{k}": m for k, m in enumerate(self._integrated(start, end, len(thetas))[1:])}
+        vandermonde = mp.matrix([[theta**k if k else mp.one for theta in thetas] for k in range(len(thetas))])
+        found = mp.lu_solve(vandermonde, mp.matrix([unit * self._value(m, values) for m in row.moments]))
+        return list(found)
+
+    def _given(self, row: Row, j: int, start: Any, end: Any, h: Any, times: Sequence[Any]) -> Any:
+        """The value of a form: q phi_k(c z) times C h, or what that means for a kernel that is not exponential."""
+        node, form = row.nodes[j], row.given[j]
+        if self.problem.kernel.closed:
+            unit = self.at(self.problem.prefactor, end) * h  # type: ignore[arg-type]
+            return unit * self._form(form, h)
+        theta = 0 if node.kind == "history" else self.number(node.theta)
+        total: Any = self.mp.zero
+        for (k, c), q in form.terms:
+            if k == 0 and self.number(c) == self.number(row.end) - theta:
+                at = self.mp.mpf(times[1] if node.kind == "history" else self.place(abscissa(node), times))
+                total += self.number(q) * h * self._carried(at, end) / self.speed(at)
+            elif k and c == row.end:
+                total += self.number(q) * self._integrated(start, end, k)[k] / self.mp.factorial(k - 1) / self.number(c)
+            else:
+                raise ValueError(f"row {row.name}: {form} has no meaning for a kernel that is not exponential")
+        return total
+
+    def _form(self, form: Form, h: Any) -> Any:
+        return sum((self.number(q) * self._phi(k, self.number(c) * h) for (k, c), q in form.terms), self.mp.zero)
+
+    def _phi(self, k: int, span: Any) -> Any:
+        """phi_k(q span), q the rate of the kernel."""
+        return self.mp.hyp1f1(1, k + 1, self.number(self.problem.kernel.rate) * span) / self.mp.factorial(k)
+
+    def _factor(self, start: Any, end: Any) -> Any:
+        """Phi(end, start)."""
+        if self.problem.factor is not None:
+            return self.at(self.problem.factor, end) / self.at(self.problem.factor, start)
+        return self._integrated(start, end, 0)[0]
+
+    def _carried(self, at: Any, end: Any) -> Any:
+        """Phi(end, u) B(u)."""
+        weight = self.at(self.problem.weight, at)
+        if self.problem.factor is not None:
+            return self.at(self.problem.factor, end) * weight
+        return weight if at == end else self._factor(at, end) * weight
+
+    def _integrated(self, start: Any, end: Any, count: int) -> list[Any]:
+        """[Phi, mu_0, .., mu_{count-1}] of the span: mu_k = int Phi(end, u) B(u) theta^k du, remembered."""
+        found = self._spans.setdefault((start, end), [])
+        if len(found) > count:
+            return found
+        problem, known = self.problem, self._curves.setdefault((start, end), {})
+        widest = max(len(row.nodes) for scheme in self.tableau.schemes for row in scheme.rows)
+        origin, top = (self.at(problem.chart, x) for x in (start, end)) if widest > 1 else (0, 1)
+
+        def theta(u: Any) -> Any:
+            return (self.at(problem.chart, u) - origin) / (top - origin)
+
+        def weighted(k: int, u: Any) -> Any:
+            if u not in known:
+                known[u] = self.at(problem.weight, u), theta(u) if widest > 1 else None
+            density, ratio = known[u]
+            return density * ratio**k if k else density
+
+        if problem.factor is None:
+            drift, speed = (partial(self.at, e) for e in (problem.drift, problem.weight))
+            found[:] = self.integrals.propagated(drift, speed, theta, start, end, widest)
+        else:
+            scale = self.at(problem.factor, end)
+            found += [] if found else [scale / self.at(problem.factor, start)]
+            for k in range(len(found) - 1, count):
+                found.append(scale * self.integrals.integral(partial(weighted, k), start, end))
+        return found
+
+    def _inverse(self, c: Any, start: Any, end: Any) -> Any:
+        """u with chi(u) = chi(start) + c (chi(end) - chi(start)): Newton, halving where it would leave the bracket."""
+        key = c, start, end
+        if key not in self._inverses:
+            low, high = self.at(self.problem.chart, start), self.at(self.problem.chart, end)
+            goal, a, b, u = low + c * (high - low), start, end, start + c * (end - start)
+            rising, step = high > low, end - start
+            while abs(step) > abs(u - self._ends()[1]) * self.mp.eps * 16:
+                gap = self.at(self.problem.chart, u) - goal
+                a, b = (u, b) if (gap < 0) == rising else (a, u)
+                slope, before = self.speed(u), step
+                step = -gap / slope if slope else end - start
+                if not min(a, b) < u + step < max(a, b) or abs(2 * step) > abs(before):
+                    step = (a + b) / 2 - u
+                if u + step == u:
+                    break
+                u += step
+            self._inverses[key] = u
+        return self._inverses[key]
+
     def _ends(self) -> tuple[Any, Any]:
         schedule = self.problem.schedule
         return self.algebra.number(schedule.noise), self.algebra.number(schedule.data)
 
-    def _integral(self, f: Any, start: Any, end: Any) -> Any:
-        """int_start^end f du, in pieces between the kinks of a polygon table."""
-        tables = self.problem.schedule.tables.values()
-        kinks = {self.mp.mpf(x) for table in tables for x in table.knots if min(start, end) < x < max(start, end)}
-        points = [start, *sorted(kinks, reverse=start > end), end]
-        return self.mp.fsum(self._smooth_integral(f, a, b) for a, b in pairwise(points))
-
-    def _smooth_integral(self, f: Any, start: Any, end: Any) -> Any:
-        """int_start^end f du, u = data +- y^2 (a root at the data end becomes smooth), by two substitutions at most.
-
-        First y itself, measured from the end of the step that is closer to an end of the domain, so that no digit is
-        lost there; then the logarithm of the distance to that end: the integrand may grow like 1/distance^2. Raises
-        ArithmeticError if neither settles.
-        """
-        mp, (noise, data) = self.mp, self._ends()
-        _, last, edge = min((abs(x - e), j, e) for j, x in enumerate((start, end)) for e in (noise, data) if x != e)
-        side = 1 if max(start, end) > data else -1
-        roots = [mp.sqrt(abs(x - data)) for x in (start, end)]
-        border, close, far = mp.sqrt(abs(edge - data)), roots[last], roots[1 - last]
-        sign = 1 if far > border else -1
-
-        def slope(y: Any) -> Any:
-            return f(data + side * y * y) * 2 * side * y
-
-        def logarithmic(v: Any) -> Any:
-            distance = mp.exp(v)
-            return slope(border + sign * distance) * sign * distance
-
-        value = self._settled(
-            lambda z: slope(close + z * (far - close)) * (far - close), [0, mp.mpf(1) / 4, mp.mpf(1) / 2, 1]
-        )
-        if value is None and close != border:
-            low, high = mp.log(abs(close - border)), mp.log(abs(far - border))
-            count = int((high - low) / 6) + 2
-            value = self._settled(logarithmic, [low + (high - low) * j / count for j in range(count + 1)])
-        if value is None:
-            raise ArithmeticError(f"the quadrature from t = {float(start)!r} to {float(end)!r} does not settle")
-        return -value if last else value
-
-    def _settled(self, f: Any, points: list[Any]) -> Any:
-        """The integral over the panels between ``points`` if Gauss-Legendre agrees with itself there, else None."""
-        mp = self.mp
-
-        def scaled(z: Any) -> Any:
-            with mp.workprec(self.algebra.bits):
-                return f(z) / size
-
-        size = mp.one
-        size = max(abs(scaled((a + b) / mp.mpf(2)) * (b - a)) for a, b in pairwise(points)) or mp.one
-        with mp.workdps(SETTLED + 6):
-            value, error = mp.quad(scaled, points, method="gauss-legendre", maxdegree=7, error=True)
-            return value * size if error <= abs(value) * mp.mpf(10) ** -SETTLED else None
+    def _value(self, element: PolyElement, values: Mapping[str, Any]) -> Any:
+        """An element of the tableau ring at these values of its generators."""
+        total = self.mp.zero
+        names = [str(g) for g in element.ring.symbols]
+        for monom, coefficient in element.terms():
+            term = self.number(coefficient)
+            for name, exponent in zip(names, monom):
+                for _ in range(exponent):
+                    term = term * values[name]
+            total = total + term
+        return total
 
 
-def _value(element: PolyElement, values: Mapping[str, Any]) -> Any:
-    total: Any = 0
-    names = [str(g) for g in element.ring.symbols]
-    for monom, coefficient in element.terms():
-        term: Any = coefficient.numerator
-        for name, exponent in zip(names, monom):
-            for _ in range(exponent):
-                term = term * values[name]
-        total = total + term / coefficient.denominator
-    return total
+def abscissa(node: Node) -> Any:
+    """Where a stage's value sits, as a number."""
+    return node.theta.coeff(1) if isinstance(node.theta, PolyElement) else node.theta
+
+
+__all__ = ["NEAR", "SETTLED", "Oracle"]
