@@ -310,7 +310,7 @@ def _sampled_form(low: Lowering, form: Form, place: Place, node: Any, row: Row, 
     for (k, c), q in form.terms:
         if k == 0 and c == row.end - theta:
             carried = sp.Integer(1)
-            if low.problem.factor is None:
+            if low.problem.factor is None and c:  # a node where the row ends: Phi is 1
                 carried = sp.Symbol(f"g{node.index}")
                 names = (f"g{node.index}", f"n{node.index}")
                 args = ("weight", "drift", "chart", f"{at}.t", place.time, 1, low.schedule.data, *low.knots)
