@@ -12,7 +12,7 @@ number is bounded before it is used.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sympy import QQ
@@ -27,6 +27,7 @@ MAX_PHI = 9
 MAX_WEIGHT = 10**6
 MAX_STRETCH = 16
 MAX_POWER = 16
+MAX_ROOTS = 16
 
 _PHI = re.compile(r"phi([0-9]{1,3})", re.ASCII)
 NAMES = ("z", "sqrt", "exp", "phi1", "phi2", "phi3")
@@ -111,7 +112,7 @@ class _Parser:
             elif right.number is not None:
                 left = left * right.number
             elif left.number is not None:
-                left = right * left.number
+                left = replace(right * left.number, column=left.column)
             else:
                 what = "a product of functions; a coefficient is linear in phi1, phi2, .. and exp"
                 raise ExpressionError(f"{what} (phi1(z/2)*(exp(z/2) - 1) is 2*phi1(z) - 2*phi1(z/2))", right.column)
@@ -123,7 +124,7 @@ class _Parser:
         if self.next.text in ("+", "-"):
             sign = self.take()
             inner = self.factor(depth + 1)
-            return inner * -1 if sign.text == "-" else inner
+            return replace(inner * -1 if sign.text == "-" else inner, column=sign.column)
         base = self.atom(depth)
         if self.next.text != "**":
             return base
@@ -222,6 +223,8 @@ def _bounded(value: Any, column: int) -> Any:
     parts = [q for _, q in value.terms] if isinstance(value, Surd) else [value]
     if any(max(int(q.numerator).bit_length(), int(q.denominator).bit_length()) > MAX_BITS for q in parts):
         raise ExpressionError(f"a number of more than {MAX_BITS} bits", column)
+    if len(parts) > MAX_ROOTS:
+        raise ExpressionError(f"a number with more than {MAX_ROOTS} different roots", column)
     return value
 
 

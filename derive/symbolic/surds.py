@@ -15,7 +15,7 @@ from typing import Any
 import sympy as sp
 from sympy import QQ
 
-MAX_RADICAND = 10**6
+MAX_RADICAND = 10**4
 """Radicands are split into primes."""
 
 Rational = type(QQ(1))
