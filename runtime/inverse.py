@@ -14,8 +14,8 @@ from math import prod
 from runtime.real import Real, real
 
 _POINTS = 5
-_CLOSE = real(2) ** -340
-"""The estimated error of an interpolated time, as a share of the last bracket, at which it need not be evaluated."""
+_CLOSE = real(2) ** -330
+"""The estimated error of an interpolated time, as a share of the whole interval, at which it need not be evaluated."""
 _MOST = 4096
 
 
@@ -30,15 +30,19 @@ def solve_for(chart: Callable[[Real], Real], target: Real, low: Real, high: Real
         return a if fa == 0 else b
     if (fa > 0) == (fb > 0):
         raise ValueError(f"no time between {float(a)!r} and {float(b)!r} where the variable is {float(target)!r}")
-    width, best, halve = abs(b - a), min(abs(fa), abs(fb)), False
+    whole = width = abs(b - a)
+    best, halve = min(abs(fa), abs(fb)), False
     known = [(a, fa), (b, fb)]
     for _ in range(_MOST):
         used = known[-_POINTS:]
         t = _interpolated(used)
-        if halve or not min(a, b) < t < max(a, b):
-            t, known, width = (a + b) / 2, [(a, fa), (b, fb)], abs(b - a)
-        elif prod(abs(t - at) / width for at, _ in used) <= _CLOSE:
+        inside = min(a, b) <= t <= max(a, b)
+        if inside and prod((abs(t - at) / width for at, _ in used), start=width) <= _CLOSE * whole:
             return t
+        if halve or not inside:
+            t, known, width = (a + b) / 2, [(a, fa), (b, fb)], abs(b - a)
+            if width <= _CLOSE * whole or t in (a, b):
+                return t
         f = chart(t) - target
         if f == 0:
             return t

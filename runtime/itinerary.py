@@ -17,6 +17,7 @@ The numbers come from ``code`` alone (a generated ``coefficients`` module, or on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,7 +191,10 @@ class _Walk:
     def nodes(self, leg: Leg) -> list[Any]:
         """Where the network is called in this step."""
         i = leg.step + self.route.history
-        return call_nodes(self.code, self.points[i], self.points[i + 1], leg.abscissae)
+        if leg.choices:
+            with suppress(OverflowError, ValueError, ZeroDivisionError):
+                return call_nodes(self.code, self.points[i], self.points[i + 1], leg.abscissae)
+        raise self.error(leg)
 
     def rows(self, leg: Leg, nodes: list[Any]) -> list[tuple]:
         i = leg.step + self.route.history
@@ -202,7 +206,7 @@ class _Walk:
             rows = [self.attempt(function, *args) for function in functions]
             if all(row is not None for row in rows):
                 return rows  # type: ignore[return-value]
-        raise LimitError(f"{self.where(leg)}: {_why(self.route.limits(i), leg.order)}")
+        raise self.error(leg)
 
     def corrector(self, leg: Leg, row: tuple) -> dict[str, Any]:
         """The corrector of a step that was taken with ``row``; where it has none, what makes its prediction again."""
@@ -214,7 +218,7 @@ class _Walk:
         h = tuple(self.spans[i - m] for m in range(leg.spans))
         values = self.attempt(self.code.CORRECTORS[leg.order - 1], self.points[i], self.points[i + 1], h)
         if values is None:
-            raise LimitError(f"{self.where(leg)}: {_why([], leg.order)}")
+            raise self.error(leg)
         return dict(zip(("ca", *(f"cb{j}" for j in range(len(values)))), values))
 
     def merged(self, row: tuple, values: dict[str, Any]) -> tuple:
@@ -223,10 +227,12 @@ class _Walk:
             out[self.place[name]] = value
         return tuple(out)
 
-    def where(self, leg: Leg) -> str:
+    def error(self, leg: Leg) -> LimitError:
+        """A step that has no finite coefficients: which, why, and what to do."""
         i = leg.step + self.route.history
         s, t = (float(self.points[j].t) for j in (i, i + 1))
-        return f"step {leg.step} of {self.route.count} (t = {s!r} to {t!r})"
+        where = f"step {leg.step} of {self.route.count} (t = {s!r} to {t!r})"
+        return LimitError(f"{where}: {_why(self.route.limits(i), leg.order)}")
 
 
 def call_nodes(code: Any, s: Any, t: Any, abscissae: Sequence[Any]) -> list[Any]:
