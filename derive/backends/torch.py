@@ -116,10 +116,7 @@ def about(program: Program) -> str:
     values = {v for phase in program.phases for v in (*phase.memory, *(line.out for line in phase.lines))}
     more = []
     if "y" in values:
-        corrects = "xc" in values
-        more.append(
-            f"y is the {'corrected ' if corrects else ''}state {'one step ago' if corrects else 'x_n of the step'}"
-        )
+        more.append("y: the corrected state of one step ago" if "xc" in values else "y: the state the step began with")
     if stages := sorted(v for v in values if re.fullmatch("k[0-9]+", v)):
         some = ", ".join(stages) if len(stages) < 3 else f"{stages[0]}, .., {stages[-1]}"
         more.append(f"{some}: the integrand at the stage{'s' if len(stages) > 1 else ''}")
