@@ -63,6 +63,13 @@ def flat(number: Callable[[Any], Any]) -> Arithmetic:
     return Arithmetic(lambda k, c: number(QQ(1, factorial(k))), number)
 
 
+def arithmetic(step: Step, z: ArrayLike) -> Arithmetic:
+    """On arrays; real z gives real arrays. Steps with a constant kernel ignore z."""
+    if not step.rate:
+        return flat(float)
+    return on_arrays(np.real_if_close(z))
+
+
 def characteristic(step: Step, arithmetic: Arithmetic, w: Any, *, corrected: bool = False) -> Polynomial:
     """The polynomial in zeta, monic. w: b h, a number or array, or one for each value the step combines.
 
@@ -127,9 +134,25 @@ def companion(polynomial: Polynomial) -> NDArray:
     return out
 
 
+def recurrence(step: Step, z: ArrayLike, w: ArrayLike, *, corrected: bool = False) -> NDArray:
+    """Companion matrices at z = a h and w = b h, arrays that broadcast; see :func:`characteristic`."""
+    return companion(characteristic(step, arithmetic(step, z), np.asarray(w), corrected=corrected))
+
+
 def degree_in_w(step: Step) -> int:
     """A bound for the degree of the coefficients in w."""
     return len(step.a) + 1
 
 
-__all__ = ["Arithmetic", "Polynomial", "characteristic", "companion", "degree_in_w", "flat", "on_arrays", "stacked"]
+__all__ = [
+    "Arithmetic",
+    "Polynomial",
+    "arithmetic",
+    "characteristic",
+    "companion",
+    "degree_in_w",
+    "flat",
+    "on_arrays",
+    "recurrence",
+    "stacked",
+]

@@ -15,13 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derive.analysis.recurrence import (
-    Arithmetic,
     Polynomial,
+    arithmetic,
     characteristic,
     companion,
     degree_in_w,
-    flat,
-    on_arrays,
     stacked,
 )
 from derive.symbolic.forms import Step
@@ -99,13 +97,6 @@ def stability_map(
     return StabilityMap(z, real, imag, schur_cohn(polynomial), boundary_locus(step, z, corrected, angles))
 
 
-def arithmetic(step: Step, z: ArrayLike) -> Arithmetic:
-    """On arrays; real z gives real arrays. Steps with a constant kernel ignore z."""
-    if not step.rate:
-        return flat(float)
-    return on_arrays(np.real_if_close(z))
-
-
 def boundary_locus(step: Step, z: complex, corrected: bool = False, angles: int = 1024) -> NDArray[np.complexfloating]:
     """w with p(e^{i theta}; w) = 0, one row per power of w that the coefficients reach; nan where there is no such w."""
     count = degree_in_w(step) + 1
@@ -131,4 +122,4 @@ def _roots(ascending: NDArray) -> NDArray:
     return roots.T.reshape(degree, -1)
 
 
-__all__ = ["StabilityMap", "arithmetic", "boundary_locus", "largest_root", "schur_cohn", "stability_map"]
+__all__ = ["StabilityMap", "boundary_locus", "largest_root", "schur_cohn", "stability_map"]

@@ -15,8 +15,8 @@ from derive.analysis.intervals import (
     real_interval,
 )
 from derive.analysis.phi_arrays import phis
-from derive.analysis.recurrence import characteristic, on_arrays
-from derive.analysis.root_condition import arithmetic, largest_root, schur_cohn, stability_map
+from derive.analysis.recurrence import arithmetic, characteristic, on_arrays
+from derive.analysis.root_condition import largest_root, schur_cohn, stability_map
 from tests.analysis.stability_schemes import EVEN, FLAT, NOISE, RK2, RK3, RK4, adams, unipc
 
 

@@ -67,21 +67,10 @@ ARROWS: dict[str, Row] = {
     ),
     # Published tables are data: read by the reader of specs.
     "derive.families.tableaux": Row((*READER, "derive.symbolic")),
-    "derive.analysis": Row((*COMMON, "derive.symbolic", "derive.tableau", "derive.analysis"), ("sympy", "mpmath")),
-    **{
-        f"derive.analysis.{name}": Row(
-            (*COMMON, "derive.symbolic", "derive.tableau", "derive.analysis"), ("sympy", "mpmath", "numpy")
-        )
-        for name in (
-            "phi_arrays",
-            "recurrence",
-            "root_condition",
-            "intervals",
-            "zero_stability",
-            "gaussian",
-            "exponential_roots",
-        )
-    },  # regions are arrays
+    # Stability regions are arrays.
+    "derive.analysis": Row(
+        (*COMMON, "derive.symbolic", "derive.tableau", "derive.analysis"), ("sympy", "mpmath", "numpy")
+    ),
     # The method's numbers on the posed problem: a step's error constant depends on the schedule.
     "derive.analysis.numbers": Row((*COMMON, *LOWERED, "derive.analysis"), ("sympy", "mpmath")),
     "derive.derivation": Row((*COMMON, *LOWERED, "derive.analysis"), ("sympy",)),

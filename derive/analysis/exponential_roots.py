@@ -1,0 +1,221 @@
+r"""End points of stability on the diffusion test: roots of exponential polynomials, to 30 digits and in closed form.
+
+The first h at which the root condition fails is bracketed on a grid (every point at once) and the bracket shrunk in
+double precision; mpmath then solves for |zeta(h)| = 1 with the critical root carried by Newton's method. Where that root
+is 1 or -1 and kappa is rational, p(+-1; h) is an exact element of Q(h, E), E = e^h. Its factor that vanishes there has a
+closed form if it is free of h, or linear in both E and h with one product missing:
+
+    E = A  ->  h = log A,          E = A + B h  ->  h = -A/B - W_k(-e^{-A/B}/B)      (Corless et al. 1996, Adv. Comput. Math. 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import lcm
+from typing import Any, Literal
+
+import mpmath
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+from sympy import QQ
+
+from derive.analysis.gaussian import DiffusionTest, Exact, Wide
+from derive.analysis.intervals import DIGITS, UNLIMITED, EndPoint
+from derive.symbolic.forms import Step
+
+Frame = Literal["w", "z"]
+REACH = 40.0
+"""Steps in lambda beyond this are not looked at: a whole trajectory is shorter."""
+SCAN, ZOOM = 192, 24
+"""Points of the first scan, and of every refinement of a bracket."""
+
+
+def brackets(
+    test: DiffusionTest, kappa: Any, frame: Frame, reach: float = REACH, zooms: int = 11
+) -> tuple[NDArray, NDArray]:
+    """(low, high) with stability at low and none at high; high infinite if stable up to ``reach``.
+
+    kappa: a number or a vector (all its entries at once). zooms: 11 shrink a bracket to double precision.
+    """
+    column = np.asarray(kappa)[:, None] if np.ndim(kappa) else kappa
+    count = len(column) if np.ndim(kappa) else 1
+    rows = np.arange(count)
+    h = np.geomspace(1e-3, reach, SCAN)[None, :]
+    holds = np.broadcast_to(test.stable(h, column, frame), (count, SCAN))
+    never = holds.all(axis=1)
+    for zoom in range(zooms + 1):
+        first = np.where(holds.all(axis=1), h.shape[1] - 1, holds.argmin(axis=1))
+        h = np.broadcast_to(h, holds.shape)
+        low, high = h[rows, np.maximum(first - 1, 0)], h[rows, first]
+        if zoom < zooms:
+            h = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, ZOOM)
+            holds = np.broadcast_to(test.stable(h, column, frame), h.shape)
+    return low, np.where(never, np.inf, high)
+
+
+def limit(
+    test: DiffusionTest, kappa: float = 0.0, frame: Frame = "z", *, reach: float = REACH, precise: bool = False
+) -> EndPoint:
+    """The largest step (in lambda) up to which the scheme is stable at ``kappa``.
+
+    frame: "z" relative to sigma (asked at kappa = 0: parasitic noise), "w" absolutely. precise: 30 digits and a closed form.
+    """
+    _, high = brackets(test, kappa, frame, reach)
+    if np.isinf(high[0]):
+        return UNLIMITED
+    value = float(high[0])
+    if not precise:
+        return EndPoint(polished(test, value, kappa, frame))
+    root = _critical(test, value, kappa, frame)
+    digits = exactly(test, value, kappa, frame)
+    text = mpmath.nstr(digits, DIGITS)
+    side = round(root.real) if abs(abs(root.real) - 1) < 1e-6 and abs(root.imag) < 1e-6 else 0
+    closed, equation = closed_form(test, digits, kappa, frame, side) if side else ("", "")
+    return EndPoint(float(digits), closed, text, equation)
+
+
+def polished(test: DiffusionTest, h: float, kappa: float, frame: Frame) -> float:
+    """The end point next to ``h`` to double precision; ``h`` itself where two roots meet on the circle."""
+    try:
+        found = float(exactly(test, h, kappa, frame, 17))
+    except (ValueError, ZeroDivisionError):
+        return h
+    return found if abs(found - h) < 1e-5 * h else h
+
+
+def worst(test: DiffusionTest, *, reach: float = REACH, precise: bool = False) -> tuple[EndPoint, float]:
+    """The smallest limit of |zeta_w| <= 1 over kappa in (0, 1), and that kappa; (no limit, nan) if none was found."""
+    kappa, gap = 0.5, 0.5
+    for points, zooms in ((33, 1), (13, 4), (9, 11)):
+        grid = np.linspace(max(kappa - gap, 1e-6), min(kappa + gap, 1 - 1e-6), points)
+        _, high = brackets(test, grid, "w", reach, zooms)
+        if np.isinf(high).all():
+            return UNLIMITED, float("nan")
+        at = int(high.argmin())
+        kappa, gap = float(grid[at]), float(grid[1] - grid[0])
+    best = float(high[at])
+    if 0 < at < len(grid) - 1 and np.isfinite(high[at - 1 : at + 2]).all():
+        left, here, right = high[at - 1 : at + 2]
+        kappa += gap * float((left - right) / (2 * (left - 2 * here + right)))
+    if precise:
+        with mpmath.workdps(50):
+            h, k = _lowest(test, best, kappa)
+            return EndPoint(float(h), "", mpmath.nstr(h, DIGITS)), float(k)
+    return EndPoint(polished(test, best, kappa, "w")), kappa
+
+
+def _lowest(test: DiffusionTest, h: float, kappa: float) -> tuple[Any, Any]:
+    """The minimum of the limit over kappa, by the secant method on its derivative (an end of [0, 1] if it is there)."""
+    gap = mpmath.mpf(10) ** -12
+
+    def slope(k: Any) -> Any:
+        right, left = (exactly(test, h, k + s * gap, "w", 50) for s in (1, -1))
+        return (right - left) / (2 * gap)
+
+    if not 1e-6 < kappa < 1 - 1e-6:
+        k = mpmath.mpf(round(kappa))
+    else:
+        k = mpmath.findroot(
+            slope, (mpmath.mpf(kappa), mpmath.mpf(kappa) + mpmath.mpf("1e-6")), tol=mpmath.mpf(10) ** -34
+        )
+    return exactly(test, h, k, "w", 50), k
+
+
+def _critical(test: DiffusionTest, h: float, kappa: float, frame: Frame) -> complex:
+    """The root that is closest to the circle."""
+    roots = np.roots([complex(c) for c in test.deflated(h, kappa, frame)])
+    return complex(min(roots, key=lambda r: abs(abs(r) - 1)))
+
+
+def exactly(test: DiffusionTest, h: float, kappa: Any, frame: Frame, digits: int = DIGITS + 10) -> Any:
+    """The h near the given one at which the critical root has modulus 1, as an mpmath number."""
+    carried = [mpmath.mpc(_critical(test, h, float(kappa), frame))]
+    numbers = Wide()
+
+    def gap(at: Any) -> Any:
+        p = test.deflated(at, kappa if isinstance(kappa, mpmath.mpf) else mpmath.mpf(kappa), frame, numbers)
+        slope = [c * (len(p) - 1 - k) for k, c in enumerate(p[:-1])]
+        root = carried[0]
+        for _ in range(60):
+            change = mpmath.polyval(p, root) / mpmath.polyval(slope, root)
+            root = root - change
+            if abs(change) < mpmath.mpf(10) ** (-0.7 * mpmath.mp.dps):
+                break
+        carried[0] = root - mpmath.polyval(p, root) / mpmath.polyval(slope, root)
+        return (carried[0] * mpmath.conj(carried[0])).real - 1
+
+    with mpmath.workdps(digits + 10):
+        start = mpmath.mpf(h)
+        return mpmath.findroot(
+            gap, (start, start * (1 + mpmath.mpf(10) ** -9)), tol=mpmath.mpf(10) ** (-2 * digits + 10)
+        )
+
+
+def closed_form(test: DiffusionTest, h: Any, kappa: float, frame: Frame, side: int) -> tuple[str, str]:
+    """(closed form, equation) of the end point ``h`` at which the root is ``side`` (1 or -1); "" where there is none."""
+    exact = Exact(_parts(test.step))
+    share = Fraction(kappa).limit_denominator(1000)
+    if share != kappa:
+        return "", ""
+    try:
+        p = test.deflated(exact.h, QQ(share.numerator, share.denominator), frame, exact)
+    except (ValueError, sp.polys.polyerrors.CoercionFailed):
+        return "", ""
+    total = sum((c * side ** (len(p) - 1 - k) for k, c in enumerate(p)), start=exact.field.zero)
+    H, E = sp.symbols("h E")
+    _, factors = sp.factor_list(total.numer.as_expr(H, E, sp.Symbol("kappa")), H, E)
+    with mpmath.workdps(DIGITS):
+        values = {"h": h, "E": mpmath.exp(h / exact.parts)}
+        factor = min((f for f, _ in factors), key=lambda f: abs(_value(sp.Poly(f, H, E), values)))
+    equation = f"{factor.subs(E, sp.exp(H / exact.parts))} = 0".replace("**", "^")
+    return _solved(sp.Poly(factor, H, E), h, exact.parts), equation
+
+
+def _parts(step: Step) -> int:
+    """The common denominator of the multiples of z in the phi functions."""
+    cs = [c for row in (*step.a, step.b) for f in row for (_, c), _ in f.terms]
+    return lcm(1, *(int(c.denominator) for c in [*cs, *step.thetas[step.known :]] if hasattr(c, "denominator")))
+
+
+def _value(poly: sp.Poly, values: dict[str, Any]) -> Any:
+    size = mpmath.mpf(0)
+    total = mpmath.mpf(0)
+    for (i, j), c in poly.terms():
+        term = values["h"] ** i * values["E"] ** j * int(c.p) / int(c.q)
+        total, size = total + term, size + abs(term)
+    return total / size
+
+
+def _solved(poly: sp.Poly, h: Any, parts: int) -> str:
+    """Text of the closed form, checked to 25 digits; "" if no pattern fits."""
+    with mpmath.workdps(DIGITS):
+        for text, value in _candidates(poly, parts):
+            if abs(value - h) < mpmath.mpf(10) ** -25:
+                return text
+    return ""
+
+
+def _candidates(poly: sp.Poly, parts: int) -> Iterator[tuple[str, Any]]:
+    """(text, value) of the roots h of poly(h, e^{h/parts}) that have a closed form."""
+    H, E = poly.gens
+    if not poly.degree(H) and poly.degree(E) <= 2:
+        times = "" if parts == 1 else f"{parts}*"
+        for root in sp.roots(sp.Poly(poly.as_expr(), E)):
+            if root.is_positive:
+                yield f"{times}log({root})", parts * mpmath.log(_wide(root))
+    elif poly.total_degree() == 1 and parts == 1 and poly.degree(E):
+        of_e, of_h, rest = (sp.Rational(poly.coeff_monomial(m)) for m in (E, H, 1))
+        a, b = -rest / of_e, -of_h / of_e
+        inside = -sp.exp(-a / b) / b
+        for branch in (-1, 0):
+            text = f"{-a / b if a else ''} - W_{{{branch}}}({inside})".strip()
+            yield text, -_wide(a / b) - mpmath.lambertw(_wide(inside), branch).real
+
+
+def _wide(x: sp.Expr) -> Any:
+    return mpmath.mpf(str(sp.N(x, DIGITS + 5)))
+
+
+__all__ = ["REACH", "brackets", "closed_form", "exactly", "limit", "worst"]

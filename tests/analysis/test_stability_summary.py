@@ -1,0 +1,186 @@
+"""Zero-stability, linear multistep pairs with momentum, and what is said about a tableau."""
+
+import json
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import sympy as sp
+from sympy import QQ, field
+
+from derive.analysis.intervals import parameter_ring
+from derive.analysis.linear_multistep import LinearMultistep, adams_series, momentum
+from derive.analysis.stability import pair_of, summary
+from derive.analysis.zero_stability import parasitic, product_growth, ratio_limit, zero_stability
+from derive.families.exponential_multistep import build
+from derive.tableau import Kernel, Tableau
+from tests.analysis.stability_schemes import NOISE, unipc
+
+
+def _rationals(*values):
+    return tuple(QQ.convert(v) for v in values)
+
+
+def _problem(c0, c1, variable):
+    return SimpleNamespace(integrand=SimpleNamespace(c0=sp.Integer(c0), c1=sp.Integer(c1)), variable=variable)
+
+
+@pytest.mark.parametrize(
+    ("weights", "stable", "strong"),
+    [
+        ([1], True, True), ([1, 0, 0], True, True), ([0, 1], True, False), ([2, -1], False, False),
+        ([QQ(4, 3), QQ(-1, 3)], True, True), ([-4, 5], False, False), ([1, 1, -1], False, False),
+        ([0, 0, 0, 1], True, False),
+    ],
+)  # fmt: skip
+def test_zero_stability_at_a_fixed_ratio(weights, stable, strong):
+    found = zero_stability(weights)
+    assert (found.stable, found.strong) == (stable, strong)
+    assert ("not zero-stable" in str(found)) is not stable
+
+
+def test_bdf2_ends_at_one_plus_root_two():
+    """(1 + 2w) zeta^2 - (1 + w)^2 zeta + w^2: the other root w^2/(1 + 2w) is below 1 iff w < 1 + sqrt 2."""
+    _, w = parameter_ring()
+    p = (1 + 2 * w, -((1 + w) ** 2), w**2)
+    assert parasitic(p) == (1 + 2 * w, -(w**2))
+    end = ratio_limit(p)
+    assert end.exact == "1 + sqrt(2)" and end.digits.startswith("2.41421356237309504880168872")
+
+
+def test_belm_has_the_root_minus_rho_squared():
+    rng, w = parameter_ring()
+    p = (rng(1), -(1 - w**2), -(w**2))
+    assert parasitic(p) == (1, w**2)
+    assert ratio_limit(p).exact == "1"
+    growth = product_growth(lambda r: (1 - r**2, r**2), 1, (0.5, 1.25))
+    np.testing.assert_allclose(growth, [1.25 ** (2 * n) for n in range(1, 7)])
+
+
+def test_inconsistent_recurrences_are_refused():
+    rng, w = parameter_ring()
+    with pytest.raises(ValueError, match="1 is not a root"):
+        parasitic((rng(1), -w))
+
+
+def test_products_of_companion_matrices():
+    def bdf2(r):
+        return (1 + r) ** 2 / (1 + 2 * r), -(r**2) / (1 + 2 * r)
+
+    assert product_growth(bdf2, 1, (0.2, 2.4))[-1] < 1 < product_growth(bdf2, 1, (0.2, 2.45))[0]
+
+    def bdf3(r, q):
+        """From the derivative of the interpolant through four points, times 0, .., on ratios r = h_n/h_{n-1}, q."""
+        times = np.array([0, -1, -1 - 1 / r, -1 - 1 / r - 1 / (r * q)])
+        inverse = np.linalg.inv(np.vander(times, increasing=True))
+        slope = inverse[1]
+        return tuple(-slope[1:] / slope[0])
+
+    np.testing.assert_allclose(bdf3(1, 1), (18 / 11, -9 / 11, 2 / 11), rtol=1e-12)
+    growth = product_growth(bdf3, 2, (0.9, 1.1), length=8, points=3)
+    assert growth[-1] < 1 and growth[-1] < growth[3]
+    assert product_growth(bdf3, 2, (2.0, 2.2), length=8, points=3)[-1] > 1
+
+
+MOMENTUM = {
+    1: (lambda b: -2 * (2 - b) / b, lambda b: (2 - b) / (2 * b), QQ(-3)),
+    2: (lambda b: -(2 - b), lambda b: (6 - b) / (12 * b), QQ(-6, 5)),
+    3: (lambda b: -6 * (2 - b) / (12 - b), lambda b: (10 - b) / (24 * b), QQ(-9, 14)),
+    4: (lambda b: -3 * (2 - b) / (11 - b), lambda b: (270 - 19 * b) / (720 * b), QQ(-6, 17)),
+    5: (lambda b: -90 * (2 - b) / (600 - 49 * b), lambda b: (502 - 27 * b) / (1440 * b), QQ(-135, 701)),
+}
+
+
+@pytest.mark.parametrize("order", MOMENTUM)
+def test_momentum_with_its_parameter_symbolic(order):
+    interval, constant, at_four_fifths = MOMENTUM[order]
+    b = field("b", QQ)[1]
+    method = momentum(order)
+    assert method.at_minus_one() == interval(b)
+    assert method.error() == (order, constant(b))
+    fixed = momentum(order, QQ(4, 5))
+    assert fixed.at_minus_one() == at_four_fifths
+    assert fixed.real_interval().exact == str(-at_four_fifths)
+    assert fixed.error() == (order, constant(QQ(4, 5)))
+
+
+def test_momentum_constant_of_order_two():
+    assert momentum(2, QQ(4, 5)).error()[1] == QQ(13, 24)
+
+
+def test_momentum_one_is_adams_bashforth():
+    assert adams_series(5) == [1, QQ(1, 2), QQ(5, 12), QQ(3, 8), QQ(251, 720)]
+    assert [momentum(k, 1).real_interval().exact for k in range(1, 6)] == ["2", "1", "6/11", "3/10", "90/551"]
+    assert [momentum(k, 1).error()[1] for k in range(1, 5)] == [QQ(1, 2), QQ(5, 12), QQ(3, 8), QQ(251, 720)]
+
+
+@pytest.mark.parametrize(
+    ("rho", "sigma", "angle"),
+    [
+        ((QQ(3, 2), -2, QQ(1, 2)), (1, 0, 0), 90.0),
+        ((QQ(11, 6), -3, QQ(3, 2), QQ(-1, 3)), (1, 0, 0, 0), 86.0324),
+        ((QQ(25, 12), -4, 3, QQ(-4, 3), QQ(1, 4)), (1, 0, 0, 0, 0), 73.3517),
+        ((1, -1), (QQ(1, 2), QQ(1, 2)), 0.0),
+        ((1, -1, 0), (0, QQ(3, 2), QQ(-1, 2)), 0.0),
+    ],
+    ids=["bdf2", "bdf3", "bdf4", "trapezium", "ab2"],
+)
+def test_sector_angles(rho, sigma, angle):
+    """Hairer-Wanner 1996, Table V.2.1. The trapezium rule is not damped at infinity: nothing is claimed."""
+    assert LinearMultistep(_rationals(*rho), _rationals(*sigma)).sector_angle() == pytest.approx(angle, abs=1e-3)
+
+
+def test_error_constants_of_bdf():
+    assert LinearMultistep(_rationals(QQ(3, 2), -2, QQ(1, 2)), _rationals(1, 0, 0)).error() == (2, QQ(-1, 3))
+
+
+@pytest.mark.parametrize("steps", range(1, 6))
+@pytest.mark.parametrize(
+    ("rate", "c0", "c1", "variable"), [(-1, 1, 0, "lambda"), (1, 0, 1, "lambda"), (0, 0, 1, "rho"), (0, 1, 1, "t")]
+)
+def test_summaries_are_fast_and_serialise(steps, rate, c0, c1, variable):
+    tableau = build(Kernel(QQ(rate)), steps, "exact", "ramp", "lower_order")
+    spent = []
+    for _ in range(2):
+        began = time.process_time()
+        found = summary(tableau, _problem(c0, c1, variable))
+        data = found.as_dict()
+        spent.append(time.process_time() - began)
+    assert min(spent) < 0.25
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+    assert data["zero_stable"] and data["strongly_zero_stable"]
+    assert (data["real_interval"] is not None) == (rate == 0)
+    assert (data["gaussian"] is not None) == (variable != "t")
+    assert "zero-stable on every grid" in str(found)
+
+
+def test_what_a_summary_says():
+    noise = summary(build(Kernel(QQ(1)), 2, "exact", "ramp", "keep"), _problem(0, 1, "lambda"))
+    assert noise.as_dict()["gaussian"]["noise_limit"] == {
+        "value": 1.25643121,
+        "exact": "-1/2 - W_{-1}(-exp(-1/2)/2)",
+    }
+    assert "parasitic noise -1/2 - W_{-1}(-exp(-1/2)/2) = 1.256431; along the data no limit" in str(noise)
+    data = summary(build(Kernel(QQ(-1)), 3, "exact", "ramp", "keep"), _problem(1, 0, "lambda")).as_dict()["gaussian"]
+    assert data["noise_limit"] is None and data["data_limit"] is None
+    assert data["worst_limit"]["value"] == pytest.approx(5.9782235, abs=1e-7) and data["worst_kappa"] == 0.8384
+    fourth = summary(build(Kernel(QQ(0)), 4, "exact", "ramp", "keep"))
+    assert (
+        str(fourth).splitlines()[1]
+        == "step times eigenvalue: real to -3/10 = 0.3, imaginary to 4*sqrt(65)/75 = 0.4299871"
+    )
+    assert fourth.gaussian is None
+
+
+def test_summary_of_a_corrected_scheme():
+    tableau = Tableau("by_hand", NOISE, (unipc(1, NOISE),))
+    found = summary(tableau, _problem(0, 1, "lambda")).gaussian
+    assert found.noise.exact == "log(2)"
+
+
+def test_pairs_of_problems():
+    assert pair_of(_problem(1, 0, "lambda"), QQ(-1)) == ("data", "lambda")
+    assert pair_of(_problem(1, 0, "exp(lambda)"), QQ(0)) == ("data", "1/rho")
+    assert pair_of(_problem(1, 0, "rho"), None) is None
+    assert pair_of(_problem(1, 1, "lambda"), QQ(-1)) is None
