@@ -17,6 +17,8 @@ import torch
 from derive.check import uneven_nodes
 from derive.predictions import network_scale
 from derive.program.interpret import run, run_phase
+from derive.program.ir import Phase
+from derive.program.memory import flow
 from tests.claims.shipped import NAMES, Shipped, shipped, spec_text, written
 
 SHAPES = ((), (1,), (0, 3), (7,), (3, 5), (1, 31), (2, 3, 5, 7), (257, 3))
@@ -42,22 +44,26 @@ def relative(got: torch.Tensor, want: np.ndarray, size: np.ndarray | None = None
     return float(np.max(gap / np.where(scale, scale, 1), initial=0))
 
 
-def differences(solver: Shipped, order: int, dtype: torch.dtype, tensors: Sequence[torch.Tensor], row: Any) -> list:
+def random_row(solver: Shipped, seed: int) -> dict[str, float]:
+    """Coefficients of size one, for phases of every kind; what they are worth in a solve, the trajectories show."""
+    numbers = np.random.default_rng(seed).standard_normal(len(solver.coefficients.COLUMNS))
+    return dict(zip(solver.coefficients.COLUMNS, numbers.tolist()))
+
+
+def differences(solver: Shipped, phase: Phase, dtype: torch.dtype, tensors: Sequence[torch.Tensor], row: Any) -> list:
     """How far both forms of the step are from the interpreter, by element, over the sum of its terms' sizes."""
     x, raw, *past = tensors
-    phase = solver.derived.program.phases[order - 1]
     want, kept = run_phase(phase, row, x.numpy(), [p.numpy() for p in past], lambda _: raw.numpy())
     positive = [np.abs(v.numpy()) for v in tensors]
     sizes = {name: abs(v) for name, v in row.items()}
     size, kept_sizes = run_phase(phase, sizes, positive[0], positive[2:], lambda _: positive[1])
     c = tuple(torch.tensor(row[name], dtype=torch.float64).to(dtype) for name in solver.coefficients.COLUMNS)
-    new, history = solver.step.STEPS[order - 1](x, raw, tuple(past), c)
-    state, spare = x.clone(), [torch.full_like(x, 9) for _ in range(solver.step.RING - len(past))]
-    ring = solver.step.STEPS_[order - 1](state, raw, (*(p.clone() for p in past), *spare), c)
+    new, history = solver.step.STEPS[phase.name](x, raw, tuple(past), c)
+    buffers = [v.clone() for v in (x, *past)] + [torch.full_like(x, 9) for _ in range(solver.step.RING - len(past))]
+    state, ring = solver.step.STEPS_[phase.name](buffers[0], raw, tuple(buffers[1:]), c)
     found = [(new, want, size), (state, want, size)]
-    found += [*zip(history, kept, kept_sizes), *zip(ring, kept, kept_sizes)]
+    found += [*zip(history, kept, kept_sizes, strict=True), *zip(ring, kept, kept_sizes)]
     assert all(got.dtype == dtype and got.shape == x.shape for got, _, _ in found)
-    assert len(history) == min(len(kept), solver.coefficients.STEPS - 1)
     return [relative(*one) for one in found]
 
 
@@ -65,30 +71,34 @@ def differences(solver: Shipped, order: int, dtype: torch.dtype, tensors: Sequen
 @pytest.mark.parametrize("name", NAMES)
 def test_every_phase_on_every_shape(name: str, dtype: torch.dtype) -> None:
     solver, generator = shipped(name), torch.Generator().manual_seed(5)
-    nodes = uneven_nodes(solver.coefficients, 8)[::-1]
-    for order in range(1, solver.coefficients.STEPS + 1):
-        row = oracle_row(solver, order, nodes)
-        for shape in SHAPES:
-            tensors = [torch.randn(shape, dtype=dtype, generator=generator) for _ in range(order + 1)]
-            assert max(differences(solver, order, dtype, tensors, row)) <= BOUNDS[dtype], (order, shape)
-        tensors = [torch.randn((5, 3, 4), dtype=dtype, generator=generator).transpose(0, 2) for _ in range(order + 1)]
-        assert max(differences(solver, order, dtype, tensors, row)) <= BOUNDS[dtype], f"order {order}, transposed"
+    entries = flow(solver.derived.program).entries
+    for phase in solver.derived.program.phases:
+        row = random_row(solver, len(phase.name))
+        for count in sorted({len(memory) for memory in entries[phase.name]}):
+            for shape in SHAPES:
+                tensors = [torch.randn(shape, dtype=dtype, generator=generator) for _ in range(count + 2)]
+                assert max(differences(solver, phase, dtype, tensors, row)) <= BOUNDS[dtype], (phase.name, shape)
+            tensors = [
+                torch.randn((5, 3, 4), dtype=dtype, generator=generator).transpose(0, 2) for _ in range(count + 2)
+            ]
+            assert max(differences(solver, phase, dtype, tensors, row)) <= BOUNDS[dtype], f"{phase.name}, transposed"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_row_per_sample(name: str) -> None:
     solver, generator = shipped(name), torch.Generator().manual_seed(6)
-    order, many = solver.coefficients.STEPS, uneven_nodes(solver.coefficients, 12)[::-1]
-    rows = [oracle_row(solver, order, many[b:]) for b in range(4)]
-    x, raw, *past = (torch.randn((4, 3, 2), dtype=torch.float64, generator=generator) for _ in range(order + 1))
-    c = tuple(torch.tensor([r[n] for r in rows], dtype=x.dtype).reshape(4, 1, 1) for n in solver.coefficients.COLUMNS)
-    got, _ = solver.step.STEPS[order - 1](x, raw, tuple(past), c)
-    for b, row in enumerate(rows):
-        history = [p[b].numpy() for p in past]
-        want, _ = run_phase(
-            solver.derived.program.phases[-1], row, x[b].numpy(), history, lambda _, b=b: raw[b].numpy()
-        )
-        assert relative(got[b], want) <= 1e-13
+    rows = [random_row(solver, b) for b in range(4)]
+    c = tuple(
+        torch.tensor([r[n] for r in rows], dtype=torch.float64).reshape(4, 1, 1) for n in solver.coefficients.COLUMNS
+    )
+    for phase in solver.derived.program.phases:
+        count = len(phase.memory)
+        x, raw, *past = (torch.randn((4, 3, 2), dtype=torch.float64, generator=generator) for _ in range(count + 2))
+        got, _ = solver.step.STEPS[phase.name](x, raw, tuple(past), c)
+        for b, row in enumerate(rows):
+            memory = [p[b].numpy() for p in past]
+            want, _ = run_phase(phase, row, x[b].numpy(), memory, lambda _, b=b, raw=raw: raw[b].numpy())
+            assert relative(got[b], want) <= 1e-13
 
 
 def orders(solver: Shipped, nodes: Sequence[float]) -> list[int]:
@@ -106,26 +116,40 @@ def network(x: Any, t: Any) -> Any:
     return x / (1 + x * x) + 0.25 * t * x / (3 + t * t) + 0.125
 
 
-def assert_trajectory(solver: Shipped, nodes: Sequence[float], bound: float = 1e-12) -> None:
-    module, program = solver.coefficients, solver.derived.program
-    taken = orders(solver, nodes)
-    back = [list(nodes[i + 1 :: -1]) for i in range(len(nodes) - 1)]
-    rows = [oracle_row(solver, order, back[i]) for i, order in enumerate(taken)]
-    times = [float(module.time(solver.oracle.mp.mpf(t))) for t in nodes]
-    phases = [program.phases[order - 1].name for order in taken]
-    x = torch.randn((3, 4), dtype=torch.float64, generator=torch.Generator().manual_seed(8))
-    want = run(program, phases, rows, x.numpy(), lambda state, i: network(state, times[i]))
+def expected(solver: Shipped, nodes: Sequence[float], x: np.ndarray) -> np.ndarray:
+    """The last state by the interpreter. Of multistep methods every row is the oracle's and every phase chosen here; of
+    the others, rows and phases are the plan's (what they should be is tested on their own)."""
+    module, program, mp = solver.coefficients, solver.derived.program, solver.oracle.mp.mpf
+    plan = solver.solver.plan(nodes=list(nodes))
+    if all(len(way) == 1 for way in program.ways) and not module.CORRECTORS:
+        taken = orders(solver, nodes)
+        assert plan.orders[: len(taken)] == tuple(taken)
+        back = [list(nodes[i + 1 :: -1]) for i in range(len(nodes) - 1)]
+        rows = [oracle_row(solver, order, back[i]) for i, order in enumerate(taken)]
+        times = [float(module.time(mp(t))) for t in nodes]
+        phases = [program.phases[order - 1].name for order in taken]
+    else:
+        calls = [i for i, name in enumerate(plan.phases) if name in solver.step.STEPS]
+        rows = [dict(zip(plan.columns, plan.table[i].tolist())) for i in calls]
+        times = [*(plan.time(i) for i in calls), float(module.time(mp(nodes[-1])))]
+        phases = [plan.phases[i] for i in calls]
+    want = run(program, phases, rows, x, lambda state, i: network(state, times[i]))
     if module.FINAL == "denoise":
         dx, dr = map(float, solver.oracle.denoised(nodes[-1]))
         want = dx * want + dr * network(want * rows[-1].get("cin", 1.0), times[-1])
+    return want
+
+
+def assert_trajectory(solver: Shipped, nodes: Sequence[float], bound: float = 1e-12) -> None:
+    x = torch.randn((3, 4), dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    want = expected(solver, nodes, x.numpy())
     with torch.no_grad():
         got = solver.solver.sample(lambda x, t: network(x, t.reshape(-1, 1)), x, nodes=list(nodes))
-        functional = solver.solver.sample(
+        watched = solver.solver.sample(
             lambda x, t: network(x, t.reshape(-1, 1)), x, nodes=list(nodes), check="step", callback=lambda *_: None
         )
-    assert solver.solver.plan(nodes=list(nodes)).orders[: len(taken)] == tuple(taken)
     assert relative(got, want) <= bound
-    assert torch.equal(got, functional)
+    assert torch.equal(got, watched)
 
 
 def to_the_ends(solver: Shipped, reach: bool = True) -> list[float]:
