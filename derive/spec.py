@@ -50,6 +50,7 @@ CLAIMS: Parameters = {
         "order": "classical order on variable grids, from exact starting values",
         "global_order": "order with the declared start and final",
         "stiff_order": "order without a bound on the stiff part",
+        "embedded_order": "of the output that the error is estimated with",
     }.items()
 }
 """What a spec may claim: exactly what is proved."""

@@ -302,7 +302,7 @@ KEYS = [
         "claims: {oder: 2}",
         10,
         "claims.oder",
-        "order, global_order, stiff_order",
+        "order, global_order, stiff_order, embedded_order",
         "did you mean 'order'?",
     ),
     at("misspelled_grid_key", 16, "grid: {kind: karras, expnent: 7}", 22, "grid.expnent", "did you mean 'exponent'?"),
