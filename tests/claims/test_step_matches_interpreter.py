@@ -125,7 +125,7 @@ def expected(solver: Shipped, nodes: Sequence[float], x: np.ndarray) -> np.ndarr
         taken = orders(solver, nodes)
         assert plan.orders[: len(taken)] == tuple(taken)
         back = [list(nodes[i + 1 :: -1]) for i in range(len(nodes) - 1)]
-        rows = [oracle_row(solver, order, back[i]) for i, order in enumerate(taken)]
+        rows = [oracle_row(solver, order, back[i][: order + 1]) for i, order in enumerate(taken)]
         times = [float(module.time(mp(t))) for t in nodes]
         phases = [program.phases[order - 1].name for order in taken]
     else:
