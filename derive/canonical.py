@@ -9,7 +9,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from derive.exact import number_text
-from derive.fields import Chosen
+from derive.fields import Chosen, Record
 from derive.reserved import NAME
 from derive.symbolic.forms import Form
 from derive.tableau_text import entry_text
@@ -80,7 +80,7 @@ _QUOTED_WORDS = frozenset({"true", "false", "null", "y", "n", "yes", "no", "on",
 
 @_text.register
 def _(value: tuple, key: str, texts: Mapping[str, str]) -> str:
-    return "[" + ", ".join(_text(item, key, texts) for item in value) + "]"
+    return "[" + ", ".join(_text(item, f"{key}[{i}]", texts) for i, item in enumerate(value)) + "]"
 
 
 @_text.register
@@ -96,6 +96,11 @@ _WHOLE = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 def _(value: Chosen, key: str, texts: Mapping[str, str]) -> str:
     own = {name: _text(inner, f"{key}.{name}", texts) for name, inner in value.parameters.items()}
     return "{" + ", ".join(f"{k}: {v}" for k, v in ({"kind": value.kind} | own).items()) + "}" if own else value.kind
+
+
+@_text.register
+def _(value: Record, key: str, texts: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{k}: {_text(v, f'{key}.{k}', texts)}" for k, v in value.items()) + "}"
 
 
 @_text.register

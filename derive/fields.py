@@ -34,6 +34,7 @@ from derive.parameters import (
     Numbers,
     Parameters,
     Quantity,
+    Records,
     Text,
 )  # fmt: skip
 from derive.predictions import COMMON
@@ -59,6 +60,10 @@ class Chosen:
 
     kind: str
     parameters: dict[str, Any] = dataclass_field(default_factory=dict)
+
+
+class Record(dict[str, Any]):
+    """One entry of a :class:`derive.parameters.Records`: its values by key."""
 
 
 @dataclass(slots=True)
@@ -405,6 +410,21 @@ def _entry(declared: Entries, reader: Reader, node: Node, key: str) -> Any:
     except ExpressionError as error:
         shift = error.column - 1 + (not node.plain) if "\n" not in node.text else 0
         return reader.fault(node, key, f"in the coefficient {show(text)}: {error.message}", shift)
+
+
+@read_field.register
+def _(declared: Records, reader: Reader, node: Node, key: str) -> Any:
+    if not isinstance(node, Sequence) or not 1 <= len(node.items) <= declared.longest:
+        return reader.wrong(node, key, describe(declared))
+    values = []
+    for place, item in enumerate(node.items):
+        path = f"{key}[{place}]"
+        reader.where[path] = (item.line, item.column)
+        if isinstance(item, MappingNode):
+            values.append(Record(read_fields(reader, item, declared.fields, path, of="an entry")))
+        else:
+            values.append(reader.wrong(item, path, f"a mapping with the keys {', '.join(declared.fields)}"))
+    return BAD if any(value is BAD or BAD in value.values() for value in values) else tuple(values)
 
 
 @read_field.register

@@ -112,6 +112,14 @@ class Quantity(Field):
     """A prediction or integrand: a word (``noise``), ``{kind: noise, ...}`` or ``{x0: expression, eps: expression}``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Records(Field):
+    """A list of at most ``longest`` mappings, each with the keys of ``fields``. It arrives as a tuple of dictionaries."""
+
+    fields: Any = None
+    longest: int = 64
+
+
 Parameters = dict[str, Field]
 """What ``PARAMETERS`` of a schedule, prediction, family or grid module is."""
 
@@ -128,5 +136,6 @@ __all__ = [
     "Numbers",
     "Parameters",
     "Quantity",
+    "Records",
     "Text",
 ]

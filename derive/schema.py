@@ -22,6 +22,7 @@ from derive.parameters import (
     Numbers,
     Parameters,
     Quantity,
+    Records,
     Text,
 )  # fmt: skip
 
@@ -71,6 +72,7 @@ def _entries_text(declared: Entries) -> str:
 
 
 describe.register(Entries, _entries_text)
+describe.register(Records, lambda f: f"a list of 1 to {f.longest} mappings with the keys {', '.join(f.fields)}")
 
 
 # ---------------------------------------------------------------------------------------------------------- JSON Schema
@@ -131,6 +133,13 @@ field_schema.register(Numbers, _numbers_schema)
 field_schema.register(Moments, _moments_schema)
 field_schema.register(Entries, _entries_schema)
 field_schema.register(Quantity, lambda f: {"$ref": "#/$defs/quantity"})
+
+
+def _records_schema(declared: Records) -> Json:
+    return {"type": "array", "items": object_schema(declared.fields), "minItems": 1, "maxItems": declared.longest}
+
+
+field_schema.register(Records, _records_schema)
 
 
 def object_schema(fields: Parameters, extra: Mapping[str, Json] | None = None) -> Json:

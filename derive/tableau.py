@@ -203,7 +203,8 @@ class Tableau:
     """The method: schemes by order (``schemes[-1]`` is the method, the others start and end it), kernel, policies.
 
     start: what is done before the history is full; starter: the one-step scheme that does it, if ``start`` has one;
-    final: what is done on the last steps; family: who built it.
+    final: what is done on the last steps; family: who built it. table: the scheme of every grid step, by its place in
+    ``schemes`` (a table of decisions has as many grid steps as entries; ``schemes`` are then in order of first use).
     """
 
     family: str
@@ -213,10 +214,13 @@ class Tableau:
     final: Final = "lower_order"
     references: tuple[str, ...] = field(default=())
     starter: Scheme | None = None
+    table: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.schemes:
             raise ValueError("a tableau has at least one scheme")
+        if self.table and set(self.table) != set(range(len(self.schemes))):
+            raise ValueError("a table uses every scheme, and no other")
 
     @property
     def rows(self) -> tuple[Row, ...]:

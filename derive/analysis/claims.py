@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from derive.analysis.proof import SchemeProof, global_order, prove_scheme
+from derive.analysis.proof import SchemeProof, global_order, principal, prove_scheme
 from derive.errors import Fault
 from derive.tableau import Tableau
 
@@ -31,11 +31,13 @@ class Claims:
     kernels: int
     reads: int
     writes: int
+    principal: int = -1
+    """Which of ``schemes`` is the method: the last, or of a table the weakest of the steps it repeats."""
 
     @property
     def main(self) -> SchemeProof:
         """The method's own proof."""
-        return self.schemes[-1]
+        return self.schemes[self.principal]
 
     @property
     def order(self) -> int:
@@ -129,6 +131,7 @@ def prove(tableau: Tableau, cost: tuple[int, int, int]) -> Claims:
         kernels=cost[0],
         reads=cost[1],
         writes=cost[2],
+        principal=principal(tableau, proofs),
     )
 
 

@@ -11,7 +11,7 @@ Nothing here knows the family that made a scheme.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -189,6 +189,8 @@ def global_order(tableau: Tableau, proofs: tuple[SchemeProof, ...], starter: Sch
 
     A start by ramp uses every lower scheme once; a one-step method has none to make; ``lower_order`` ends with the first.
     """
+    if tableau.table:
+        return _of_table(tableau, proofs)
     p = proofs[-1].order
     lowest = min(proof.order for proof in proofs)
     start = p
@@ -206,6 +208,31 @@ def _values(count: int) -> str:
     return f"{count} value{'s' if count > 1 else ''}"
 
 
+def body(tableau: Tableau) -> tuple[int, int]:
+    """(first, last) step of a table's body: from the first to the last use of the scheme that it uses most (the latest of such)."""
+    uses = list(tableau.table)
+    chosen = max(range(len(tableau.schemes)), key=lambda k: (uses.count(k), k))
+    return uses.index(chosen), len(uses) - 1 - uses[::-1].index(chosen)
+
+
+def principal(tableau: Tableau, proofs: Sequence[SchemeProof]) -> int:
+    """The scheme whose order is the method's: the last one; of a table the weakest of its body."""
+    if not tableau.table:
+        return len(proofs) - 1
+    first, last = body(tableau)
+    return min(tableau.table[first : last + 1], key=lambda k: proofs[k].order)
+
+
+def _of_table(tableau: Tableau, proofs: Sequence[SchemeProof]) -> int:
+    """A longer table of the same shape repeats its body: what comes before and after is used O(1) times."""
+    first, last = body(tableau)
+    before = [] if tableau.start == "exact" else [proofs[k].order for k in tableau.table[:first]]
+    after = [proofs[k].order for k in tableau.table[last + 1 :]]
+    final = proofs[tableau.table[-1]]
+    after.append(final.order if final.predictor is None else final.predictor)  # the last step is never corrected
+    return min(proofs[principal(tableau, proofs)].order, *(q + 1 for q in (*before, *after)))
+
+
 def _derivative(k: int) -> str:
     return "F" + "'" * k if k <= 3 else f"F^({k})"
 
@@ -221,4 +248,4 @@ def _reason(main: RowOrder, row: Row) -> str:
     return f"moment {bad.moment} is not the exact one"
 
 
-__all__ = ["SchemeProof", "global_order", "prove_scheme"]
+__all__ = ["SchemeProof", "body", "global_order", "principal", "prove_scheme"]

@@ -1,4 +1,4 @@
-"""Steps as published code computes them, transcribed line by line over an exact field: what rows of tableaus are compared with.
+"""The formulas of published code, over an exact field: what rows of tableaus are compared with.
 
 UniPC: wl-zhao/UniPC ``uni_pc.py`` (multistep_uni_pc_bh_update, multistep_uni_pc_vary_update). DEIS: diffusers
 ``scheduling_deis_multistep.py`` (log rho). iPNDM_v: diff-sampler ``solvers.py``, ComfyUI ``k_diffusion/sampling.py``.

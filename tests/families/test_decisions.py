@@ -1,0 +1,215 @@
+"""Tables of decisions: the rows of DPM-Solver++ and UniPC step by step, USF's estimates in exact numbers, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import factorial
+from typing import Any
+
+import pytest
+import sympy as sp
+from sympy import QQ
+
+from derive.analysis.claims import prove
+from derive.analysis.proof import body
+from derive.errors import SpecError
+from derive.families import exponential_multistep, predictor_corrector
+from derive.families.decisions import ENTRY, PARAMETERS, build
+from derive.problems import PoseError
+from derive.spec import read_spec_text
+from derive.symbolic.moments import alphabet
+from derive.tableau import Kernel
+from tests.families.exact_field import E, H, K, phi, residuals, solve, weights
+from tests.families.published import nodes
+
+DATA, NOISE, ANY = Kernel(QQ(-1)), Kernel(QQ(1)), Kernel(None)
+AB = alphabet()
+COST = (1, 1, 1)
+UNIPC_3 = [1, 2, 3, 3, 3, 3, 2, 1]
+
+
+def orders_of(count: int, order: int) -> list[int]:
+    """1, 2, .., order, .., order, .., 2, 1."""
+    return [min(order, i + 1, count - i) for i in range(count)]
+
+
+def derivative(thetas: Sequence[Any], i: int) -> list[Any]:
+    """Weights of F(theta_j) - F(0) in h^i F^(i)(0), from Taylor expansions at as many points: sum_j a_j theta_j^m/m! = [m = i]."""
+    count = len(thetas)
+    system = [[theta**m / factorial(m) for theta in thetas] for m in range(1, count + 1)]
+    return solve(system, [K.one if m == i else K.zero for m in range(1, count + 1)])
+
+
+def taylor_step(thetas: Sequence[Any], taylor: int, relaxation: str, data: bool) -> list[Any]:
+    """x_t = Taylor expansion of the exact step at t_n with estimated derivatives, the first one relaxed; w.r.t. C h."""
+    sign, z = (-1, -H) if data else (1, H)
+    grown = 1 / E if data else E
+    found = [K.zero] * (len(thetas) - 1)
+    for i in range(1, taylor):
+        scale = phi(i + 1, sign)
+        if i == 1 and relaxation != "none":
+            scale = scale * {"dpmsolver-2": z * (grown - 1) / 2, "bh1": z**2 / 2}[relaxation] / (grown - 1 - z)
+        found = [w + scale * a for w, a in zip(found, derivative(thetas[1:], i))]
+    return [phi(1, sign) - sum(found, start=K.zero), *found]
+
+
+def own(scheme: Any, data: bool, corrects: bool = False) -> list[Any]:
+    row = scheme.corrector if corrects else scheme.output
+    found = weights(row, -1 if data else 1)
+    return [*(w for (kind, _), w in found.items() if kind == "history"), *([found["stage", 1]] if corrects else [])]
+
+
+@pytest.mark.parametrize("data", [True, False])
+@pytest.mark.parametrize(
+    ("order", "named", "relaxation"), [(2, "midpoint", "dpmsolver-2"), (2, "bh1", "bh1"), (3, "exact", "none")]
+)
+def test_the_table_of_dpm_solver(order, named, relaxation, data):
+    """Step by step the rows of DPM-Solver(++)-2M/-3M, and of USF's Taylor steps with their relaxations."""
+    kernel = DATA if data else NOISE
+    entries = [{"order": p, "weights": named if p == 2 else "exact"} for p in orders_of(8, order)]
+    tableau = build(kernel, entries)
+    method = exponential_multistep.build(kernel, order, named, "ramp", "lower_order")
+    for entry, place in zip(entries, tableau.table, strict=True):
+        p = entry["order"]
+        assert tableau.schemes[place].output.moments == method.rows[p - 1].moments
+        relax = relaxation if p == 2 else "none"
+        assert own(tableau.schemes[place], data) == taylor_step(nodes(p), p, relax, data)
+    assert len(tableau.schemes) == order and tableau.table == tuple(p - 1 for p in orders_of(8, order))
+
+
+@pytest.mark.parametrize("data", [True, False])
+@pytest.mark.parametrize("variant", ["bh1", "bh2"])
+def test_the_table_of_unipc(variant, data):
+    kernel = DATA if data else NOISE
+    entries = [
+        {"order": p, "weights": variant, "corrector": "pseudo", "corrector_weights": variant} for p in UNIPC_3[:-1]
+    ] + [{"order": 1}]
+    for entry in entries:
+        if entry["order"] > 2:
+            entry |= {"weights": "exact", "corrector_weights": "exact"}
+        elif entry["order"] == 2:
+            entry |= {"corrector_weights": "exact"}
+    entries[-1]["corrector_weights"] = variant
+    tableau = build(kernel, entries)
+    method = predictor_corrector.build(kernel, 3, "PEC", variant, variant)
+    for p, place in zip(UNIPC_3, tableau.table, strict=True):
+        scheme, wanted = tableau.schemes[place], method.schemes[p - 1]
+        assert scheme.output.moments == wanted.output.moments and scheme.corrector.moments == wanted.corrector.moments
+        assert scheme.output.thetas == wanted.output.thetas and scheme.corrector.thetas == wanted.corrector.thetas
+    for p in (2, 3):
+        scheme = tableau.schemes[tableau.table[UNIPC_3.index(p)]]
+        assert own(scheme, data, corrects=True) == taylor_step([*nodes(p), K.one], p + 1, "none", data)
+    assert prove(tableau, COST).global_order == prove(method, COST).global_order == 2
+    assert prove(tableau, COST).order == prove(method, COST).order == 4
+
+
+def test_fewer_derivatives_than_values():
+    """taylor 2 over three values: mt_2 = 0, the derivative by three points; order 2 (DPM-Solver-3 of USF's table is such a step)."""
+    tableau = build(DATA, [{"order": 1}, {"order": 2}, {"order": 3, "taylor": 2}, {"order": 3, "taylor": 2}])
+    row = tableau.schemes[-1].output
+    assert row.moments == (AB.phi[1], AB.phi[2], AB.ring.zero)
+    assert own(tableau.schemes[-1], True) == taylor_step(nodes(3), 2, "none", True)
+    zeroth, first, second = residuals(nodes(3), own(tableau.schemes[-1], True), -1)
+    assert not zeroth and not first and second == -2 * phi(3, -1)
+    assert prove(tableau, COST).order == 2
+
+
+def test_a_linear_relaxation_is_an_override():
+    """(1 + h/2) phi_2 with z = h: phi_2 + (phi_1 - 1)/2."""
+    entry = {"order": 2, "weights": {1: sp.Symbol("phi2") + (sp.Symbol("phi1") - 1) / 2}}
+    scheme = build(NOISE, [{"order": 1}, entry]).schemes[1]
+    first = weights(scheme.output, 1)["history", 1]
+    assert first * nodes(2)[1] == (1 + H / 2) * phi(2, 1)
+
+
+@pytest.mark.parametrize(
+    ("orders", "start", "order", "global_order"),
+    [
+        ([1, 2, 3, 3, 3], "ramp", 3, 2), ([3, 3, 3], "exact", 3, 3), ([3, 3, 3, 2], "exact", 3, 3),
+        ([3, 3, 3, 2, 1], "exact", 3, 2), ([1, 1, 2, 2, 2], "ramp", 2, 2), ([1, 1, 1, 2], "ramp", 1, 1),
+        ([1, 2, 1, 2, 1, 2], "ramp", 1, 1),
+    ],
+)  # fmt: skip
+def test_the_order_of_a_table(orders, start, order, global_order):
+    """The weakest step of what a longer table repeats; start and end are used once."""
+    proved = prove(build(DATA, [{"order": p} for p in orders], start), COST)
+    assert (proved.order, proved.global_order) == (order, global_order)
+
+
+def test_the_body_of_a_table():
+    tableau = build(DATA, [{"order": p} for p in UNIPC_3])
+    assert tableau.table == (0, 1, 2, 2, 2, 2, 1, 0) and body(tableau) == (2, 5)
+    assert build(DATA, [{"order": 1}]).table == (0,) and tableau.final == "keep" and tableau.steps == 3
+
+
+def test_correctors_of_every_kind():
+    plain, both = {"order": 1}, {"order": 1, "corrector": "implicit", "corrector_order": 1}
+    tableau = build(DATA, [both, plain, both])
+    assert [scheme.evaluations for scheme in tableau.schemes] == [2, 1] and tableau.table == (0, 1, 0)
+    kept = build(DATA, [{"order": 1, "corrector": "pseudo"}, {"order": 2, "corrector": "pseudo"}, {"order": 2}])
+    assert kept.table == (0, 1, 1) and kept.corrects
+
+
+def refused(entries: list[dict[str, Any]], start: str = "ramp") -> PoseError:
+    with pytest.raises(PoseError) as found:
+        build(DATA, entries, start)
+    return found.value
+
+
+def test_refusals_name_the_entry():
+    for entries, key, text in (
+        ([{"order": 2}], "method.table[0].order", "got 2, but 1 value is known at this step"),
+        ([{"order": 1}, {"order": 3}], "method.table[1].order", "2 values are known"),
+        ([{"order": 1, "corrector": "pseudo", "corrector_order": 2}], "method.table[0].corrector_order", "got 2"),
+        ([{"order": 1}, {"order": 2, "taylor": 3}], "method.table[1].taylor", "allowed: 1 to 2"),
+        ([{"order": 1, "weights": {1: sp.Integer(1)}}], "method.table[0].weights", "moment 1 of a row with 1 nodes"),
+    ):
+        error = refused(entries)
+        assert error.key == key and text in str(error)
+    mixed = refused([{"order": 1}, {"order": 1, "corrector": "pseudo"}, {"order": 1}])
+    assert mixed.key == "method.table[0].corrector" and "allowed beside pseudo correctors: pseudo" in str(mixed)
+    assert build(DATA, [{"order": 2}, {"order": 2}], "exact").table == (0, 0)
+
+
+SPEC = """
+name: searched
+problem: {{kind: diffusion, schedule: vp_linear, prediction: noise}}
+method:
+  family: decisions
+  integrand: data
+  table: [{table}]
+"""
+
+
+def test_a_spec_with_a_table_reads_back_as_itself():
+    text = SPEC.format(table='{order: 1}, {order: 2, weights: {moments: {1: "phi1/2"}}, corrector: implicit}')
+    spec = read_spec_text(text)
+    first, second = spec.method.parameters["table"]
+    assert first == {"order": 1, "weights": "exact", "corrector": "none", "corrector_weights": "exact"}
+    assert second["weights"] == {1: sp.Symbol("phi1") / 2} and second["corrector"] == "implicit"
+    again = read_spec_text(spec.canonical())
+    assert again.method == spec.method and again.canonical() == spec.canonical()
+    tableau = build(NOISE, **{k: v for k, v in spec.method.parameters.items() if k in ("table", "start")})
+    assert tableau.table == (0, 1) and tableau.schemes[1].evaluations == 2
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "text"),
+    [
+        ("{order: 7}", "method.table[0].order", "allowed 1 to 6"),
+        ("{order: 1}, {ordr: 2}", "method.table[1].ordr", "order"),
+        ("{order: 1}, 3", "method.table[1]", "a mapping with the keys order, taylor"),
+        ("{order: 1, corrector: full}", "method.table[0].corrector", "none, pseudo, implicit"),
+        ("{}", "method.table[0].order", "missing"),
+        ("", "method.table", "a list of 1 to 64 mappings"),
+    ],
+)
+def test_a_wrong_table_is_refused_in_its_place(table, key, text):
+    with pytest.raises(SpecError) as found:
+        read_spec_text(SPEC.format(table=table))
+    assert any(fault.key == key and text in fault.message for fault in found.value.faults)
+
+
+def test_what_a_spec_may_write():
+    assert list(PARAMETERS) == ["table", "integrand", "variable", "start"] and PARAMETERS["table"].longest == 64
+    assert list(ENTRY) == ["order", "taylor", "weights", "corrector", "corrector_order", "corrector_weights"]
