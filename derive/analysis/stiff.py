@@ -64,8 +64,8 @@ class StiffOrder:
     violated: tuple[StiffCondition, ...]
 
     def __str__(self) -> str:
-        head = f"stiff order {self.strong}, weakly {self.weak}"
-        return head + "".join(f"; {condition}" for condition in self.violated[:1])
+        first = sorted(self.violated, key=lambda condition: not condition.weakly)[:1]
+        return f"stiff order {self.strong}, weakly {self.weak}" + "".join(f"; {condition}" for condition in first)
 
 
 @dataclass(frozen=True, slots=True)
