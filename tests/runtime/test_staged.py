@@ -445,6 +445,26 @@ def test_per_sample_grids_have_to_begin_and_end_alike() -> None:
     assert torch.equal(solver.sample(curved, x, plan=plan), torch.cat(separate))
 
 
+def test_per_sample_grids_whose_correctors_are_of_different_orders() -> None:
+    """One sample leaves alpha = 0 and reaches each order a step later: its missing weights are zero."""
+    solver, x = from_alpha_zero(unipc_2, FINAL="keep"), start(2, 3)
+    rows = [[1.0, 0.9, 0.7, 0.5, 0.3], [0.95, 0.9, 0.6, 0.4, 0.2]]
+    plan = solver.plan(nodes=rows)
+    assert [g.phases[2] for g in plan.grids] == ["start_2", "main"] and plan.phases[2] == "main"
+    separate = [solver.sample(curved, x[b : b + 1], nodes=rows[b]) for b in range(2)]
+    torch.testing.assert_close(solver.sample(curved, x, plan=plan), torch.cat(separate), rtol=1e-14, atol=1e-14)
+    begun = from_alpha_zero(lambda **o: unipc_2(True, **o), FINAL="keep")
+    with pytest.raises(ValueError, match=r"need different numbers of evaluations at their ends"):
+        begun.plan(nodes=[[1.0, 0.9, 0.8], [0.95, 0.9, 0.8]])
+
+
+def test_per_sample_grids_that_differ_in_kind_at_one_evaluation() -> None:
+    """Alike in number only: one sample takes its last step at order 1, in one call, as the other's first."""
+    solver = ab3(FROM_ALPHA_ZERO=(lambda s, t, h: (1, h[0], 0, 0, 0),), FINAL="lower_order")
+    with pytest.raises(ValueError, match=r"evaluation 0 differently \(begin_1, start_1\)|different numbers"):
+        solver.plan(nodes=[[1.0, 0.9, 0.8], [0.95, 0.9, 0.8]])
+
+
 def flow_with_start_at_infinity(**changes: Any) -> Any:
     return flow(CHART_FINITE={"alpha_zero": False, "sigma_zero": True}, time=lambda t: t, **changes)
 
