@@ -248,10 +248,13 @@ def _formula(reader: Reader, node: Node, key: str, names: tuple[str, ...], words
 
 @read_field.register
 def _(declared: Numbers, reader: Reader, node: Node, key: str) -> Any:
+    if isinstance(node, Scalar) and node.value in declared.words and isinstance(node.value, str):
+        return node.value
     if declared.file and isinstance(node, Scalar) and node.usable and isinstance(node.value, str):
         return _from_file(declared, reader, node, key)
     if not isinstance(node, Sequence):
-        return reader.wrong(node, key, describe(declared))
+        hint = near_miss(node.value, declared.words) if isinstance(node, Scalar) and isinstance(node.value, str) else ""
+        return reader.wrong(node, key, describe(declared), hint)
     values = []
     for place, item in enumerate(node.items[: declared.longest + 1]):
         value = _exact(item)

@@ -76,13 +76,14 @@ class Expression(Field):
 
 @dataclass(frozen=True, slots=True)
 class Numbers(Field):
-    """A list of exact numbers of bounded length; with ``file`` also the name of a JSON file that holds one."""
+    """A list of exact numbers of bounded length; one of ``words``; with ``file`` also the name of a JSON file that holds one."""
 
     shortest: int = 2
     longest: int = 4096
     low: Fraction | None = None
     high: Fraction | None = None
     file: bool = False
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,12 @@ describe.register(Text, lambda f: f"text of at most {f.limit} characters")
 describe.register(Expression, lambda f: formula_text(f.names, f.words))
 describe.register(
     Numbers,
-    lambda f: f"a list of {f.shortest} to {f.longest} numbers{range_text(f)}" + (" or a JSON file" if f.file else ""),
+    lambda f: (
+        "".join(f"{word}, " for word in f.words)
+        + ("or " if f.words else "")
+        + f"a list of {f.shortest} to {f.longest} numbers{range_text(f)}"
+        + (" or a JSON file" if f.file else "")
+    ),
 )
 describe.register(
     Moments, lambda f: ", ".join(f.words) + ' or {moments: {k: "expression in ' + ", ".join(f.names[:3]) + ', .."}}'
@@ -100,7 +105,9 @@ def _number_schema(declared: Number | Numbers) -> Json:
 def _numbers_schema(declared: Numbers) -> Json:
     items = {"type": "array", "items": _number_schema(declared), "minItems": declared.shortest}
     items["maxItems"] = declared.longest
-    return {"anyOf": [items, {"type": "string", "pattern": "\\.json$"}]} if declared.file else items
+    others: list[Json] = [{"enum": list(declared.words)}] if declared.words else []
+    others += [{"type": "string", "pattern": "\\.json$"}] if declared.file else []
+    return {"anyOf": [items, *others]} if others else items
 
 
 def _entries_schema(declared: Entries) -> Json:

@@ -22,7 +22,7 @@ from sympy import QQ
 from derive.families.exponential_multistep import MAX_STEPS
 from derive.families.exponential_multistep import PARAMETERS as MULTISTEP
 from derive.families.starters import START, starter
-from derive.parameters import Choice, Integer, Numbers, Parameters
+from derive.parameters import Integer, Numbers, Parameters
 from derive.problems import PoseError
 from derive.symbolic.forms import ONE, phi
 from derive.symbolic.moments import exact_moments
@@ -32,13 +32,12 @@ PARAMETERS: Parameters = {
     "steps": Integer(low=1, high=MAX_STEPS, doc="integrand values a full step combines"),
     "integrand": MULTISTEP["integrand"],
     "variable": MULTISTEP["variable"],
-    "weights": Choice(
+    "weights": Numbers(
         default="uniform",
-        options=("uniform", "variable"),
-        doc="Adams-Bashforth on equal steps times the exact transfer, or interpolatory on any steps",
-    ),
-    "values": Numbers(
-        default=None, shortest=1, longest=MAX_STEPS, doc="weights of the newest, the one before, ..: sum 1"
+        shortest=1,
+        longest=MAX_STEPS,
+        words=("uniform", "variable"),
+        doc="Adams-Bashforth on equal steps times the exact transfer; interpolatory on any steps; constant weights, sum 1",
     ),
     "start": START,
     "final": MULTISTEP["final"],
@@ -50,36 +49,30 @@ REFERENCE = "arXiv:2202.09778 (Eq. 11-14); arXiv:2204.13902 (iPNDM); doi:10.1007
 def build(
     kernel: Kernel,
     steps: int,
-    weights: str = "uniform",
+    weights: str | Sequence[Fraction] = "uniform",
     start: str = "ramp",
     final: str = "lower_order",
-    values: Sequence[Fraction] | None = None,
 ) -> Tableau:
-    """The tableau: one row per number of values, ``values`` (if any) for the full one. PoseError: they do not fit."""
-    if values is not None:
-        _check(values, steps, weights)
+    """The tableau: one row per number of values; a list of ``weights`` is that of the full one. PoseError: they do not fit."""
     rows = [multistep_row(count, kernel) for count in range(1, steps + 1)]
-    if weights == "uniform":
+    if weights != "variable":
         lists = [adams(count) for count in range(1, steps + 1)]
-        if values is not None:
-            lists[-1] = tuple(QQ(v.numerator, v.denominator) for v in values)
+        if not isinstance(weights, str):
+            lists[-1] = _checked(weights, steps)
         rows = [constant_row(row, own, kernel) for row, own in zip(rows, lists, strict=True)]
     begin = starter(start, max(steps - 1, 1), kernel, steps)
     schemes = tuple(Scheme((), row) for row in rows)
     return Tableau("linear_multistep", kernel, schemes, start, final, starter=begin)  # type: ignore[arg-type]
 
 
-def _check(values: Sequence[Fraction], steps: int, weights: str) -> None:
-    """Raises PoseError where constant weights do not fit."""
-    text = ""
-    if weights != "uniform":
-        text = "values are constant weights; allowed with weights: uniform"
-    elif len(values) != steps:
-        text = f"{len(values)} values for {steps} steps; allowed: one for each"
-    elif sum(values) != 1:
-        text = f"the values sum to {sum(values)}: a constant integrand would not be exact; allowed: sum 1"
-    if text:
-        raise PoseError("method.values", text)
+def _checked(weights: Sequence[Fraction], steps: int) -> tuple[object, ...]:
+    """The weights as numbers of the tableau's field. Raises PoseError where they are not a row of ``steps`` values."""
+    if len(weights) != steps:
+        raise PoseError("method.weights", f"got {len(weights)} weights for {steps} steps; allowed: one for each")
+    if sum(weights) != 1:
+        text = f"the weights sum to {sum(weights)}: a constant integrand would not be exact; allowed: sum 1"
+        raise PoseError("method.weights", text)
+    return tuple(QQ(Fraction(q).numerator, Fraction(q).denominator) for q in weights)
 
 
 def adams(count: int) -> tuple[object, ...]:

@@ -11,9 +11,11 @@ from derive.analysis.claims import prove, refute
 from derive.analysis.jet_scheme import certify_scheme
 from derive.analysis.order import row_order, uniform_order
 from derive.analysis.proof import prove_scheme
+from derive.errors import SpecError
 from derive.families import exponential_multistep
 from derive.families.linear_multistep import PARAMETERS, adams, build
 from derive.problems import PoseError
+from derive.spec import read_spec_text
 from derive.symbolic.forms import phi
 from derive.symbolic.moments import alphabet
 from derive.tableau import Kernel, Row, Scheme, Tableau
@@ -98,28 +100,27 @@ def test_wrong_constant_weights_lose_their_order(harm):
     }[harm]
     values = tuple(Fraction(int(q.numerator), int(q.denominator)) for q in harmed)
     if harm == "swap":
-        assert uniform_order(build(FLAT, 4, values=values).main, FLAT.rate) == 1
+        assert uniform_order(build(FLAT, 4, weights=values).main, FLAT.rate) == 1
     else:
         with pytest.raises(PoseError, match="a constant integrand would not be exact") as refused:
-            build(FLAT, 4, values=values)
-        assert refused.value.key == "method.values"
+            build(FLAT, 4, weights=values)
+        assert refused.value.key == "method.weights"
 
 
 def test_a_list_of_weights_is_the_full_row():
     values = (Fraction(2), Fraction(-1))
-    tableau = build(NOISE, 2, values=values)
+    tableau = build(NOISE, 2, values)
     assert tableau.main.given == (phi(1, q=QQ(2)), phi(1, q=QQ(-1))) and tableau.rows[0].given == (phi(1),)
     typed = tuple(Fraction(n, 24) for n in (55, -59, 37, -9))
-    assert build(NOISE, 4, values=typed) == build(NOISE, 4)
+    assert build(NOISE, 4, typed) == build(NOISE, 4)
     assert uniform_order(tableau.main, NOISE.rate) == 1
 
 
 def test_refusals():
     half = (Fraction(1, 2), Fraction(1, 2))
     for arguments, text in (
-        ({"steps": 3, "values": half}, "2 values for 3 steps; allowed: one for each"),
-        ({"steps": 2, "values": half, "weights": "variable"}, "allowed with weights: uniform"),
-        ({"steps": 2, "values": (Fraction(1), Fraction(1))}, "sum to 2"),
+        ({"steps": 3, "weights": half}, "got 2 weights for 3 steps; allowed: one for each"),
+        ({"steps": 2, "weights": (Fraction(1), Fraction(1))}, "sum to 2"),
     ):
         with pytest.raises(PoseError, match=text):
             build(NOISE, **arguments)
@@ -207,6 +208,31 @@ def test_orders_are_measured_on_equal_and_on_unequal_steps(kernel, weights, star
 
 
 def test_what_a_spec_may_write():
-    assert list(PARAMETERS) == ["steps", "integrand", "variable", "weights", "values", "start", "final"]
-    assert PARAMETERS["weights"].options == ("uniform", "variable") and PARAMETERS["values"].default is None
+    assert list(PARAMETERS) == ["steps", "integrand", "variable", "weights", "start", "final"]
+    assert PARAMETERS["weights"].words == ("uniform", "variable")
     assert (PARAMETERS["steps"].low, PARAMETERS["steps"].high) == (1, 6)
+
+
+SPEC = """
+name: typed
+problem: {{kind: diffusion, schedule: vp_linear, prediction: noise}}
+method: {{family: linear_multistep, steps: 2, integrand: noise, weights: {weights}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("weights", "read"),
+    [("uniform", "uniform"), ("variable", "variable"), ('["3/2", -0.5]', (Fraction(3, 2), Fraction(-1, 2)))],
+)
+def test_weights_in_a_spec_are_a_word_or_numbers(weights, read):
+    spec = read_spec_text(SPEC.format(weights=weights))
+    assert spec.method.parameters["weights"] == read
+    assert read_spec_text(spec.canonical()).method == spec.method
+
+
+def test_other_words_are_refused_with_the_near_miss():
+    with pytest.raises(SpecError) as found:
+        read_spec_text(SPEC.format(weights="unifrom"))
+    [fault] = found.value.faults
+    assert fault.key == "method.weights" and "allowed uniform, variable, or a list of 1 to 6 numbers" in fault.message
+    assert "uniform" in fault.message.partition("numbers")[2]
