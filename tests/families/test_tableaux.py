@@ -1,0 +1,112 @@
+"""Published tables as files: read strictly, found by their folder, typed into a spec with the same result."""
+
+from __future__ import annotations
+
+import pytest
+
+from derive import pipeline
+from derive.errors import InternalError, SpecError
+from derive.families import tableaux
+from derive.spec import read_spec_text
+from derive.tableau_text import entry_text
+
+SPEC = """\
+name: typed
+problem:
+  kind: diffusion
+  schedule: {{kind: vp_linear}}
+  prediction: noise
+method:
+  family: {family}
+  integrand: {integrand}
+  variable: {variable}
+  {body}
+  final: keep
+"""
+WRONG = """\
+name: wrong
+order: 2
+reference: none
+c: [0, 1]
+a: [[], [x]]
+b: [1/2, 1/2]
+colour: blue
+"""
+
+
+def typed(table):
+    """A published table as a line of a spec."""
+
+    def row(entries):
+        return "[" + ", ".join(f'"{entry_text(e)}"' for e in entries) + "]"
+
+    parts = {"c": row(table.c), "a": "[" + ", ".join(map(row, table.a)) + "]", "b": row(table.b)}
+    if table.embedded:
+        parts["embedded"] = row(table.embedded)
+    return "\n  ".join(f"{key}: {text}" for key, text in parts.items())
+
+
+def tableau(family, integrand, variable, body):
+    spec = read_spec_text(SPEC.format(family=family, integrand=integrand, variable=variable, body=body))
+    schedule, prediction, quantity = pipeline.resolve(spec)
+    return pipeline.tabulate(spec, pipeline.pose(spec, schedule, prediction, quantity))
+
+
+@pytest.mark.parametrize("name", tableaux.names("exponential"))
+def test_exponential_tables_can_be_typed(name):
+    table = tableaux.load("exponential", name)
+    given = tableau("given", "data", "lambda", typed(table))
+    assert given.schemes == tableau("exponential_rk", "data", "lambda", f"tableau: {name}").schemes
+
+
+@pytest.mark.parametrize("name", tableaux.names("classical"))
+@pytest.mark.parametrize(("integrand", "variable"), [("noise", "rho"), ("data", "lambda"), ("noise", "t")])
+def test_classical_tables_can_be_typed(name, integrand, variable):
+    table = tableaux.load("classical", name)
+    named = tableau("runge_kutta", integrand, variable, f"tableau: {name}")
+    assert tableau("runge_kutta", integrand, variable, typed(table)).schemes == named.schemes
+    if variable == "rho":
+        assert tableau("given", integrand, variable, typed(table)).schemes == named.schemes
+    assert (named.schemes[-1].embedded is not None) == bool(table.embedded)
+
+
+def test_a_wrong_file_is_our_own_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(tableaux, "FOLDER", tmp_path)
+    (tmp_path / "classical").mkdir()
+    assert tableaux.names("classical") == ()
+    for name, text, words in (
+        ("wrong", WRONG, ("wrong.yaml:5:10: a[1][0]", "unknown name 'x'", "colour: unknown key")),
+        ("empty", "", ("empty.yaml",)),
+        ("list", "[1]", ("not a mapping",)),
+    ):
+        (tmp_path / "classical" / f"{name}.yaml").write_text(text, "utf-8")
+        with pytest.raises(InternalError) as refused:
+            tableaux.load("classical", name)
+        assert all(word in str(refused.value) for word in words)
+    assert tableaux.names("classical") == ("empty", "list", "wrong")
+
+
+@pytest.mark.parametrize(
+    ("family", "body", "place", "words"),
+    [
+        ("given", "c: [0, 1]\n  a: [[], [phi1(z)]]\n  b: [phi1(z), phi2(z)]", (12, 6, "method.b"), "residual phi2(z)"),
+        ("given", "c: [0, 3/2]\n  a: [[], [phi1(z)]]\n  b: [phi1(z), 0]", (10, 10, "method.c[1]"), "got 3/2"),
+        ("given", "c: [0, 1]\n  a: [[], [phi1(z), 1]]\n  b: [phi1(z), 0]", (11, 21, "method.a[1][1]"), "explicit"),
+        ("runge_kutta", "tableau: rk4\n  b: [1]", (11, 6, "method.b"), "beside tableau: rk4"),
+        ("exponential_rk", "nodes: [0]", (10, 10, "method.nodes[0]"), "above 0"),
+        ("exponential_rk", "tableau: krogstad\n  weights: bh1", (11, 12, "method.weights"), "rows are given"),
+        ("exponential_rk", "tableau: krogsted", (10, 12, "method.tableau"), "did you mean 'krogstad'?"),
+        (
+            "runge_kutta",
+            "tableau: krogstad",
+            (10, 12, "method.tableau"),
+            "allowed bogacki_shampine32, dormand_prince54",
+        ),
+    ],
+)
+def test_faults_of_a_spec_have_their_place(family, body, place, words):
+    with pytest.raises(SpecError) as refused:
+        tableau(family, "data", "lambda", body)
+    [fault] = refused.value.faults
+    assert (fault.line, fault.column, fault.key) == place
+    assert words in fault.message
