@@ -307,6 +307,16 @@ def _cite(options: argparse.Namespace) -> Answer:
     return Answer(entries.splitlines(), {"name": spec.name, "references": list(identifiers(texts)), "bibtex": entries})
 
 
+def _report(options: argparse.Namespace) -> Answer:
+    from derive import reporting
+
+    try:
+        path, derived = reporting.report(options.target, options.output, lambda text: _busy(text, options))
+    finally:
+        _busy("", options)
+    return Answer([f"written: {path}"], {"name": derived.spec.name, "file": str(path), "claims": dict(derived.claims)})
+
+
 def _compare(options: argparse.Namespace) -> Answer:
     from derive import comparing
     from derive.progress import progress
@@ -396,6 +406,11 @@ def _list_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--schema", action="store_true", help="the JSON Schema of a spec, for editors")
 
 
+def _report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="NAME|SPEC", help="a generated solver or a spec file")
+    parser.add_argument("-o", "--output", metavar="FILE.html", help="where to write it (default: NAME.html here)")
+
+
 def _compare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME", help="generated solvers, by name or path")
     parser.add_argument(
@@ -424,6 +439,9 @@ VERBS: Mapping[str, Verb] = {
     "explain": Verb(
         _explain, "print the intermediate results of a derivation",
         ("explain spec.yaml", "explain sd15_dpmpp_2m --stop derive", "explain spec.yaml --latex"), _explain_options),
+    "report": Verb(
+        _report, "one HTML page: formula, proof, coefficients, stability, measured convergence, cost",
+        ("report dpmpp_3m", "report spec.yaml -o report.html"), _report_options),
     "compare": Verb(
         _compare, "error against network calls on problems with a known solution: table, plot, CSV",
         ("compare ddim dpmpp_2m dpmpp_3m", "compare dpmpp_2m edm_ab2 --problem mixture --nfe 5,10,20 -o curves.svg",

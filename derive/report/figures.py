@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-INK, MUTED, GRID = "#1c2128", "#5f6b7a", "#d9dee5"
+INK, MUTED, GRID, PAPER = "#1c2128", "#5f6b7a", "#d9dee5", "#fefefe"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7d4cdb", "#6b6b6b")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 STYLE = {
@@ -23,6 +23,9 @@ STYLE = {
     "svg.fonttype": "path",
     "path.simplify": True,
     "font.size": 10.0,
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "axes.facecolor": PAPER,
     "axes.titlesize": 10.5,
     "axes.titlelocation": "left",
     "axes.edgecolor": MUTED,

@@ -102,10 +102,21 @@ ARROWS: dict[str, Row] = {
         ("torch", "numpy", "scipy", "mpmath", "sympy"),
         ("diffusers", "k_diffusion"),
     ),
+    # A page shows what was derived, proved and measured; what it measures is handed to it.
     "derive.report": Row(
-        (*COMMON, "derive.symbolic", "derive.tableau", "derive.analysis", "derive.report"),
-        ("sympy", "mpmath", "numpy", "matplotlib"),
+        (
+            *COMMON,
+            "derive.lookup",
+            "derive.references",
+            "derive.symbolic",
+            "derive.tableau",
+            "derive.analysis",
+            "derive.report",
+            "templates",
+        ),
+        ("sympy", "numpy", "matplotlib", "jinja2", "markupsafe"),
     ),
+    "derive.reporting": Row(("derive",)),
     "derive.progress": Row((), (), ("tqdm",)),
     "derive.installed": Row(COMMON),
     "derive.comparing": Row(("derive", "runtime.grids")),
@@ -121,7 +132,7 @@ ARROWS: dict[str, Row] = {
     "runtime.propagator": Row(("runtime.real", "runtime.quadrature")),
     "runtime.grids": Row(("runtime.real",)),
 }
-TOP = ("derive.pipeline", "derive.check", "derive.comparing", "derive.cli", "derive.__main__")
+TOP = ("derive.pipeline", "derive.check", "derive.comparing", "derive.reporting", "derive.cli", "derive.__main__")
 MODULES = sources("derive", "runtime", "generated")
 
 
