@@ -582,3 +582,56 @@ def test_network_input_scale_is_that_of_the_call(name: str) -> None:
     )
     ours = solver.sample(lambda x, t: curved(x * (1 + t.reshape(-1, 1)), t), x, plan=plan)
     torch.testing.assert_close(ours, make(FINAL="keep").sample(curved, x, nodes=NODES))
+
+
+# Misuse and odd sizes, as for solvers of one call a step
+
+
+MAKE: dict[str, Callable] = {
+    "2s": dpmpp_2s, "unipc": unipc_2, "unipc-begun": lambda **o: unipc_2(True, **o), "ab3": ab3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("final", ["keep", "lower_order", "denoise"])
+@pytest.mark.parametrize("name", MAKE)
+def test_one_to_four_steps_under_every_rule(name: str, final: str) -> None:
+    solver, x = MAKE[name](FINAL=final), start(3)
+    for n in range(1, 5):
+        plan = solver.plan(n, t_end=0.05)
+        assert plan.grid_steps == n and plan.closes(plan.steps - 1) and plan.memory[-1] == 0
+        ours = solver.sample(lambda x, t: torch.tanh(x), x, plan=plan, check="step")
+        tracked = solver.sample(lambda x, t: torch.tanh(x), x.clone().requires_grad_(), plan=plan)
+        torch.testing.assert_close(ours, tracked.detach(), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_network_that_fails_within_a_step_leaves_the_state_as_it_was(name: str) -> None:
+    solver, x = EVERY[name](), start(3)
+    plan = solver.plan(nodes=NODES)
+    for fails in range(plan.steps):
+        state = solver.init(plan, x)
+        for i in range(fails):
+            state = solver.step(plan, i, state, torch.tanh(state.x))
+        with pytest.raises(ValueError, match="the model returned shape"):
+            solver.step(plan, fails, state, state.x[:1])
+        with pytest.raises(ValueError, match=f"this state expects {fails}"):
+            solver.step(plan, (fails + 1) % plan.steps, state, state.x)
+        for i in range(fails, plan.steps):
+            state = solver.step(plan, i, state, torch.tanh(state.x))
+        assert torch.equal(state.x, solver.sample(lambda x, t: torch.tanh(x), x, plan=plan))
+    if name != "2s":
+        later = solver.plan(nodes=NODES, history=2)
+        with pytest.raises(ValueError, match=r"step 0 combines [12] past values, the state has 0: init\(\) with this"):
+            solver.step(later, 0, solver.init(plan, x), x)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_low_precision_meta_tensors_and_empty_batches(name: str) -> None:
+    solver = EVERY[name]()
+    half = solver.sample(lambda x, t: 0.2 * x, start(8).half(), nodes=NODES)
+    whole = solver.sample(lambda x, t: 0.2 * x, start(8).half().double(), nodes=NODES)
+    assert half.dtype == torch.float16
+    torch.testing.assert_close(half.double(), whole, rtol=5e-3, atol=5e-3)
+    empty = torch.empty(2, 3, device="meta")
+    assert solver.sample(lambda x, t: x * 2, empty, nodes=NODES).device.type == "meta"
+    assert solver.sample(curved, start(0, 3), nodes=NODES).shape == (0, 3)
