@@ -106,7 +106,7 @@ def derive(spec: Spec) -> Derived:
     scale = None if scale is None else on_path(scale, schedule)
     program = optimise(lower(tableau, problem, spec.name, scale is not None))
     verify_program(program)
-    proof = prove(tableau, cost(program, tableau))
+    proof = prove(tableau, cost(program, tableau), problem)
     faults = refute(proof, spec.claims)
     if faults:
         raise SpecError(*(spec.fault(f.key, f.message) for f in faults))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from derive.analysis.proof import SchemeProof, global_order, principal, prove_scheme
+from derive.analysis.stability import Posed, StabilitySummary, summary
 from derive.errors import Fault
 from derive.tableau import Tableau
 
@@ -17,7 +18,8 @@ class Claims:
     """Proved properties of one tableau with its start and final rules.
 
     schemes: the proof of every scheme by order, the method last; starter: that of the starter; global_order: with the
-    declared rules; history: integrand values kept; kernels, reads, writes: cost of one main step, all calls together.
+    declared rules; history: integrand values kept; stability: computed when it is first read; kernels, reads, writes:
+    cost of one main step, all calls together.
     """
 
     schemes: tuple[SchemeProof, ...]
@@ -27,7 +29,7 @@ class Claims:
     history: int
     start: str
     final: str
-    zero_stable: bool
+    stability: StabilitySummary
     kernels: int
     reads: int
     writes: int
@@ -79,8 +81,8 @@ class Claims:
             "start_order": None if self.starter is None else self.starter.order,
             "final": self.final,
             "row_orders": [proof.order for proof in self.schemes],
-            "zero_stable": self.zero_stable,
-            "stability": None,
+            "zero_stable": self.stability.zero.stable,
+            "stability": self.stability.as_dict(),
             "reversible": False,
             "cost": {"kernels": self.kernels, "reads": self.reads, "writes": self.writes},
             "references": list(references),
@@ -103,10 +105,7 @@ class Claims:
             weak = f", {main.weak} with weights at z = 0" if main.weak is not None else ""
             lines.append(f"stiff order {self.stiff_order}{weak}")
         lines.append(f"leading error {main.shown_error}")
-        if self.zero_stable:
-            lines.append("zero-stable on every grid (the only root is 1)" if self.history else "zero-stable: one step")
-        else:
-            lines.append("not zero-stable")
+        lines += str(self.stability).splitlines()
         calls, kernels = self.evaluations_per_step, self.kernels
         lines.append(
             f"{calls} evaluation{'s' * (calls > 1)} and {kernels} kernel{'s' * (kernels > 1)} a step, "
@@ -115,8 +114,11 @@ class Claims:
         return "\n".join(lines)
 
 
-def prove(tableau: Tableau, cost: tuple[int, int, int]) -> Claims:
-    """Everything that holds for the tableau; ``cost`` is (kernels, reads, writes) of a full step as it is lowered."""
+def prove(tableau: Tableau, cost: tuple[int, int, int], problem: Posed | None = None) -> Claims:
+    """Everything that holds for the tableau; ``cost`` is (kernels, reads, writes) of a full step as it is lowered.
+
+    problem: for the stability on Gaussian data, where integrand and variable allow it.
+    """
     proofs = tuple(prove_scheme(scheme, tableau.kernel) for scheme in tableau.schemes)
     starter = None if tableau.starter is None else prove_scheme(tableau.starter, tableau.kernel)
     return Claims(
@@ -127,7 +129,7 @@ def prove(tableau: Tableau, cost: tuple[int, int, int]) -> Claims:
         history=tableau.steps - 1,
         start=tableau.start,
         final=tableau.final,
-        zero_stable=all(len(row.x_history) <= 1 for row in tableau.rows),
+        stability=summary(tableau, problem),
         kernels=cost[0],
         reads=cost[1],
         writes=cost[2],
