@@ -5,6 +5,7 @@ r"""Exponential Runge-Kutta: rows that integrate an interpolated integrand exact
 With ``nodes`` stage i interpolates F at 0 and at the previous node, and so does the output (``output: last``), or it uses
 all nodes: in (noise, lambda) these are DPM-Solver-2 and -3, in (data, lambda) DPM-Solver++(2S) and (3S) of arXiv:2211.01095.
 ``weights`` overrides moments of the output row: ``midpoint`` (mu_1 = phi_1/2) is DPM-Solver-2 as it was published.
+``embedded: lower`` adds the output without the last value, exact weights: DPM-Solver-12 and -23 (arXiv:2206.00927, App. C).
 With ``tableau`` the rows are those of a paper: Cox-Matthews, Krogstad, Hochbruck-Ostermann, ...
 """
 
@@ -24,7 +25,7 @@ from derive.families.starters import past, span_row, stage
 from derive.parameters import Choice, Expression, Moments, Numbers, Parameters, Quantity
 from derive.problems import PoseError
 from derive.symbolic.forms import ONE
-from derive.tableau import Kernel, Scheme, Tableau
+from derive.tableau import Kernel, Node, Scheme, Tableau
 
 MAX_NODES = 6
 
@@ -57,6 +58,11 @@ PARAMETERS: Parameters = {
         highest=MAX_NODES,
         doc="with nodes: exact (interpolatory), or moments of the output row to override",
     ),
+    "embedded": Choice(
+        default="none",
+        options=("none", "lower"),
+        doc="with nodes: an output without the last stage as well, for steps that the error chooses",
+    ),
     "final": Choice(
         default="lower_order",
         options=("keep", "lower_order", "denoise"),
@@ -74,6 +80,7 @@ def build(
     final: str,
     tableau: str | None = None,
     nodes: Sequence[Fraction] | None = None,
+    embedded: str = "none",
 ) -> Tableau:
     """The method over ``kernel``. Raises PoseError where nodes and tableau are missing, said twice, or do not fit."""
     if (tableau is None) == (nodes is None):
@@ -81,9 +88,11 @@ def build(
         allowed = f"one of tableau ({', '.join(tableaux.names('exponential'))}) and nodes"
         raise PoseError("method.tableau" if tableau is None else "method.nodes", f"{said}; allowed: {allowed}")
     if nodes is not None:
-        return shared.one_step("exponential_rk", kernel, _interpolating(kernel, nodes, output, weights), final)
+        method = _interpolating(kernel, nodes, output, weights, embedded == "lower")
+        return shared.one_step("exponential_rk", kernel, method, final)
     assert tableau is not None
-    for key, value, default in (("output", output, "last"), ("weights", weights, "exact")):
+    said_too = (("output", output, "last"), ("weights", weights, "exact"), ("embedded", embedded, "none"))
+    for key, value, default in said_too:
         if value != default:
             raise PoseError(
                 f"method.{key}", f"{value!r} beside tableau: {tableau}, whose rows are given; allowed {default}"
@@ -98,9 +107,12 @@ def build(
 
 
 def _interpolating(
-    kernel: Kernel, nodes: Sequence[Fraction], output: str, weights: str | Mapping[int, sp.Expr]
+    kernel: Kernel, nodes: Sequence[Fraction], output: str, weights: str | Mapping[int, sp.Expr], pair: bool
 ) -> Scheme:
-    """Stages over {0, previous node} and the output over {0, last} or all nodes, each with its own moments."""
+    """Stages over {0, previous node} and the output over {0, last} or all nodes, each with its own moments.
+
+    pair: with an embedded output as if the last stage were not there.
+    """
     for i, node in enumerate(nodes):
         if node <= 0:
             raise PoseError(f"method.nodes[{i}]", f"got {node}; allowed: abscissae above 0 up to 1")
@@ -110,8 +122,14 @@ def _interpolating(
     points = [*past(1), *(stage(i, c) for i, c in enumerate(abscissae, 1))]
     stages = [span_row("stage 1", points[:1], kernel, abscissae[0])]
     stages += [span_row(f"stage {i}", (points[0], points[i - 1]), kernel, c) for i, c in enumerate(abscissae[1:], 2)]
-    used = points if output == "all" else [points[0], points[-1]]
-    return Scheme(tuple(stages), span_row("output", used, kernel, ONE, _overrides(weights, len(used), kernel)))
+
+    def read(values: list[Node]) -> list[Node]:
+        return values if output == "all" else list(dict.fromkeys((values[0], values[-1])))
+
+    used = read(points)
+    lower = span_row("embedded", read(points[:-1]), kernel) if pair else None
+    last = span_row("output", used, kernel, ONE, _overrides(weights, len(used), kernel))
+    return Scheme(tuple(stages), last, embedded=lower)
 
 
 def _overrides(weights: str | Mapping[int, sp.Expr], count: int, kernel: Kernel) -> dict[int, PolyElement]:

@@ -9,6 +9,7 @@ import pytest
 from sympy import QQ
 
 from derive.analysis import stiff, trees
+from derive.analysis.proof import prove_scheme
 from derive.families import exponential_rk, tableaux
 from derive.problems import PoseError
 from derive.symbolic.forms import ONE, ZERO, phi
@@ -240,6 +241,42 @@ def test_published_weights_override_the_moments_of_the_output():
     assert [stiff.stiff_order(s).strong for s in (step, exact)] == [1, 2]
 
 
+PAIRS = [([HALF], "last", 2), ([THIRD, 2 * THIRD], "last", 3), ([THIRD, 2 * THIRD], "all", 3)]
+
+
+@pytest.mark.parametrize(("nodes", "output", "order"), PAIRS, ids=["12", "23", "23 all"])
+@pytest.mark.parametrize("kernel", [NOISE, DATA, Kernel(QQ(0)), Kernel(None)], ids=["noise", "data", "flat", "open"])
+def test_the_output_without_the_last_stage_is_one_order_lower(kernel, nodes, output, order):
+    method = build(kernel, nodes=nodes, output=output, embedded="lower").schemes[-1]
+    assert method.output == build(kernel, nodes=nodes, output=output).schemes[-1].output
+    proved = prove_scheme(method, kernel)
+    assert (proved.order, proved.embedded) == (order, order - 1)
+    assert [(n.kind, n.index) for n in method.embedded.nodes] == [("history", 0), ("stage", 1)][: order - 1]
+    if kernel.closed:
+        step = method.step((), kernel.rate)
+        refuted = next(c for c in trees.order(trees.embedded(step), order).violated if c.tree.order == order)
+        assert refuted.residual
+
+
+def test_pairs_of_dpm_solver():
+    """DPM-Solver-12 and -23 (arXiv:2206.00927, App. C): the step of order 1, and of order 2 with r_1 = 1/3."""
+    z = mp.mpf("1.3")
+    with mp.workdps(60):
+        first = build(NOISE, nodes=[HALF], embedded="lower").schemes[-1].step((), QQ(1))
+        second = build(NOISE, nodes=[THIRD, 2 * THIRD], embedded="lower").schemes[-1].step((), QQ(1))
+        for got, paper in (
+            (first.embedded, [p(1, z), 0, 0]),
+            (second.embedded, [p(1, z) - 3 * p(2, z), 3 * p(2, z), 0, 0]),
+        ):
+            [row] = values([got], z)
+            assert max(abs(x - y) for x, y in zip(row, paper, strict=True)) < mp.mpf(10) ** -50
+
+
+def test_overridden_moments_leave_the_embedded_output_exact():
+    method = build(nodes=[THIRD, 2 * THIRD], weights="bh1", embedded="lower").schemes[-1]
+    assert method.embedded.interpolatory and not method.output.interpolatory
+
+
 def test_the_first_scheme_is_one_call_of_order_one():
     for tableau in (build(nodes=[HALF]), build(tableau="krogstad")):
         first, method = tableau.schemes
@@ -273,6 +310,7 @@ def test_on_a_constant_kernel_they_are_classical():
         ({}, "method.tableau", "missing; allowed: one of tableau"),
         ({"tableau": "krogstad", "nodes": [HALF]}, "method.nodes", "beside tableau: krogstad"),
         ({"tableau": "krogstad", "weights": "midpoint"}, "method.weights", "whose rows are given; allowed exact"),
+        ({"tableau": "krogstad", "embedded": "lower"}, "method.embedded", "rows are given; allowed none"),
         ({"tableau": "krogstad", "output": "all"}, "method.output", "allowed last"),
         ({"nodes": [Fraction(0)]}, "method.nodes[0]", "above 0 up to 1"),
         ({"nodes": [HALF, HALF], "output": "all"}, "method.nodes", "two nodes coincide"),
