@@ -13,10 +13,10 @@ import sympy as sp
 
 from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, Rows
-from derive.program.rows import H0, Lowering, divided
+from derive.program.rows import H0, Lowering, divided, scheme_rows
 from derive.symbolic.alphabet import alpha, sigma
 from derive.symbolic.moments import exact_moments, newton_moments
-from derive.tableau import Row
+from derive.tableau import Row, Scheme, multistep_row
 
 ENDS = {"sigma_zero": {sigma: 0}, "alpha_zero": {alpha: 0}}
 
@@ -38,15 +38,24 @@ def limits(low: Lowering, rows: Rows) -> dict[str, Rows]:
             out[leave] = (_exhausted(low),) if _departs(problem, end) else ()
         else:
             regular = problem.finite[end]
-            arriving = _reaching(low, rows, end) if regular else rows[:1]
+            arriving = (_reaching(low, rows, end) if regular else ()) or (_single(low, rows),)
             possible = regular or not kernel.closed
-            leaving = rows if regular and low.tableau.steps == 1 else rows[:1]
+            leaving = rows if regular and low.tableau.steps == 1 else (_single(low, rows),)
             out[leave] = leaving if possible and _departs(problem, end) else ()
             if problem.vanishes[end]:
                 out[arrive] = _concentrated(low, len(arriving), end)
             else:
                 out[arrive] = arriving if possible else ()
     return out
+
+
+def _single(low: Lowering, rows: Rows) -> str:
+    """The row of order 1 in one call; a function of its own where the first scheme has stages."""
+    if isinstance(rows[0], str):
+        return rows[0]
+    if all(f.name != "start_1" for f in low.functions):
+        scheme_rows(low, Scheme((), multistep_row(1, low.problem.kernel)), ("start_1",))
+    return "start_1"
 
 
 def _reaching(low: Lowering, rows: Rows, end: str) -> Rows:
@@ -73,7 +82,7 @@ def _plain(low: Lowering) -> list[Row]:
     """Output rows, by order, of the schemes without stages whose weights solve a moment equation."""
     schemes = low.tableau.schemes
     last = next((k for k, s in enumerate(schemes) if s.stages or s.output.given), len(schemes))
-    return [scheme.output for scheme in schemes[:last]]
+    return [scheme.output for scheme in schemes[:last]] or [multistep_row(1, low.problem.kernel)]
 
 
 def _exhausted(low: Lowering) -> str:
