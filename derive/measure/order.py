@@ -1,4 +1,4 @@
-r"""The order of a solver, measured: its own coefficients at 320 bits, a network that is not a toy, and a decision rule.
+r"""The order of a solver, measured: its own code at 320 bits, a network that is not a toy, and a decision rule.
 
 The network is eps(x, t) = E(x/alpha, rho) with E a random tanh layer on two components and on rho. With w = x/alpha the
 exact solution obeys dw/drho = E(w, rho): non-linear, non-autonomous, coupled, and the same for every schedule,
@@ -10,16 +10,15 @@ as it is (an error term may change sign: published three-step solvers show 1.04,
 Richardson step on the exponents, p_R = 2 p_2N - p_N, removes the O(1/N) part; decided when two consecutive p_R agree to
 0.02 and lie within 0.02 of an integer. Grids: uniform in lambda, uniform in t, and a periodic rough pattern (smooth
 grids hide defects that need unequal steps; random grids have no error expansion). A solver with a low-order start
-converges to its global order, measured with start="ramp".
+converges to its global order. N counts grid steps, whatever a step costs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from itertools import pairwise
 from math import exp as float_exp
 from math import isfinite, log, log2
 from types import ModuleType
@@ -28,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.polynomial import chebyshev
 
+from derive.measure.march import Emitted, Exact, Network, cold, emitted, finish, warm
 from derive.measure.problems import TanhNetwork, Vector
 from derive.measure.reference import gbs
 from runtime.real import Real, exp, real, sqrt
@@ -36,37 +36,6 @@ PATTERN = (1.0, 0.55, 1.7, 0.8, 1.25, 0.6, 1.5, 0.9)
 """Relative step sizes of the rough grid, repeated."""
 LAMBDA = (-1.0, 1.0)
 """The range of lambda over which orders are measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One step ``x' = a x + sum_j b[j] F_{n-j}``, ``F_n = cx x + cr raw`` (None: the network returns F itself)."""
-
-    a: Real
-    b: tuple[Real, ...]
-    cx: Real | None
-    cr: Real | None
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredSolver:
-    """What a measurement needs to know of a solver; all numbers are Reals, times are floats.
-
-    steps: integrand values a full row combines. noise, data: ends of the time interval. alpha, rho: of t.
-    denoised: t -> (dx, dr) with x0 = dx x + dr raw.
-    rows: (nodes, orders) -> one Row per step i from nodes[i] to nodes[i + 1] with the row of order orders[i].
-    start, final: what the solver does by itself at both ends.
-    """
-
-    steps: int
-    noise: float
-    data: float
-    alpha: Callable[[float], Real]
-    rho: Callable[[float], Real]
-    denoised: Callable[[float], tuple[Real, Real]]
-    rows: Callable[[Sequence[float], Sequence[int]], Iterator[Row]]
-    start: str = "ramp"
-    final: str = "keep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,44 +70,6 @@ class OrderFit:
         return "\n".join([head, "     N      error       p_N       p_R", *lines])
 
 
-# -- solvers ---------------------------------------------------------------------------------------------------
-
-
-def emitted_rows(module: ModuleType) -> MeasuredSolver:
-    """A generated ``coefficients.py`` (as imported), run in its own 320-bit arithmetic."""
-    past = module.STEPS
-    columns = {name: i for i, name in enumerate(module.COLUMNS)}
-    weights = [columns[f"b{j}"] for j in range(past)]
-    convert = "cx" in columns
-
-    def rows(nodes: Sequence[float], orders: Sequence[int]) -> Iterator[Row]:
-        points = [module.node(real(t)) for t in nodes]
-        spans = [module.span(a, b) for a, b in pairwise(points)]
-        for i, order in enumerate(orders):
-            h = tuple(spans[i - j] for j in range(order))
-            c = module.ROWS[order - 1](points[i], points[i + 1], h)
-            tail = (real(c[columns["cx"]]), real(c[columns["cr"]])) if convert else (None, None)
-            yield Row(real(c[columns["a"]]), tuple(real(c[j]) for j in weights), *tail)
-
-    return MeasuredSolver(
-        past,
-        float(module.DOMAIN[0]),
-        float(module.DOMAIN[1]),
-        lambda t: module.alpha(real(t)),
-        lambda t: module.rho(real(t)),
-        lambda t: module.denoised(module.node(real(t))),
-        rows,
-        module.START,
-        module.FINAL,
-    )
-
-
-def step_orders(steps: int, count: int, start: str, final: str) -> list[int]:
-    """The order of each of ``count`` steps: ramp 1, 2, .., k; lower_order also .., 2, 1 at the end."""
-    full = [steps if start == "exact" else min(steps, i + 1) for i in range(count)]
-    return [min(k, count - i) for i, k in enumerate(full)] if final == "lower_order" else full
-
-
 # -- the test problem ------------------------------------------------------------------------------------------
 
 
@@ -168,12 +99,13 @@ def exact_solution(seed: int, rho: Real) -> Vector:
 # -- grids -----------------------------------------------------------------------------------------------------
 
 
-def time_of_lambda(solver: MeasuredSolver, degree: int = 24) -> Callable[[np.ndarray], np.ndarray]:
+def time_of_lambda(solver: Emitted, degree: int = 24) -> Callable[[np.ndarray], np.ndarray]:
     """A smooth map from u in [0, 1] (uniform in lambda, noise to data) to times, by interpolation of the inverse.
 
     The part of LAMBDA that the schedule reaches is used; ends of the time interval are avoided.
     """
-    inner = [solver.noise + (solver.data - solver.noise) * f for f in (1e-6, 1 - 1e-6)]
+    noise, data = map(float, solver.code.DOMAIN)
+    inner = [noise + (data - noise) * f for f in (1e-6, 1 - 1e-6)]
     low, high = (-_log_rho(solver, t) for t in inner)
     low, high = max(low, LAMBDA[0]), min(high, LAMBDA[1])
     points = chebyshev.chebpts1(degree + 1)
@@ -182,20 +114,24 @@ def time_of_lambda(solver: MeasuredSolver, degree: int = 24) -> Callable[[np.nda
     return lambda u: chebyshev.chebval(2 * np.asarray(u) - 1, coefficients)
 
 
-def _log_rho(solver: MeasuredSolver, t: float) -> float:
-    value = float(solver.rho(t))
+def _rho(solver: Emitted, t: float) -> float:
+    return float(solver.code.rho(real(t)))
+
+
+def _log_rho(solver: Emitted, t: float) -> float:
+    value = _rho(solver, t)
     return log(value) if value > 0 else -700.0
 
 
-def _invert(solver: MeasuredSolver, ends: Sequence[float], lam: float) -> float:
+def _invert(solver: Emitted, ends: Sequence[float], lam: float) -> float:
     """t with lambda(t) = lam by the Illinois rule; lambda rises from ends[0] to ends[1]."""
     (a, b), goal = ends, float_exp(-lam)
-    fa, fb = (float(solver.rho(t)) - goal for t in (a, b))
+    fa, fb = (_rho(solver, t) - goal for t in (a, b))
     if not isfinite(fa):
         fa = 1e6
     for _ in range(200):
         t = b - fb * (b - a) / (fb - fa) if fb != fa else (a + b) / 2
-        f = float(solver.rho(t)) - goal
+        f = _rho(solver, t) - goal
         if abs(f) < 1e-14 * goal or abs(b - a) <= 1e-15 * max(abs(a), abs(b)):
             break
         if f * fb < 0:
@@ -230,41 +166,33 @@ GRIDS: dict[str, Callable[[Callable[[np.ndarray], np.ndarray], int], np.ndarray]
 # -- the measurement -------------------------------------------------------------------------------------------
 
 
-def solve(
-    solver: MeasuredSolver, nodes: Sequence[float], start: str, final: str, seed: int = 0
-) -> tuple[Vector, Vector]:
-    """(numerical, exact) w at the last node, starting from the exact solution at the first ``steps`` (or one) nodes."""
-    net, count = _network(seed), len(nodes) - 1
-    first = solver.steps - 1 if start == "exact" else 0
-    orders = step_orders(solver.steps, count - first, start, final)
-    x: Vector = ()
-    history: list[Vector] = []
-    for i, row in enumerate(solver.rows(nodes, [*range(1, first + 1), *orders])):
-        alpha, rho = solver.alpha(nodes[i]), solver.rho(nodes[i])
-        if i <= first:
-            x = tuple(alpha * w for w in exact_solution(seed, rho))
-        history = [_integrand(solver, row, net, x, alpha, rho, nodes[i]), *history[: solver.steps - 1]]
-        if i >= first:
-            x = _combined(row, x, history)
-    alpha, rho = solver.alpha(nodes[-1]), solver.rho(nodes[-1])
-    return tuple(v / alpha for v in x), exact_solution(seed, rho)
+def solve(solver: Emitted, nodes: Sequence[float], start: str = "own", seed: int = 0) -> tuple[Vector, Vector]:
+    """(numerical, exact) w at the last node; ``start``: as in :func:`measured_order`."""
+    network, exact = problem(solver, seed)
+    points = [solver.code.node(real(t)) for t in nodes]
+    if start == "exact":
+        departure = warm(solver, points, exact, network)
+    else:
+        departure = cold(solver.ramped() if start == "ramp" else solver, points, exact)
+    found = finish(solver, departure, network)
+    alpha = points[-1].alpha
+    return tuple(v / alpha for v in found), exact_solution(seed, solver.code.rho(points[-1].t))
 
 
-def _integrand(
-    solver: MeasuredSolver, row: Row, net: TanhNetwork, x: Vector, alpha: Real, rho: Real, t: float
-) -> Vector:
-    """F at a node: the network's raw output, recovered from x0 by ``denoised``, then converted by the row's cx, cr."""
-    w = tuple(v / alpha for v in x)
-    dx, dr = solver.denoised(t)
-    raw = tuple((v - rho * e - dx * s) / dr for v, e, s in zip(w, net(w, rho), x, strict=True))
-    if row.cx is None or row.cr is None:
-        return raw
-    return tuple(row.cx * s + row.cr * r for s, r in zip(x, raw, strict=True))
+def problem(solver: Emitted, seed: int) -> tuple[Network, Exact]:
+    """The network's raw output, recovered from x0 by the solver's ``denoised``, and the exact states."""
+    net = _network(seed)
 
+    def network(x: Vector, point: Any) -> Vector:
+        rho = solver.code.rho(point.t)
+        w = tuple(v / point.alpha for v in x)
+        dx, dr = solver.code.denoised(point)
+        return tuple((v - rho * e - dx * s) / dr for v, e, s in zip(w, net(w, rho), x, strict=True))
 
-def _combined(row: Row, x: Vector, history: Sequence[Vector]) -> Vector:
-    used = [(b, f) for b, f in zip(row.b, history, strict=False) if b]
-    return tuple(sum((b * f[i] for b, f in used), row.a * v) for i, v in enumerate(x))
+    def exact(point: Any) -> Vector:
+        return tuple(point.alpha * w for w in exact_solution(seed, solver.code.rho(point.t)))
+
+    return network, exact
 
 
 def fit_order(error: Callable[[int], Any], cap: int, first: int = 32, tolerance: float = 0.02) -> OrderFit:
@@ -290,7 +218,7 @@ def _settled(last: Sequence[Line], tolerance: float) -> bool:
 
 
 def measured_order(
-    solver: ModuleType | MeasuredSolver,
+    solver: ModuleType | Emitted,
     start: str = "exact",
     *,
     final: str = "keep",
@@ -298,27 +226,39 @@ def measured_order(
     cap: int = 2048,
     seed: int = 0,
 ) -> OrderFit:
-    """The order of the full row: ``start="exact"``: history from the exact solution; "ramp": rows of order 1, 2, .., k.
+    """The order of the method. ``start``: "exact" (history from the exact solution), "own" (as the solver starts by
+    itself), "ramp" (rows of order 1, 2, .., k); final: "keep" (last steps like all others) or "own".
 
-    solver: an imported ``coefficients.py`` or a :class:`MeasuredSolver`. grid: a name of :data:`GRIDS`. cap: largest N.
+    solver: an imported ``coefficients.py`` with its ``step_torch.py`` beside it, or an :class:`Emitted`. grid: a name of
+    :data:`GRIDS`. cap: largest N.
     """
-    chosen = solver if isinstance(solver, MeasuredSolver) else emitted_rows(solver)
+    chosen = emitted(solver)
+    if final == "keep":
+        chosen = chosen.kept()
     to_time = time_of_lambda(chosen)
 
     def error(n: int) -> Real:
         nodes = [float(t) for t in GRIDS[grid](to_time, n)]
-        found, exact = solve(chosen, nodes, start, final, seed)
+        found, exact = solve(chosen, nodes, start, seed)
         return sqrt(sum((a - b) ** 2 for a, b in zip(found, exact, strict=True)))
 
     return fit_order(error, cap)
 
 
 def measured_global_order(
-    solver: ModuleType | MeasuredSolver, *, grid: str = "rough", cap: int = 2048, seed: int = 0
+    solver: ModuleType | Emitted, *, grid: str = "rough", cap: int = 2048, seed: int = 0
 ) -> OrderFit:
     """The order with the solver's own start and last-step rule.
 
     ``final: denoise`` is not a step of the differential equation and is left out.
     """
-    chosen = solver if isinstance(solver, MeasuredSolver) else emitted_rows(solver)
-    return measured_order(chosen, chosen.start, final=chosen.final, grid=grid, cap=cap, seed=seed)
+    chosen = emitted(solver)
+    start = "exact" if chosen.code.START == "exact" else "own"
+    final = "own" if chosen.code.FINAL == "lower_order" else "keep"
+    return measured_order(chosen, start, final=final, grid=grid, cap=cap, seed=seed)
+
+
+__all__ = [
+    "GRIDS", "Emitted", "Line", "OrderFit", "exact_solution", "fit_order", "measured_global_order", "measured_order",
+    "problem", "solve", "time_of_lambda",
+]  # fmt: skip

@@ -6,6 +6,7 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from derive.measure.march import Emitted
 from runtime.real import Real, exp, expm1, log, log1p, phis, real, sqrt
 
 SLOPE, BASE = real("199/10"), real("1/10")
@@ -75,11 +76,15 @@ def module(steps: int, second: Fraction = Fraction(1), start: str = "ramp", fina
         DOMAIN=(1.0, 0.0),
         NOISE_END="regular",
         DATA_END="sigma_zero",
+        CHART_FINITE={"alpha_zero": False, "sigma_zero": False},
         INPUT="time",
         time=lambda t: t,
         START=start,
         FINAL=final,
         ROWS=tuple(lambda s, t, h: row(s, t, h, steps, second) for _ in range(steps)),
+        ABSCISSAE=((0,),) * steps,
+        CORRECTORS=(),
+        BEGIN=(),
         log_alpha=log_alpha,
         alpha=alpha,
         sigma=sigma,
@@ -89,3 +94,15 @@ def module(steps: int, second: Fraction = Fraction(1), start: str = "ramp", fina
         denoised=denoised,
         chart=lambda t: log(alpha(t) / sigma(t)),
     )
+
+
+def step(x: Any, raw: Any, m: tuple[Any, ...], c: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    """x' = a x + b0 m0 + b1 m1 + ..: as many values as the row and the memory have."""
+    a, *b, cx, cr = c
+    values = (cx * x + cr * raw, *m)
+    return sum((w * v for w, v in zip(b, values)), a * x), values[: len(b) - 1]
+
+
+def solver(code: SimpleNamespace) -> Emitted:
+    """The coefficients with their steps."""
+    return Emitted(code, {**{f"start_{k}": step for k in range(1, code.STEPS)}, "main": step})

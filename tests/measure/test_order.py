@@ -3,49 +3,46 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from types import SimpleNamespace
 
 import pytest
 
 from derive.measure.order import (
     GRIDS,
-    emitted_rows,
     exact_solution,
     fit_order,
     measured_global_order,
     measured_order,
-    step_orders,
 )
 from derive.measure.problems import TanhNetwork
 from derive.measure.reference import gbs
 from runtime.real import exp, real
 
-from .hand_written import module, row
+from .hand_written import module, row, solver
 
 
 @pytest.mark.parametrize("grid", tuple(GRIDS))
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_exact_start_shows_the_number_of_steps(steps: int, grid: str) -> None:
-    fit = measured_order(module(steps), grid=grid)
+    fit = measured_order(solver(module(steps)), grid=grid)
     assert fit.order == steps, str(fit)
     assert abs(fit.order_estimate - steps) < 0.05
 
 
 @pytest.mark.parametrize("steps", [2, 3])
 def test_ramp_start_is_of_order_two(steps: int) -> None:
-    fit = measured_global_order(module(steps))
+    fit = measured_global_order(solver(module(steps)))
     assert fit.order == 2, str(fit)
 
 
 def test_low_order_last_steps_are_of_order_two() -> None:
-    fit = measured_order(module(3), final="lower_order")
+    fit = measured_order(solver(module(3, final="lower_order")), final="own")
     assert fit.order == 2, str(fit)
 
 
 @pytest.mark.parametrize("grid", ["lambda", "rough"])
 def test_published_three_step_solver_is_of_order_two(grid: str) -> None:
     """Half the second-difference term: order 2 by proof, although its error is five times smaller than that of 2M."""
-    fit = measured_order(module(3, Fraction(1, 2)), grid=grid)
+    fit = measured_order(solver(module(3, Fraction(1, 2))), grid=grid)
     assert fit.order == 2, str(fit)
 
 
@@ -57,7 +54,7 @@ def test_a_weight_off_by_1e_minus_6_is_seen() -> None:
         c[2] *= 1 + real("1/1000000")
         return tuple(c)
 
-    fit = measured_order(SimpleNamespace(**{**vars(good), "ROWS": (good.ROWS[0], good.ROWS[1], bent)}), cap=1024)
+    fit = measured_order(solver(good).changed(ROWS=(good.ROWS[0], good.ROWS[1], bent)), cap=1024)
     assert fit.order != 3, str(fit)
 
 
@@ -68,7 +65,7 @@ def test_a_wrong_conversion_is_seen() -> None:
         c = row(s, t, h, 2, Fraction(1))
         return (*c[:-1], c[-1] * (1 + real("1/100")))
 
-    fit = measured_order(SimpleNamespace(**{**vars(good), "ROWS": (good.ROWS[0], bent)}), cap=512)
+    fit = measured_order(solver(good).changed(ROWS=(good.ROWS[0], bent)), cap=512)
     assert fit.order != 2, str(fit)
 
 
@@ -92,15 +89,9 @@ def test_error_that_does_not_shrink_is_order_zero_or_undecided() -> None:
 
 
 def test_table_is_readable() -> None:
-    text = str(measured_order(module(1)))
+    text = str(measured_order(solver(module(1))))
     assert text.splitlines()[0] == "order 1"
     assert text.splitlines()[2].split()[0] == "32"
-
-
-def test_orders_of_steps() -> None:
-    assert step_orders(3, 5, "ramp", "keep") == [1, 2, 3, 3, 3]
-    assert step_orders(3, 5, "ramp", "lower_order") == [1, 2, 3, 2, 1]
-    assert step_orders(3, 4, "exact", "keep") == [3, 3, 3, 3]
 
 
 def test_exact_solution_agrees_with_a_finer_one() -> None:
@@ -110,10 +101,3 @@ def test_exact_solution_agrees_with_a_finer_one() -> None:
     fine = gbs(net, net.initial, start, end, 100, 14)
     for a, b in zip(exact_solution(0, end), fine, strict=True):
         assert abs(a - b) < 1e-38
-
-
-def test_rows_of_a_module_are_complete() -> None:
-    solver = emitted_rows(module(2))
-    first, second = solver.rows([0.5, 0.4, 0.35], [1, 2])
-    assert first.b[1] == 0 and second.b[1] != 0
-    assert first.cx is not None

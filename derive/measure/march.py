@@ -1,0 +1,129 @@
+r"""A generated solver executed in any arithmetic: its coefficients un-rounded, its own functional steps, any network.
+
+``coefficients.py`` works on whatever numbers it is given and ``step_torch.STEPS[phase](x, raw, m, c)`` is pure
+arithmetic, so a trajectory can be run in 320 bits (:mod:`derive.measure.order`), on jets over F_p
+(:mod:`derive.analysis.jet_module`) or in float64. A state is a tuple of numbers; steps act on each component alone.
+
+What is run is what the runtime runs: the calls of the network are those of :mod:`runtime.itinerary`. With ``warm`` the
+history is exact. A predictor-corrector finds its state one step ago beside the integrands; one that has no phase to
+enter with a history begins in the middle of its run: at the exact state, as if it had been predicted there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from runtime.itinerary import Visit, visits
+
+Vector = tuple[Any, ...]
+Memory = tuple[Vector, ...]
+Network = Callable[[Vector, Any], Vector]
+"""(state, grid point) -> what the network returns there."""
+Exact = Callable[[Any], Vector]
+"""Grid point -> the state there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """A generated solver: its coefficients (a module, or the same functions on other numbers) and steps by phase."""
+
+    code: Any
+    steps: Mapping[str, Callable[..., tuple[Any, tuple[Any, ...]]]]
+
+    def kept(self) -> Emitted:
+        """The same without lower orders on the last steps."""
+        return self.changed(FINAL="keep")
+
+    def ramped(self) -> Emitted:
+        """The same with rows of order 1, 2, .. at the start instead of a starter."""
+        return self.changed(BEGIN=())
+
+    def changed(self, **names: Any) -> Emitted:
+        """Some of the coefficients' names replaced."""
+        return Emitted(SimpleNamespace(**{**vars(self.code), **names}), self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Where a run begins: the calls to come, the state that the first one evaluates, what is in memory, the grid step."""
+
+    calls: tuple[Visit, ...]
+    x: Vector
+    memory: Memory = ()
+
+
+def emitted(solver: ModuleType | Emitted) -> Emitted:
+    """A ``coefficients`` module with the steps of the ``step_torch`` module beside it."""
+    if isinstance(solver, Emitted):
+        return solver
+    steps = import_module(f"{solver.__name__.rpartition('.')[0]}.step_torch").STEPS
+    return Emitted(solver, steps)
+
+
+def cold(solver: Emitted, points: Sequence[Any], exact: Exact) -> Departure:
+    """From the first point, with the solver's own start."""
+    return Departure(tuple(visits(solver.code, points)), exact(points[0]))
+
+
+def warm(solver: Emitted, points: Sequence[Any], exact: Exact, network: Network) -> Departure:
+    """With an exact history: the first points of the grid are used up by it."""
+    code, k = solver.code, solver.code.STEPS
+    enters = not code.CORRECTORS or (k > 1 and "enter" in solver.steps)
+    first = k - 1 if enters else k
+    values = integrands(solver, points[: first + 1], exact, network)[::-1]
+    if enters:
+        calls = visits(code, points, history=first)
+        return Departure(tuple(calls), exact(points[first]), values)
+    calls = [call for call in visits(code, points) if call.step >= first]
+    return Departure(tuple(calls), exact(points[first]), (exact(points[first - 1]), *values))
+
+
+def integrands(solver: Emitted, points: Sequence[Any], exact: Exact, network: Network) -> tuple[Vector, ...]:
+    """F at all points but the last, oldest first, as the solver forms it from the network's output."""
+    columns = solver.code.COLUMNS
+    found = []
+    calls = {call.step: call for call in reversed(visits(solver.code, points))} if len(points) > 1 else {}
+    for step in sorted(calls):
+        point = points[step]
+        x = exact(point)
+        raw = network(x, point)
+        if "cx" in columns:
+            cx, cr = (calls[step].row[columns.index(name)] for name in ("cx", "cr"))
+            raw = tuple(cx * s + cr * r for s, r in zip(x, raw, strict=True))
+        found.append(raw)
+    return tuple(found)
+
+
+def march(solver: Emitted, departure: Departure, network: Network) -> Iterator[tuple[Vector, Memory]]:
+    """After each call: the next state to evaluate, and what is in memory."""
+    x, memory = departure.x, departure.memory
+    for call in departure.calls:
+        x, memory = advance(solver.steps[call.phase], x, network(x, call.node), memory, call.row)
+        yield x, memory
+
+
+def advance(
+    step: Callable[..., tuple[Any, tuple[Any, ...]]], x: Vector, raw: Vector, memory: Memory, row: Sequence[Any]
+) -> tuple[Vector, Memory]:
+    """One functional step, component by component."""
+    done = [
+        step(value, output, tuple(entry[i] for entry in memory), row)
+        for i, (value, output) in enumerate(zip(x, raw, strict=True))
+    ]
+    return tuple(new for new, _ in done), tuple(zip(*(kept for _, kept in done), strict=True))
+
+
+def finish(solver: Emitted, departure: Departure, network: Network) -> Vector:
+    """The state at the last grid point."""
+    ((x, _),) = deque(march(solver, departure, network), maxlen=1)
+    return x
+
+
+__all__ = [
+    "Departure", "Emitted", "advance", "cold", "emitted", "finish", "integrands", "march", "warm",
+]  # fmt: skip
