@@ -7,6 +7,7 @@ or weights, and the coefficients are derived anew for each.
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -107,7 +108,7 @@ def test_ddim_on_a_flow_is_euler_of_its_velocity() -> None:
     euler = "family: runge_kutta, tableau: euler, integrand: velocity, variable: t"
     same(run(DDIM["DDIM"], FLOW, "velocity"), run(euler, FLOW, "velocity"))
     x, t = torch.linspace(-2, 2, 12, dtype=torch.float64).reshape(3, 4), UNEVEN
-    for s, e in zip(t, t[1:]):
+    for s, e in pairwise(t):
         x = x + (e - s) * network(x, torch.tensor([s], dtype=torch.float64))
     same(run(euler, FLOW, "velocity"), x)
 
@@ -122,7 +123,7 @@ def test_rf_solver_is_the_explicit_midpoint_rule() -> None:
     """Z + h v + (h^2/2) (v_mid - v)/(h/2) = Z + h v_mid (arXiv:2411.04746, Alg. 1)."""
     found = run("family: runge_kutta, tableau: midpoint, integrand: velocity, variable: t", FLOW, "velocity")
     x, t = torch.linspace(-2, 2, 12, dtype=torch.float64).reshape(3, 4), UNEVEN
-    for s, e in zip(t, t[1:]):
+    for s, e in pairwise(t):
         h = e - s
         v = network(x, torch.tensor([s], dtype=torch.float64))
         middle = network(x + h / 2 * v, torch.tensor([s + h / 2], dtype=torch.float64))
@@ -138,7 +139,7 @@ def test_edm_heun_is_heun_in_rho() -> None:
     def slope(z: torch.Tensor, s: float) -> torch.Tensor:
         return (z - network(z, torch.tensor([s], dtype=torch.float64))) / s
 
-    for s, e in zip(t, t[1:]):
+    for s, e in pairwise(t):
         d = slope(x, s)
         x = x + (e - s) * (d + slope(x + (e - s) * d, e)) / 2
     same(found, x)
