@@ -10,7 +10,7 @@ closed form if it is free of h, or linear in both E and h with one product missi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import lcm
 from typing import Any, Literal
@@ -60,33 +60,38 @@ def limit(
 ) -> EndPoint:
     """The largest step (in lambda) up to which the scheme is stable at ``kappa``.
 
-    frame: "z" relative to sigma (asked at kappa = 0: parasitic noise), "w" absolutely. precise: 30 digits and a closed form.
+    frame: "z" relative to sigma (asked at kappa = 0: parasitic noise; one root has none), "w" absolutely.
+    precise: 30 digits and a closed form, where the critical root is simple.
     """
+    if frame == "z" and kappa == 0 and len(test.polynomial(0.5, 0.0, "z")) <= 2:
+        return UNLIMITED
     _, high = brackets(test, kappa, frame, reach)
     if np.isinf(high[0]):
         return UNLIMITED
-    value = float(high[0])
-    if not precise:
-        return EndPoint(polished(test, value, kappa, frame))
-    root = _critical(test, value, kappa, frame)
-    digits = exactly(test, value, kappa, frame)
-    text = mpmath.nstr(digits, DIGITS)
-    side = round(root.real) if abs(abs(root.real) - 1) < 1e-6 and abs(root.imag) < 1e-6 else 0
-    closed, equation = closed_form(test, digits, kappa, frame, side) if side else ("", "")
-    return EndPoint(float(digits), closed, text, equation)
+    value = polished(test, float(high[0]), kappa, frame)
+    if not precise or test.tolerance > 1e-6:
+        return EndPoint(value)
+    try:
+        digits = exactly(test, value, kappa, frame)
+    except (ValueError, ZeroDivisionError):
+        return EndPoint(value)
+    closed, equation = closed_form(test, digits, kappa, frame, _side(test, value, kappa, frame))
+    return EndPoint(float(digits), closed, mpmath.nstr(digits, DIGITS), equation)
 
 
 def polished(test: DiffusionTest, h: float, kappa: float, frame: Frame) -> float:
-    """The end point next to ``h`` to double precision; ``h`` itself where two roots meet on the circle."""
+    """The end point next to ``h`` to double precision; ``h`` itself where roots meet or growth is allowed for."""
+    if test.tolerance > 1e-6:
+        return h
     try:
         found = float(exactly(test, h, kappa, frame, 17))
     except (ValueError, ZeroDivisionError):
         return h
-    return found if abs(found - h) < 1e-5 * h else h
+    return found
 
 
 def worst(test: DiffusionTest, *, reach: float = REACH, precise: bool = False) -> tuple[EndPoint, float]:
-    """The smallest limit of |zeta_w| <= 1 over kappa in (0, 1), and that kappa; (no limit, nan) if none was found."""
+    """The smallest limit of |zeta_w| <= 1 over kappa in [0, 1), and that kappa; (no limit, nan) if none was found."""
     kappa, gap = 0.5, 0.5
     for points, zooms in ((33, 1), (13, 4), (9, 11)):
         grid = np.linspace(max(kappa - gap, 1e-6), min(kappa + gap, 1 - 1e-6), points)
@@ -96,6 +101,8 @@ def worst(test: DiffusionTest, *, reach: float = REACH, precise: bool = False) -
         at = int(high.argmin())
         kappa, gap = float(grid[at]), float(grid[1] - grid[0])
     best = float(high[at])
+    if at == 0 and kappa < 1e-5:
+        return limit(test, 0.0, "w", reach=reach, precise=precise), 0.0
     if 0 < at < len(grid) - 1 and np.isfinite(high[at - 1 : at + 2]).all():
         left, here, right = high[at - 1 : at + 2]
         kappa += gap * float((left - right) / (2 * (left - 2 * here + right)))
@@ -129,13 +136,47 @@ def _critical(test: DiffusionTest, h: float, kappa: float, frame: Frame) -> comp
     return complex(min(roots, key=lambda r: abs(abs(r) - 1)))
 
 
+def _side(test: DiffusionTest, h: float, kappa: Any, frame: Frame) -> int:
+    """1 or -1 if the critical root at the end point ``h`` is that number, else 0. A double root is known to half the digits."""
+    root = _critical(test, h, float(kappa), frame)
+    return round(root.real) if abs(root - round(root.real)) < 1e-3 else 0
+
+
 def exactly(test: DiffusionTest, h: float, kappa: Any, frame: Frame, digits: int = DIGITS + 10) -> Any:
-    """The h near the given one at which the critical root has modulus 1, as an mpmath number."""
+    """The h near the given one at which the critical root has modulus 1, as an mpmath number.
+
+    Raises ValueError where neither equation has a simple root there.
+    """
+    side = _side(test, h, kappa, frame)
+    with mpmath.workdps(digits + 10):
+        share = mpmath.mpf(kappa)
+
+        def polynomial(at: Any) -> Any:
+            return test.deflated(at, share, frame, Wide())
+
+        equations = [(_on_circle(polynomial, test, h, kappa, frame), 1e-4)]
+        for equation, near in ([(_on_axis(polynomial, side), 1e-6)] if side else []) + equations:
+            start = mpmath.mpf(h)
+            points = (start, start * (1 + mpmath.mpf(10) ** -9))
+            found = mpmath.findroot(equation, points, tol=mpmath.mpf(10) ** (-2 * digits + 10))
+            if abs(found - h) < near * h:
+                return found
+    raise ValueError(f"no simple root at h = {h}")
+
+
+def _on_axis(polynomial: Callable[[Any], Any], side: int) -> Callable[[Any], Any]:
+    """p(+-1; h)."""
+    return lambda at: mpmath.polyval(polynomial(at), side)
+
+
+def _on_circle(
+    polynomial: Callable[[Any], Any], test: DiffusionTest, h: float, kappa: Any, frame: Frame
+) -> Callable[[Any], Any]:
+    """|zeta(h)|^2 - 1, zeta carried from one h to the next by Newton's method."""
     carried = [mpmath.mpc(_critical(test, h, float(kappa), frame))]
-    numbers = Wide()
 
     def gap(at: Any) -> Any:
-        p = test.deflated(at, kappa if isinstance(kappa, mpmath.mpf) else mpmath.mpf(kappa), frame, numbers)
+        p = polynomial(at)
         slope = [c * (len(p) - 1 - k) for k, c in enumerate(p[:-1])]
         root = carried[0]
         for _ in range(60):
@@ -146,15 +187,13 @@ def exactly(test: DiffusionTest, h: float, kappa: Any, frame: Frame, digits: int
         carried[0] = root - mpmath.polyval(p, root) / mpmath.polyval(slope, root)
         return (carried[0] * mpmath.conj(carried[0])).real - 1
 
-    with mpmath.workdps(digits + 10):
-        start = mpmath.mpf(h)
-        return mpmath.findroot(
-            gap, (start, start * (1 + mpmath.mpf(10) ** -9)), tol=mpmath.mpf(10) ** (-2 * digits + 10)
-        )
+    return gap
 
 
 def closed_form(test: DiffusionTest, h: Any, kappa: float, frame: Frame, side: int) -> tuple[str, str]:
     """(closed form, equation) of the end point ``h`` at which the root is ``side`` (1 or -1); "" where there is none."""
+    if not side:
+        return "", ""
     exact = Exact(_parts(test.step))
     share = Fraction(kappa).limit_denominator(1000)
     if share != kappa:

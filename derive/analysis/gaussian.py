@@ -25,9 +25,10 @@ from numpy.typing import ArrayLike, NDArray
 from sympy import QQ
 from sympy.polys.fields import FracElement, field
 
-from derive.analysis.recurrence import Arithmetic, Polynomial, characteristic, flat, on_arrays
+from derive.analysis.recurrence import Arithmetic, Polynomial, characteristic, flat, highest_phi, on_arrays
 from derive.analysis.root_condition import largest_root, schur_cohn
 from derive.symbolic.forms import Step
+from derive.symbolic.surds import Surd
 from derive.tableau import Scheme
 
 Pair = tuple[Literal["data", "noise"], Literal["lambda", "rho", "1/rho"]]
@@ -46,14 +47,16 @@ class Numbers(Protocol):
     def arithmetic(self, sign: int, h: Any, number: Callable[[Any], Any]) -> Arithmetic: ...
 
 
+@dataclass(frozen=True, slots=True)
 class Arrays:
-    """Double precision, of the shape of h."""
+    """Double precision, of the shape of h; phi functions up to ``highest``."""
 
+    highest: int = 9
     exp = staticmethod(np.exp)
     number = staticmethod(float)
 
     def arithmetic(self, sign: int, h: Any, number: Callable[[Any], Any]) -> Arithmetic:
-        return on_arrays(sign * np.asarray(h), number)
+        return on_arrays(sign * np.asarray(h), number, self.highest)
 
 
 class Wide:
@@ -63,7 +66,7 @@ class Wide:
 
     @staticmethod
     def number(q: Any) -> Any:
-        if hasattr(q, "terms") and not callable(q.terms):
+        if isinstance(q, Surd):
             return mpmath.fsum(Wide.number(own) * mpmath.sqrt(n) for n, own in q.terms)
         return mpmath.mpf(int(q.numerator)) / int(q.denominator)
 
@@ -137,20 +140,42 @@ class DiffusionTest:
         ratios = [ratio ** (j + 1) for j in range(max(1, self.scheme.past))]
         return self.scheme.step(ratios, QQ(PAIRS[self.pair]))
 
+    @cached_property
+    def _gauge(self) -> tuple[Any, ...]:
+        """m/(1 + theta m) at the values of a step, in Q(u): 1 + theta m is never a difference of rounded numbers."""
+        m = SHRINK - 1 if self.pair[1] == "rho" else 1 / SHRINK - 1
+        return tuple(None if isinstance(theta, Surd) else m / (1 + theta * m) for theta in self.step.thetas)
+
+    def _shares(self, u: Any, number: Callable[[Any], Any]) -> list[Any]:
+        """The gauge in numbers; u = e^{-h}."""
+        rising = self.pair[1] == "1/rho"
+        out = []
+        for exact, theta in zip(self._gauge, self.step.thetas):
+            if exact is not None:
+                out.append(number(exact))
+            else:
+                start, end = number(1 - theta), number(theta)
+                out.append((1 - u) / (start * u + end) if rising else (u - 1) / (start + end * u))
+        return out
+
+    @cached_property
+    def tolerance(self) -> float:
+        """By how much |zeta| may exceed 1: rounding, or 1 % a step for methods whose error moves constants (Lawson)."""
+        return 1e-9 if self._one["w"] else 0.01
+
     def polynomial(
         self, h: Any, kappa: Any, frame: Literal["w", "z"] = "w", numbers: Numbers | None = None
     ) -> Polynomial:
         """The characteristic polynomial of x/alpha ("w") or x/sigma ("z"); h, kappa: arrays that broadcast, or numbers."""
-        numbers = numbers or Arrays()
+        numbers = numbers or Arrays(highest_phi(self.step))
         data, sign = self.pair[0] == "data", PAIRS[self.pair]
         share = kappa if data else 1 - kappa
         own = "w" if self.pair in (("data", "lambda"), ("noise", "rho")) else "z"
         if self.geometric:
-            growth = numbers.exp(h if data else -h)
-            number = _at_shrink(numbers.exp(-h), numbers.number)
-            m = growth - 1
-            inputs = [share * m / (1 + number(theta) * m) for theta in self.step.thetas]
-            p = characteristic(self.step, flat(number), inputs, corrected=self.corrected)
+            u = numbers.exp(-h)
+            number = _at_shrink(u, numbers.number)
+            shares = [share * f for f in self._shares(u, number)]
+            p = characteristic(self.step, flat(number), shares, corrected=self.corrected)
         else:
             arithmetic = numbers.arithmetic(sign, h, numbers.number)
             p = characteristic(self.step, arithmetic, share * h * -sign, corrected=self.corrected)
@@ -175,8 +200,8 @@ class DiffusionTest:
         return {f: bool(abs(sum(self.polynomial(0.5, k, f))) < 1e-12) for f, k in (("z", 0.0), ("w", 1.0))}  # type: ignore[arg-type]
 
     def stable(self, h: ArrayLike, kappa: ArrayLike, frame: Literal["w", "z"] = "w") -> NDArray[np.bool_]:
-        """The root condition; roots on the circle, to 1e-9, count as inside."""
-        return schur_cohn(self.deflated(np.asarray(h, float), kappa, frame), 1 + 1e-9)
+        """The root condition; roots on the circle, to :attr:`tolerance`, count as inside."""
+        return schur_cohn(self.deflated(np.asarray(h, float), kappa, frame), 1 + self.tolerance)
 
     def amplification(self, h: ArrayLike, kappa: ArrayLike, frame: Literal["w", "z"] = "w") -> NDArray[np.floating]:
         """max |zeta|: what a (kappa, h) map shows."""
@@ -220,13 +245,17 @@ def _zero(c: Any) -> bool:
 def _at_shrink(value: Any, number: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """From Q(u) into the numbers: u becomes ``value``."""
 
+    def polynomial(p: Any) -> Any:
+        coefficients = {e: c for (e,), c in p.terms()}
+        total = number(QQ(0))
+        for e in range(p.degree(), -1, -1):
+            total = total * value + (number(coefficients[e]) if e in coefficients else 0)
+        return total
+
     def at(q: Any) -> Any:
         if not isinstance(q, FracElement):
             return number(q)
-        top, bottom = (
-            sum((value**e * number(c) for (e,), c in part.terms()), start=number(QQ(0))) for part in (q.numer, q.denom)
-        )
-        return top / bottom
+        return polynomial(q.numer) / polynomial(q.denom)
 
     return at
 

@@ -27,9 +27,6 @@ from sympy import QQ
 from derive.analysis.phi_arrays import phis
 from derive.symbolic.forms import Form, Step
 
-HIGHEST = 9
-"""phi_0 .. phi_9: rows of up to eight nodes."""
-
 Polynomial = tuple[Any, ...]
 """Coefficients, the leading one first."""
 
@@ -45,17 +42,24 @@ class Arithmetic:
         return form.value(self.phi, self.number)
 
 
-def on_arrays(z: ArrayLike, number: Callable[[Any], Any] = float) -> Arithmetic:
-    """NumPy arithmetic for kernels e^{z (1 - theta)}, z an array of the shape of the map (or a number)."""
+def on_arrays(z: ArrayLike, number: Callable[[Any], Any] = float, highest: int = 9) -> Arithmetic:
+    """NumPy arithmetic for kernels e^{z (1 - theta)}, z an array of the shape of the map (or a number), up to phi_highest."""
     values = np.asarray(z)
     known: dict[Any, list[NDArray]] = {}
 
     def phi(k: int, c: Any) -> Any:
+        if not k:
+            return np.exp(values * number(c))
         if c not in known:
-            known[c] = phis(HIGHEST, np.atleast_1d(values * number(c)))
+            known[c] = phis(highest, np.atleast_1d(values * number(c)))
         return known[c][k].reshape(values.shape) if values.shape else known[c][k][0]
 
     return Arithmetic(phi, number)
+
+
+def highest_phi(step: Step) -> int:
+    """The largest k of a phi_k in the weights."""
+    return max((k for row in (*step.a, step.b) for form in row for (k, _), _ in form.terms), default=0)
 
 
 def flat(number: Callable[[Any], Any]) -> Arithmetic:
@@ -67,7 +71,7 @@ def arithmetic(step: Step, z: ArrayLike) -> Arithmetic:
     """On arrays; real z gives real arrays. Steps with a constant kernel ignore z."""
     if not step.rate:
         return flat(float)
-    return on_arrays(np.real_if_close(z))
+    return on_arrays(np.real_if_close(z), highest=highest_phi(step))
 
 
 def characteristic(step: Step, arithmetic: Arithmetic, w: Any, *, corrected: bool = False) -> Polynomial:
@@ -152,6 +156,7 @@ __all__ = [
     "companion",
     "degree_in_w",
     "flat",
+    "highest_phi",
     "on_arrays",
     "recurrence",
     "stacked",

@@ -26,7 +26,10 @@ ROUNDED = 9
 
 
 class Posed(Protocol):
-    """What is read of a problem: its integrand p x0 + q eps, and its variable as a function of rho = sigma/alpha."""
+    """What is read of a problem: its integrand c0 x0 + c1 eps, the name of its variable, the schedule's alpha and sigma."""
+
+    @property
+    def schedule(self) -> Any: ...
 
     @property
     def integrand(self) -> Any: ...
@@ -54,6 +57,8 @@ class Gaussian:
         }
 
     def __str__(self) -> str:
+        if not any(end.limited for end in (self.noise, self.data, self.worst)):
+            return f"Gaussian data: no limit for steps in lambda (up to {REACH:.0f})"
         at = f" at kappa = {self.kappa:.3f}" if self.worst.limited else ""
         return (
             f"Gaussian data, largest steps in lambda (up to {REACH:.0f}): parasitic noise {_shown(self.noise)}; "
@@ -121,8 +126,11 @@ class StabilitySummary:
 
 
 def summary(tableau: Tableau, problem: Posed | None = None) -> StabilitySummary:
-    """The stability of the method (its last scheme); without a problem, or for other pairs, no diffusion test."""
-    scheme = tableau.schemes[-1]
+    """The stability of the method (its last scheme, or the one a table of decisions uses most).
+
+    Without a problem, or where integrand and variable are no pair of the test, there is no diffusion test.
+    """
+    scheme = tableau.schemes[max(set(tableau.table), key=tableau.table.count) if tableau.table else -1]
     last = scheme.corrector or scheme.output
     weights = history_weights(last, [QQ(1)] * max(1, scheme.past)) or (QQ(1),)
     rate = tableau.kernel.rate
@@ -132,7 +140,10 @@ def summary(tableau: Tableau, problem: Posed | None = None) -> StabilitySummary:
 def pair_of(problem: Posed, rate: Any) -> Pair | None:
     """The pair of the diffusion test that a problem with the kernel of this rate is, if any."""
     kind = {(1, 0): "data", (0, 1): "noise"}.get((problem.integrand.c0, problem.integrand.c1))
-    variable = {"exp(lambda)": "1/rho", "exp(-lambda)": "rho"}.get(problem.variable, problem.variable)
+    names = {"exp(lambda)": "1/rho", "exp(-lambda)": "rho"}
+    if problem.schedule.alpha == 1:
+        names |= {"sigma": "rho", "1/sigma": "1/rho", str(problem.schedule.sigma): "rho"}
+    variable = names.get(problem.variable, problem.variable)
     return next((pair for pair, own in PAIRS.items() if pair == (kind, variable) and own == rate), None)
 
 

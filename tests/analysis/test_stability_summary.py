@@ -9,21 +9,34 @@ import pytest
 import sympy as sp
 from sympy import QQ, field
 
+from derive.analysis.exponential_roots import limit
+from derive.analysis.gaussian import DiffusionTest
 from derive.analysis.intervals import parameter_ring
 from derive.analysis.linear_multistep import LinearMultistep, adams_series, momentum
 from derive.analysis.stability import pair_of, summary
 from derive.analysis.zero_stability import parasitic, product_growth, ratio_limit, zero_stability
+from derive.families import exponential_rk, runge_kutta
 from derive.families.exponential_multistep import build
-from derive.tableau import Kernel, Tableau
-from tests.analysis.stability_schemes import NOISE, unipc
+from derive.symbolic.alphabet import t
+from derive.symbolic.forms import constant
+from derive.symbolic.surds import square_root
+from derive.tableau import Kernel, Node, Row, Scheme, Tableau
+from tests.analysis.stability_schemes import DATA, FLAT, NOISE, adams, unipc
 
 
 def _rationals(*values):
     return tuple(QQ.convert(v) for v in values)
 
 
-def _problem(c0, c1, variable):
-    return SimpleNamespace(integrand=SimpleNamespace(c0=sp.Integer(c0), c1=sp.Integer(c1)), variable=variable)
+ANY_ALPHA, ANY_SIGMA = sp.symbols("a s")
+
+
+def _problem(c0, c1, variable, alpha=ANY_ALPHA, sigma=ANY_SIGMA):
+    return SimpleNamespace(
+        schedule=SimpleNamespace(alpha=alpha, sigma=sigma),
+        integrand=SimpleNamespace(c0=sp.Integer(c0), c1=sp.Integer(c1)),
+        variable=variable,
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,6 +184,8 @@ def test_what_a_summary_says():
         == "step times eigenvalue: real to -3/10 = 0.3, imaginary to 4*sqrt(65)/75 = 0.4299871"
     )
     assert fourth.gaussian is None
+    free = summary(build(Kernel(QQ(-1)), 2, "exact", "ramp", "keep"), _problem(1, 0, "lambda"))
+    assert str(free.gaussian) == "Gaussian data: no limit for steps in lambda (up to 40)"
 
 
 def test_summary_of_a_corrected_scheme():
@@ -184,3 +199,70 @@ def test_pairs_of_problems():
     assert pair_of(_problem(1, 0, "exp(lambda)"), QQ(0)) == ("data", "1/rho")
     assert pair_of(_problem(1, 0, "rho"), None) is None
     assert pair_of(_problem(1, 1, "lambda"), QQ(-1)) is None
+    exploding = {"alpha": sp.Integer(1), "sigma": t}
+    assert pair_of(_problem(0, 1, "sigma", **exploding), QQ(0)) == ("noise", "rho")
+    assert pair_of(_problem(0, 1, "t", **exploding), QQ(0)) == ("noise", "rho")
+    assert pair_of(_problem(0, 1, "t"), QQ(0)) is None
+
+
+def _said(tableau, c0, c1, variable):
+    return summary(tableau, _problem(c0, c1, variable))
+
+
+def test_families_that_coincide_have_the_same_end_points():
+    """At rate 0 an exponential method is its classical one; typed radicals and rationals take different paths."""
+    pairs = [("cfree4", "rk4"), ("etd2rk", "heun2")]
+    for exponential, classical in pairs:
+        a = _said(exponential_rk.build(FLAT, "last", "exact", "keep", tableau=exponential), 0, 1, "rho")
+        b = _said(runge_kutta.build(FLAT, "keep", tableau=classical), 0, 1, "rho")
+        assert a.as_dict() == b.as_dict()
+        assert a.gaussian.worst.value == pytest.approx({"rk4": 3.811365, "heun2": 2.633916}[classical], rel=1e-6)
+
+
+def test_lawson_steps_in_lambda_are_the_classical_ones():
+    """kappa = 0 in w: the noise row with the kernel at its nodes is exp(-h) times RK4 at -h .. e^h: the same interval."""
+    found = _said(runge_kutta.build(NOISE, "keep", tableau="rk4"), 0, 1, "lambda").gaussian
+    assert found.kappa == 0 and found.worst.value == pytest.approx(2.785293563405282, rel=1e-12)
+    assert not found.noise.limited, "one root has no parasite"
+
+
+def test_errors_of_lawson_along_the_data_are_not_instability():
+    found = _said(runge_kutta.build(DATA, "keep", tableau="dormand_prince54"), 1, 0, "lambda")
+    growth = DiffusionTest(found.scheme, ("data", "lambda")).amplification(np.array([0.2]), 1.0)
+    assert 1 < growth[0] < 1 + 1e-7
+    assert found.gaussian.data.value > 0.5
+
+
+def test_a_double_root_on_the_circle_is_an_end_point():
+    """Three-step PECE on noise: a pair meets at 1."""
+    test = DiffusionTest(unipc(3, NOISE, pec=False), ("noise", "lambda"))
+    end = limit(test, precise=True)
+    assert end.value == pytest.approx(1.5953, abs=1e-4) and len(end.digits) > 25
+    assert test.parasitic(end.value - 1e-6) < 1 < test.parasitic(end.value + 1e-6)
+
+
+@pytest.mark.parametrize(("pair", "rational"), [((0, 1, "rho"), "ralston2"), ((1, 0, "1/rho"), "ralston2")])
+def test_nodes_with_radicals(pair, rational):
+    """Two stages at c = sqrt(2)/2: every two-stage method of order two has the interval -2."""
+    c = square_root(2) / 2
+    weight = 1 / (2 * c)
+    first = Row("stage 1", (Node("history", 0, QQ(0)),), (), (), end=c, given=(constant(c),))
+    last = Row(
+        "output",
+        (Node("history", 0, QQ(0)), Node("stage", 1, c)),
+        (),
+        (),
+        given=(constant(1 - weight), constant(weight)),
+    )
+    found = _said(Tableau("by_hand", FLAT, (Scheme((first,), last),)), *pair)
+    assert found.real.value == pytest.approx(2, rel=1e-12) and found.imaginary.value == 0
+    assert (
+        found.gaussian.as_dict().keys()
+        == _said(runge_kutta.build(FLAT, "keep", tableau=rational), *pair).gaussian.as_dict().keys()
+    )
+
+
+def test_tables_of_decisions_are_judged_by_what_they_use_most():
+    schemes = (adams(1, NOISE), adams(2, NOISE), adams(3, NOISE))
+    found = summary(Tableau("by_hand", NOISE, schemes, table=(0, 1, 1, 1, 2)), _problem(0, 1, "lambda"))
+    assert found.scheme == schemes[1]
