@@ -152,7 +152,7 @@ def _planned(contender: Contender, nfe: int, grid: str | None) -> tuple[Any, str
 def plan_of(contender: Contender, nfe: int, grid: str | None = None) -> Any:
     """The solver's plan for a budget of network calls."""
     solver = contender.solver
-    if solver.coefficients.START == "exact":
+    if solver.coefficients.START == "exact" and solver.coefficients.STEPS > 1:
         raise ValueError("start: exact needs values from outside; generate it with start: ramp to compare it")
     if "nfe" in inspect.signature(solver.plan).parameters:
         return solver.plan(nfe=nfe, grid=grid)

@@ -43,10 +43,9 @@ def _closed(found: Numbers) -> str:
 def _picture(found: Numbers, kind: str, row: int) -> str:
     name, curves = _curves(found, kind)[row]
     ratio = "the step ratio $r$ (all ratios equal" + (", $h = 1$)" if found.rate else ")")
-    caption = f"Weights of the {name} in units of $C$ against " + (
-        "$h$, on equal steps." if kind == "h" else ratio + "."
-    )
-    title = f"Weights of the {name} against {'h' if kind == 'h' else 'the step ratio'}"
+    name = "the " * (not name.startswith("stage")) + name
+    caption = f"Weights of {name} in units of $C$ against " + ("$h$, on equal steps." if kind == "h" else ratio + ".")
+    title = f"Weights of {name} against {'h' if kind == 'h' else 'the step ratio'}"
     described = "; ".join(f"{value} from {y[0]:.3g} to {y[-1]:.3g}" for value, _, y in curves)
     return picture(_drawn(curves, kind), f"weights-{row}-{kind}", title, f"Curves: {described}.", inline(caption))
 

@@ -46,8 +46,9 @@ def _drawn(material: Material) -> Figure:
             panel.loglog(
                 n, [anchor * (n[-1] / m) ** proved for m in n], "--", color=series(number)["color"], lw=1, alpha=0.7
             )
-            panel.annotate(f"slope {proved}", (n[0], anchor * (n[-1] / n[0]) ** proved), (4, -10), textcoords="offset points",
-                           color=MUTED, fontsize=8.5, va="top")  # fmt: skip
+            middle = n[len(n) // 2]
+            panel.annotate(f"slope {proved}", (middle, anchor * (n[-1] / middle) ** proved), (-5, -3), textcoords="offset points",
+                           color=MUTED, fontsize=8.5, va="top", ha="right")  # fmt: skip
             steps = max(steps, n, key=len)
         panel.set_xticks(steps, [str(n) for n in steps])
         panel.xaxis.set_minor_locator(NullLocator())

@@ -31,7 +31,12 @@ def build(material: Material) -> Section | None:
         f"$|m_{k} - \\sum_j w_j\\theta_j^{k}|/{k}!$ with the exact moment $m_{k}$: the factor of $h^{{{k}}} F^{{({k})}}$ in the "
         "local error, in units of $C$. " + _end(found, k)
     )
-    where = {"h": "the step h at three step ratios", "r": "the step ratio at several h"}
+    if found.step(Fraction(1)).a and found.scheme.corrector is None:
+        caption += " The errors of the stages are not in it."
+    where = {
+        "h": "the step h" + " at three step ratios" * several,
+        "r": "the step ratio" + " at several h" * bool(found.rate),
+    }
     pictures = [
         picture(
             _drawn(found, k, kind), f"constant-{kind}", "Error-constant function", f"Error constant against {where[kind]}.",
@@ -67,7 +72,9 @@ def _against_h(panel, found: Numbers, k: int) -> None:  # type: ignore[no-untype
     h = np.linspace(0, WIDEST, 121)
     ratios = SOME if found.step(Fraction(1)).known > 1 else (Fraction(1),)
     for number, r in enumerate(ratios):
-        panel.plot(h, abs(found.defect(k, h, r)), label=f"r = {r}", markevery=20, **series(number))
+        panel.plot(
+            h, abs(found.defect(k, h, r)), label=f"r = {r}" if len(ratios) > 1 else None, markevery=20, **series(number)
+        )
     panel.set_xlabel("h")
 
 

@@ -14,6 +14,18 @@ from derive.report.tex import TexError, mathml
 _INLINE = re.compile(r"\$([^$]+)\$|`([^`]+)`|\*\*(.+?)\*\*")
 
 
+_PUNCTUATION = re.compile(r"[.,;:!?)]+(?=\s|$)")
+LONG = 60
+"""Characters of LaTeX above which a formula may need a line of its own on a phone."""
+
+
+def _kept(rendered: str, mark: str, long: bool) -> str:
+    """A formula with the punctuation behind it, which does not begin a line."""
+    if long:
+        return f'<span class="long">{rendered}{mark}</span>'
+    return f'<span class="kept">{rendered}{mark}</span>' if mark else rendered
+
+
 def formula(tex: str, display: bool = False) -> str:
     """A formula, rendered; as its source where it is beyond the dialect."""
     try:
@@ -29,9 +41,11 @@ def inline(text: str) -> str:
         tex, code, bold = found.groups()
         out.append(escape(text[at : found.start()]))
         if tex is not None:
-            out.append(formula(tex))
-        else:
-            out.append(f"<code>{escape(code)}</code>" if code is not None else f"<strong>{inline(bold)}</strong>")
+            mark = _PUNCTUATION.match(text, found.end())
+            out.append(_kept(formula(tex), mark[0] if mark else "", len(tex) > LONG))
+            at = mark.end() if mark else found.end()
+            continue
+        out.append(f"<code>{escape(code)}</code>" if code is not None else f"<strong>{inline(bold)}</strong>")
         at = found.end()
     return "".join(out) + escape(text[at:])
 

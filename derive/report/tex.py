@@ -28,7 +28,7 @@ FUNCTIONS = (
 ACCENTS = {
     "dot": "˙",
     "ddot": "¨",
-    "tilde": "~",
+    "tilde": "˜",
     "widetilde": "~",
     "hat": "^",
     "widehat": "^",
@@ -40,6 +40,7 @@ SIZES = ("big", "Big", "bigg", "Bigg", "bigl", "Bigl", "biggl", "Biggl", "bigr",
 FENCES = {"{": "{", "}": "}", "|": "‖", "langle": "⟨", "rangle": "⟩", "lvert": "|", "rvert": "|"}
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|\s+|.", re.DOTALL)
 _INTEGRAL = f"<mo>{LARGE['int']}</mo>"
+_TALL = ("<mfrac", "<munder", "<msubsup", "<msqrt", "<mover")
 _PLAIN = ("<mi", "<mn", "<msub>")
 _APPLY = "<mo>&#x2061;</mo>"
 
@@ -205,7 +206,9 @@ class _Reader:
         right = self.fence()
         if len(atoms) == 1 and (left, right) == ("(", ")") and not applied and atoms[0].startswith(_PLAIN):
             return atoms[0]
-        return f"<mrow><mo>{left}</mo>{''.join(atoms)}<mo>{right}</mo></mrow>"
+        inside = "".join(atoms)
+        grows = "" if any(tall in inside for tall in _TALL) else ' stretchy="false"'
+        return f"<mrow><mo{grows}>{left}</mo>{inside}<mo{grows}>{right}</mo></mrow>"
 
     def text(self) -> str:
         return f"<mtext>{escape(self.raw_group())}</mtext>"

@@ -120,7 +120,7 @@ def test_calls_are_counted_and_refusals_are_cells():
 
 def test_an_exact_start_is_refused_with_the_remedy():
     class Coefficients:
-        START, FINAL = "exact", "keep"
+        START, FINAL, STEPS = "exact", "keep", 2
 
     class Solver:
         coefficients = Coefficients
