@@ -102,6 +102,10 @@ def derive(spec: Spec) -> Derived:
     schedule, prediction, integrand = resolve(spec)
     problem = pose(spec, schedule, prediction, integrand)
     tableau = tabulate(spec, problem)
+    if tableau.table:
+        raise SpecError(
+            spec.fault("method.table", "got a table of decisions; allowed: none yet, it is proved but not emitted")
+        )
     scale = network_scale(prediction.network)
     scale = None if scale is None else on_path(scale, schedule)
     program = optimise(lower(tableau, problem, spec.name, scale is not None))

@@ -108,7 +108,7 @@ def test_claims_of_the_exact_three_step_method():
     assert (claims.order, claims.global_order, claims.stiff_order) == (3, 2, 3)
     assert claims.main.leading == "3/8 F'''"
     assert claims.main.constant == ("3/8", 0.375)
-    assert [proof.order for proof in claims.schemes] == [1, 2, 3] and claims.zero_stable
+    assert [proof.order for proof in claims.schemes] == [1, 2, 3]
     r0, r1, *_ = AB.r
     p = AB.phi
     assert error_function(multistep_row(3, DATA)) == 6 * p[4] + 2 * (2 * r0 + r1) * p[3] + r0 * (r0 + r1) * p[2]

@@ -8,18 +8,25 @@ import pytest
 from sympy import QQ
 
 from derive.families.exponential_multistep import build
-from derive.symbolic.moments import Weight, alphabet
-from derive.tableau import Kernel, Node, Row, Tableau, multistep_row, one
+from derive.symbolic.forms import ONE, Form, phi
+from derive.symbolic.moments import alphabet
+from derive.tableau import Kernel, Node, Row, Scheme, Tableau, multistep_row, one
 
 AB = alphabet()
 DATA = Kernel(QQ(-1))
 
 
-def stage_row(indices, end=None):
-    """A row over a history value and stages at thetas 0, 1/(j+2), .."""
-    nodes = (Node("history", 0, AB.ring.zero), *(Node("stage", j, AB.ring(QQ(1, j + 2))) for j in indices))
+def stage_row(indices, end=ONE):
+    """A row over x_n's value and the stages ``indices``; the i-th stage ends at 1/(i+1)."""
+    nodes = (Node("history", 0, AB.ring.zero), *(Node("stage", j, AB.ring(QQ(1, j + 1))) for j in indices))
     exact = multistep_row(8, DATA).exact[: len(nodes) + 1]
-    return Row("stages", nodes, exact[:-1], exact, end or one(), (one(),))
+    return Row("stages", nodes, exact[:-1], exact, end, (one(),))
+
+
+def staged(count):
+    """A scheme with stages at 1/2, 1/3, .., each reading all before it."""
+    rows = [stage_row(range(1, i + 1), end=QQ(1, i + 2)) for i in range(count)]
+    return Scheme(tuple(rows), stage_row(range(1, count + 1)))
 
 
 def test_kernels_know_whether_they_are_closed():
@@ -47,8 +54,11 @@ def test_weights_are_the_solution_or_the_given_ones():
     first, second = row.weights
     assert first.numerator == AB.phi[2] + AB.r[0] * AB.phi[1] and first.denominator == AB.r[0]
     assert second.numerator == AB.phi[2] and second.denominator == -AB.r[0]
-    given = (Weight(AB.phi[1], ()), Weight(AB.ring.zero, ()))
-    assert replace(row, given=given).weights == given
+    given = (phi(1), Form())
+    assert replace(row, given=given).forms((ONE,)) == given
+    assert row.forms((QQ(3),)) == (phi(1) + phi(2, q=QQ(1, 3)), phi(2, q=QQ(-1, 3)))
+    with pytest.raises(ValueError, match="2 nodes and 1 weights"):
+        replace(row, given=given[:1])
     assert row.newton == (AB.phi[1], AB.phi[2])
 
 
@@ -63,25 +73,48 @@ def test_what_a_tableau_counts():
     tableau = build(DATA, 3, "exact", "exact", "keep")
     assert tableau.main is tableau.rows[2] and tableau.steps == 3 and tableau.stages == 1
     assert (tableau.start, tableau.final, tableau.references) == ("exact", "keep", ())
-    default = Tableau("x", DATA, (multistep_row(1, DATA),))
+    default = Tableau("x", DATA, (Scheme((), multistep_row(1, DATA)),))
     assert (default.start, default.final, default.references) == ("ramp", "lower_order", ())
-    with pytest.raises(ValueError, match="at least one row"):
+    with pytest.raises(ValueError, match="at least one scheme"):
         Tableau("x", DATA, ())
 
 
-@pytest.mark.parametrize(("indices", "calls"), [((), 1), ((1,), 2), ((1, 2), 3), ((3,), 4)])
-def test_network_calls_are_one_and_the_highest_stage(indices, calls):
-    assert Tableau("stages", DATA, (stage_row(indices),)).stages == calls
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_network_calls_are_one_and_the_stages(count):
+    scheme = staged(count)
+    assert scheme.evaluations == Tableau("stages", DATA, (scheme,)).stages == count + 1
+    assert scheme.abscissae == (0, *(QQ(1, i + 2) for i in range(count))) and scheme.past == 0
+    assert len(scheme.rows) == count + 1 and scheme.step((), DATA.rate).explicit
 
 
 def test_a_row_that_reads_its_own_end_is_implicit():
-    assert Tableau("x", DATA, (stage_row((0,)),)).explicit
-    assert not Tableau("x", DATA, (stage_row((0,), end=AB.ring(QQ(1, 2))),)).explicit
-    assert not Tableau("x", DATA, (stage_row((0,), end=AB.ring(QQ(1, 2))), stage_row((1,)))).explicit
+    own = stage_row((1,), end=QQ(1, 3))
+    assert not Scheme((own,), stage_row((1,))).step((), DATA.rate).explicit
+    assert (
+        not Scheme((stage_row((2,), end=QQ(1, 2)), stage_row((), end=QQ(1, 4))), stage_row((1,))).step((), 0).explicit
+    )
+
+
+def test_a_scheme_corrects_or_has_stages():
+    with pytest.raises(ValueError, match="not both"):
+        replace(staged(1), corrector=stage_row((1,)))
+    corrected = Scheme((), multistep_row(2, DATA), stage_row((1,)))
+    assert corrected.evaluations == 1 and Tableau("pec", DATA, (corrected,)).corrects
+    step = corrected.step((QQ(2),), DATA.rate)
+    assert step.thetas == (0, -2, 1) and step.known == 2 and step.explicit
+
+
+def test_a_table_uses_its_schemes_and_no_others():
+    schemes = (staged(0), staged(1))
+    assert Tableau("x", DATA, schemes, table=(0, 1, 1)).table == (0, 1, 1)
+    for table in ((0, 0), (0, 1, 2)):
+        with pytest.raises(ValueError, match="uses every scheme, and no other"):
+            Tableau("x", DATA, schemes, table=table)
 
 
 def test_exactness_for_constants_is_the_zeroth_moment_of_every_row():
-    good, bad = multistep_row(2, DATA, {1: AB.phi[3]}), multistep_row(2, DATA, {0: AB.phi[2]})
+    good = Scheme((), multistep_row(2, DATA, {1: AB.phi[3]}))
+    bad = Scheme((), multistep_row(2, DATA, {0: AB.phi[2]}))
     assert Tableau("x", DATA, (good, good)).exact_for_constants
     assert not Tableau("x", DATA, (bad, good)).exact_for_constants
     assert not Tableau("x", DATA, (good, bad)).exact_for_constants
