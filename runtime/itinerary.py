@@ -236,8 +236,12 @@ class _Walk:
 
 
 def call_nodes(code: Any, s: Any, t: Any, abscissae: Sequence[Any]) -> list[Any]:
-    """Where a step from s to t calls the network: at fractions of the variable."""
-    return [s if c == 0 else t if c == 1 else code.inner(s, t, c) for c in abscissae]
+    """Where a step from s to t calls the network: at fractions of the variable, each computed once."""
+    places: dict[Any, Any] = {0: s, 1: t}
+    for c in abscissae:
+        if c not in places:
+            places[c] = code.inner(s, t, c)
+    return [places[c] for c in abscissae]
 
 
 def span(route: Route, points: Sequence[Any], i: int, j: int) -> Any:

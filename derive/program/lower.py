@@ -162,9 +162,10 @@ def _inner_function(low: Lowering) -> None:
     if problem.chart == t:
         low.functions.append(Function("inner", args, doc, (), (point(S_T + c * (T_T - S_T)),)))
         return
-    level = _between(problem.variable, c) if schedule.t_of_rho is not None else None
-    if level is not None:
-        time = schedule.t_of_rho.subs(rho, sp.Symbol("v"))  # type: ignore[union-attr]
+    inverse = schedule.t_of_rho if schedule.inverse is None else schedule.inverse
+    level = _between(problem.variable, c) if inverse is not None else None
+    if inverse is not None and level is not None:
+        time = inverse.subs(rho, sp.Symbol("v"))
         body = (Assign(("v",), level, comment="rho there"),)
         low.functions.append(Function("inner", args, doc, body, (point(time),)))
         return

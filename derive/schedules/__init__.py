@@ -51,6 +51,7 @@ class Schedule:
     noise_end, data_end: what happens there: regular, alpha = 0, or sigma = 0.
     invariant: alpha as a function of ``rho`` if the schedule has one (VP: 1/sqrt(1+rho^2), VE: 1, flow: 1/(1+rho)).
     t_of_rho: ``t`` as an elementary function of ``rho`` where there is one (edm, flow), else None.
+    inverse: ``t`` as a function of ``rho`` where it is elementary in another way, only used to place stages, else None.
     index_steps: number of discrete training steps if ``t`` is a table index, else None.
     warp: a map of [0, 1] onto itself in ``u`` (0 at the data, 1 at the noise) that default time grids go through
         (flow shift), else None.
@@ -69,6 +70,7 @@ class Schedule:
     data_end: End
     invariant: sp.Expr | None = None
     t_of_rho: sp.Expr | None = None
+    inverse: sp.Expr | None = None
     index_steps: int | None = None
     warp: sp.Expr | None = None
     tables: Mapping[str, Table] = field(default_factory=dict)

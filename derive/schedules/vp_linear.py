@@ -8,6 +8,7 @@ two are one schedule.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import sympy as sp
@@ -15,7 +16,7 @@ import sympy as sp
 from derive.parameters import Integer, Number, Parameters
 from derive.schedules import Schedule, preserving, rational
 from derive.schedules.table import LONGEST, from_alpha_bars
-from derive.symbolic.alphabet import t
+from derive.symbolic.alphabet import log1p, rho, t
 from derive.symbolic.chebyshev import CONTEXT
 from derive.symbolic.indexed import products
 
@@ -43,7 +44,9 @@ def build(beta_start: Fraction = Fraction(1, 10), beta_end: Fraction = Fraction(
         return _table(beta_start, beta_end, steps)
     low, high = rational(beta_start), rational(beta_end)
     log_alpha = sp.factor_terms(-t * (t * (high - low) / 4 + low / 2))  # one quotient: -t (199 t + 2)/40
-    return preserving("vp_linear", log_alpha, sp.Integer(1), sp.Integer(0), "regular", "sigma_zero")
+    schedule = preserving("vp_linear", log_alpha, sp.Integer(1), sp.Integer(0), "regular", "sigma_zero")
+    level = log1p(rho**2)  # -2 log alpha = t^2 (high - low)/2 + t low, solved for t without cancellation
+    return replace(schedule, inverse=2 * level / (low + sp.sqrt(low**2 + 2 * (high - low) * level)))
 
 
 def _table(beta_start: Fraction, beta_end: Fraction, steps: int) -> Schedule:

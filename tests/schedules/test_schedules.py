@@ -111,6 +111,8 @@ def test_invariant_and_inverse_are_identities(path):
             assert close(evaluate(path.invariant, {ab.rho: r}, WIDE), value(path.alpha, path, t=time))
         if path.t_of_rho is not None:
             assert close(evaluate(path.t_of_rho, {ab.rho: r}, WIDE), WIDE.number(time))
+        if path.inverse is not None:
+            assert close(evaluate(path.inverse, {ab.rho: r}, WIDE), WIDE.number(time))
 
 
 @every
