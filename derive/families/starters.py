@@ -166,4 +166,15 @@ def _mean(name: str, nodes: tuple[Node, ...], weights: Sequence[object]) -> Row:
     return Row(name, nodes, (), (), ONE, (one(),), tuple(phi(1, ONE, q) for q in weights))
 
 
-__all__ = ["START", "STARTS", "iterated", "past", "pseudo_heun", "pseudo_rk4", "singlestep", "span_row", "stage", "starter"]
+__all__ = [
+    "START",
+    "STARTS",
+    "iterated",
+    "past",
+    "pseudo_heun",
+    "pseudo_rk4",
+    "singlestep",
+    "span_row",
+    "stage",
+    "starter",
+]
