@@ -104,39 +104,68 @@ def jet_problem(
     rho = s / a
     names |= {ab.alpha: a, ab.sigma: s, ab.rho: rho, ab.dalpha: a.derivative(), ab.dsigma: s.derivative()}
     names[ab.lam] = -algebra.log(rho)
-    x, eps = exact_solution(a, rho.derivative(), dimension, 2, terms, random.Random(f"jet problem {seed}"))
+    rng = random.Random(f"jet problem {seed}")
+    network = Modes.random(dimension, 2, rng)
+    initial = [rng.randrange(1, P) for _ in range(dimension)]
+    x, eps = network.solution(a, rho.derivative(), initial, terms)
     return JetProblem(algebra, names, x, eps)
 
 
-def exact_solution(
-    alpha: Jet, slope: Jet, dimension: int, modes: int, terms: int, rng: random.Random
-) -> tuple[tuple[Jet, ...], tuple[Jet, ...]]:
-    """w' = rho' E(alpha w, t) term by term; a mode y = exp(A . x + B t) = exp(g) obeys k y_k = sum i g_i y_{k-i}."""
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """The noise network E(x, t) = sum_r C_r exp(A_r . (x - x_0) + B_r (t - t_0)): inner A, drift B, outer C."""
 
-    def draw() -> int:
-        return rng.randrange(1, P)
+    inner: tuple[tuple[int, ...], ...]
+    drift: tuple[int, ...]
+    outer: tuple[tuple[int, ...], ...]
 
-    axes = range(dimension)
-    inner = [[draw() for _ in axes] for _ in range(modes)]
-    drift = [draw() for _ in range(modes)]
-    outer = [[draw() for _ in range(modes)] for _ in axes]
-    a, d = alpha.dense(), slope.dense()
-    w = [[draw()] for _ in axes]
-    x: list[list[int]] = [[] for _ in axes]
-    eps: list[list[int]] = [[] for _ in axes]
-    rates: list[list[int]] = [[] for _ in range(modes)]
-    y: list[list[int]] = [[] for _ in range(modes)]
-    for k in range(min(len(a), len(d), terms - 1)):
-        for i in axes:
-            x[i].append(sum(map(mul, a, w[i][::-1])) % P)
-        for r in range(modes):
-            g = sum(inner[r][i] * x[i][k] for i in axes) + (drift[r] if k == 1 else 0)
-            rates[r].append(k * g % P)
-            y[r].append(sum(map(mul, rates[r][1:], y[r][::-1])) * pow(k, -1, P) % P if k else 1)
-        for i in axes:
-            eps[i].append(sum(outer[i][r] * y[r][k] for r in range(modes)) % P)
-            w[i].append(sum(map(mul, d, eps[i][::-1])) * pow(k + 1, -1, P) % P)
-    return tuple(Jet(0, v) for v in x), tuple(Jet(0, v) for v in eps)
+    @classmethod
+    def random(cls, dimension: int, modes: int, rng: random.Random) -> Modes:
+        """Random residues."""
+
+        def draw(count: int) -> tuple[int, ...]:
+            return tuple(rng.randrange(1, P) for _ in range(count))
+
+        inner = tuple(draw(dimension) for _ in range(modes))
+        return cls(inner, draw(modes), tuple(draw(modes) for _ in range(dimension)))
+
+    def __call__(self, algebra: JetAlgebra, moved: Sequence[Jet], tau: Jet) -> tuple[Jet, ...]:
+        """E at x_0 + ``moved``, t_0 + ``tau``: jets without a constant term."""
+        values = []
+        for weights, slope in zip(self.inner, self.drift, strict=True):
+            terms = [m * w for m, w in zip(moved, weights, strict=True)]
+            values.append(algebra.exp(sum(terms, start=tau * slope)))
+        out = []
+        for row in self.outer:
+            terms = [v * c for v, c in zip(values, row, strict=True)]
+            out.append(sum(terms[1:], start=terms[0]))
+        return tuple(out)
+
+    def solution(
+        self, alpha: Jet, slope: Jet, start: Sequence[int], terms: int
+    ) -> tuple[tuple[Jet, ...], tuple[Jet, ...]]:
+        """(x, E) of w' = rho' E(alpha w, t), w(t_0) = ``start``, term by term; ``slope``: rho'.
+
+        A mode y = exp(A . x + B t) = exp(g) obeys k y_k = sum i g_i y_{k-i}.
+        """
+        axes, modes = range(len(self.outer)), range(len(self.inner))
+        a, d = alpha.dense(), slope.dense()
+        w = [[value] for value in start]
+        x: list[list[int]] = [[] for _ in axes]
+        eps: list[list[int]] = [[] for _ in axes]
+        rates: list[list[int]] = [[] for _ in modes]
+        y: list[list[int]] = [[] for _ in modes]
+        for k in range(min(len(a), len(d), terms - 1)):
+            for i in axes:
+                x[i].append(sum(map(mul, a, w[i][::-1])) % P)
+            for r in modes:
+                g = sum(self.inner[r][i] * x[i][k] for i in axes) + (self.drift[r] if k == 1 else 0)
+                rates[r].append(k * g % P)
+                y[r].append(sum(map(mul, rates[r][1:], y[r][::-1])) * pow(k, -1, P) % P if k else 1)
+            for i in axes:
+                eps[i].append(sum(self.outer[i][r] * y[r][k] for r in modes) % P)
+                w[i].append(sum(map(mul, d, eps[i][::-1])) * pow(k + 1, -1, P) % P)
+        return tuple(Jet(0, v) for v in x), tuple(Jet(0, v) for v in eps)
 
 
 def weights(

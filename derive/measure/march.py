@@ -43,6 +43,14 @@ class Emitted:
         """The same with rows of order 1, 2, .. at the start instead of a starter."""
         return self.changed(BEGIN=())
 
+    def lowered(self, order: int) -> Emitted:
+        """Its scheme of lower ``order`` as a method of its own."""
+        code = self.code
+        phase = f"start_{order + 1 if code.CORRECTORS else order}"
+        parts = {name: getattr(code, name)[:order] for name in ("ROWS", "CORRECTORS", "ABSCISSAE")}
+        lower = self.changed(**parts, STEPS=min(order, code.STEPS), BEGIN=(), FINAL="keep")
+        return Emitted(lower.code, {**self.steps, "main": self.steps.get(phase, self.steps["main"])})
+
     def changed(self, **names: Any) -> Emitted:
         """Some of the coefficients' names replaced."""
         return Emitted(SimpleNamespace(**{**vars(self.code), **names}), self.steps)

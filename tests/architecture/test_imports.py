@@ -71,6 +71,8 @@ ARROWS: dict[str, Row] = {
     "derive.analysis": Row(
         (*COMMON, "derive.symbolic", "derive.tableau", "derive.analysis"), ("sympy", "mpmath", "numpy")
     ),
+    # Emitted code runs as the runtime runs it, on other numbers.
+    "derive.analysis.jet_module": Row((*COMMON, "derive.symbolic", "derive.analysis", "derive.measure.march")),
     # The method's numbers on the posed problem: a step's error constant depends on the schedule.
     "derive.analysis.numbers": Row((*COMMON, *LOWERED, "derive.analysis"), ("sympy", "mpmath")),
     "derive.derivation": Row((*COMMON, *LOWERED, "derive.analysis"), ("sympy",)),
