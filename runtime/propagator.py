@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from runtime.quadrature import Curve, QuadratureError, moments
+from runtime.quadrature import Curve, QuadratureError, integral, moments
 from runtime.real import Real, cos, exp, pi, real, sqrt
 
 NEGLIGIBLE = real(2) ** -90
@@ -30,6 +30,8 @@ def propagated(
     :func:`runtime.quadrature.moments`. Raises QuadratureError if A is not smooth between the knots.
     """
     s, t, data = real(s), real(t), real(data)
+    if not count:
+        return (exp(integral(drift, s, t, data, knots)),)
     carry = propagator(drift, s, t, data, knots)
     return carry(s), *moments(lambda u: carry(u) * speed(u), chart, s, t, count, data, knots)
 

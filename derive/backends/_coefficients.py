@@ -176,7 +176,7 @@ def _assign(assign: Assign, printer: Printer, quadrature: set[str]) -> list[str]
         quadrature.add(assign.call)
     elif assign.call not in printer.functions:
         printer.need(assign.call)
-    alone = len(assign.targets) == 1 and assign.call in {"phis", "moments"}
+    alone = len(assign.targets) == 1 and assign.call in {"phis", "moments", "propagated"}
     arguments = ", ".join(_argument(a, printer) for a in assign.args)
     head = f"({targets},) = " if alone else f"{targets} = "
     return statement(head, f"{_identifier(assign.call)}({arguments})", INDENT, assign.comment)
