@@ -26,7 +26,7 @@ from derive.program.coefficients import CoefficientModule
 from derive.program.ir import Program
 from derive.program.lower import coefficients
 from derive.program.passes import optimise, streams
-from derive.program.phases import lower, names
+from derive.program.phases import lower
 from derive.program.verify import verify as verify_program
 from derive.schedules import Schedule
 from derive.spec import Chosen, Spec, read_spec
@@ -102,15 +102,11 @@ def derive(spec: Spec) -> Derived:
     schedule, prediction, integrand = resolve(spec)
     problem = pose(spec, schedule, prediction, integrand)
     tableau = tabulate(spec, problem)
-    if tableau.table:
-        raise SpecError(
-            spec.fault("method.table", "got a table of decisions; allowed: none yet, it is proved but not emitted")
-        )
     scale = network_scale(prediction.network)
     scale = None if scale is None else on_path(scale, schedule)
     program = optimise(lower(tableau, problem, spec.name, scale is not None))
     verify_program(program)
-    proof = prove(tableau, cost(program, tableau), problem)
+    proof = prove(tableau, cost(program), problem)
     faults = refute(proof, spec.claims)
     if faults:
         raise SpecError(*(spec.fault(f.key, f.message) for f in faults))
@@ -126,11 +122,10 @@ def derive(spec: Spec) -> Derived:
     return Derived(spec, schedule, prediction, integrand, problem, tableau, proof, program, module, text)
 
 
-def cost(program: Program, tableau: Tableau) -> tuple[int, int, int]:
+def cost(program: Program) -> tuple[int, int, int]:
     """(kernels, reads, writes) of one full step, all its network calls together."""
-    phases = [program.phase(name) for name in names(len(tableau.schemes) - 1, tableau)]
-    moved = [streams(phase) for phase in phases]
-    return sum(p.kernels for p in phases), sum(r for r, _ in moved), sum(w for _, w in moved)
+    moved = [streams(phase) for phase in program.repeated]
+    return sum(p.kernels for p in program.repeated), sum(r for r, _ in moved), sum(w for _, w in moved)
 
 
 def resolve(spec: Spec) -> tuple[Schedule, Prediction, Prediction]:
@@ -173,9 +168,15 @@ def tabulate(spec: Spec, problem: SemilinearProblem) -> Tableau:
     family = load("derive.families", spec.method.family)
     own = {k: v for k, v in spec.method.parameters.items() if k not in ("integrand", "variable")}
     try:
-        return family.build(problem.kernel, **own)
+        tableau = family.build(problem.kernel, **own)
     except ValueError as error:
         raise SpecError(spec.fault(getattr(error, "key", "method.weights"), str(error))) from error
+    steps = spec.grid.parameters.get("steps") if spec.grid else None
+    if tableau.table and steps not in (None, len(tableau.table)):
+        raise SpecError(
+            spec.fault("grid.steps", f"got {steps}; allowed: {len(tableau.table)}, the entries of the table")
+        )
+    return tableau
 
 
 def _plain(chosen: Chosen | None) -> dict[str, Any]:

@@ -238,8 +238,8 @@ class Tableau:
 
     @property
     def stages(self) -> int:
-        """Network calls per step."""
-        return self.schemes[-1].evaluations
+        """Network calls per step; of a table the most that an entry takes."""
+        return max(s.evaluations for s in self.schemes) if self.table else self.schemes[-1].evaluations
 
     @property
     def corrects(self) -> bool:

@@ -7,6 +7,9 @@ step's start that count as history, those whose variable chi is finite (an infin
 * final ``lower_order``: the last step is of order 1, of a multistep method the one before of order 2, and so on;
 * a step that leaves an end of the domain (sigma = 0, alpha = 0) is of the highest order that has a limit there.
 
+A solver with a table of decisions counts nothing: ``TABLE`` has the place in ROWS of every grid step, and what the table
+asks for and the grid does not have (a value, a limit) is an error that names the entry.
+
 A predictor-corrector (PEC) writes the state at a node anew once the value there is known, in the call that starts the
 next step: that call's row holds the corrector of the step before it and the predictor of its own. A step that touched
 an end has no corrector: its prediction is taken again, from the values that it was made of.
@@ -32,7 +35,8 @@ _SAID = {"sigma_zero": "sigma = 0", "alpha_zero": "alpha = 0"}
 class Visit:
     """One call of the network: in grid step ``step``, at the point ``node``, followed by ``phase`` with ``row``.
 
-    order: place of the step's rows in ROWS, counted from 1; of a starter's steps, that of the method.
+    order: place of the step's rows in ROWS, counted from 1; of a starter's steps, that of the method. In a table, too,
+    places are counted from 1, in order of first use.
     """
 
     step: int
@@ -98,7 +102,14 @@ class Route:
                 out.append(self._leg(i, run, out[-1] if out else None))
         return out
 
+    @property
+    def table(self) -> tuple[int, ...]:
+        """The place in ROWS of every grid step's rows, of a solver whose steps are fixed in advance."""
+        return getattr(self.code, "TABLE", ())
+
     def _leg(self, i: int, run: int, before: Leg | None) -> Leg:
+        if self.table:
+            return self._entry(i, run, before)
         code, limits = self.code, self.limits(i)
         plain = all(rows and rows[0] is code.ROWS[0] for _, rows in limits)
         last = code.FINAL == "lower_order" and i + 1 == self.total
@@ -123,6 +134,22 @@ class Route:
             corrects,
             regular and bool(choices),
         )
+
+    def _entry(self, i: int, run: int, before: Leg | None) -> Leg:
+        """A step as the table has it: no choices where it reads more values than there are, or has no limit."""
+        code, limits = self.code, self.limits(i)
+        step = i - self.history
+        k = self.table[step]
+        own, reads = _calls(code.ROWS[k]), code.READS[k]
+        tables = [rows for _, rows in limits] or [code.ROWS]
+        choices = tuple(_calls(rows[k]) for rows in tables if rows and rows[k])
+        q = before.order if before and code.CORRECTORS else 0
+        phases = tuple(f.__name__ for f in own) if len(own) > 1 else (f"step_{k + 1}",)
+        if code.CORRECTORS:
+            phases = (f"step_{q}_{k + 1}",)
+        enough = reads <= max(run, 1) and len(choices) == len(tables)
+        regular = self.charted(i) and self.charted(i + 1) and all(c == own for c in choices)
+        return Leg(step, k + 1, phases, choices if enough else (), code.ABSCISSAE[k], reads, q, regular and enough)
 
     def _order(self, i: int, run: int) -> int:
         code = self.code
@@ -232,7 +259,15 @@ class _Walk:
         i = leg.step + self.route.history
         s, t = (float(self.points[j].t) for j in (i, i + 1))
         where = f"step {leg.step} of {self.route.count} (t = {s!r} to {t!r})"
-        return LimitError(f"{where}: {_why(self.route.limits(i), leg.order)}")
+        limits = self.route.limits(i)
+        if self.route.table:
+            return LimitError(f"{where}: {_why_entry(limits, leg, self.finite(i))}")
+        return LimitError(f"{where}: {_why(limits, leg.order)}")
+
+    def finite(self, i: int) -> int:
+        """How many nodes up to i have a finite variable, one after the other."""
+        gaps = [j for j in range(i + 1) if not self.route.charted(j)]
+        return i - (gaps[-1] if gaps else -1)
 
 
 def call_nodes(code: Any, s: Any, t: Any, abscissae: Sequence[Any]) -> list[Any]:
@@ -257,6 +292,25 @@ def span(route: Route, points: Sequence[Any], i: int, j: int) -> Any:
 def _calls(entry: Any) -> tuple[Callable, ...]:
     """The row functions of a step: one per call of the network."""
     return (entry,) if callable(entry) else entry
+
+
+def _why_entry(limits: list[tuple[str, tuple]], leg: Leg, known: int) -> str:
+    """The same of a step of a table."""
+    entry = f"entry {leg.step} of the solver's table"
+    if leg.choices:
+        return f"{entry}: {_why([], 1)}"
+    if leg.spans > max(known, 1):
+        return (
+            f"{entry} combines {leg.spans} values, and the grid has {known} with a finite variable there; allowed: "
+            f"order 1 to {max(known, 1)}"
+        )
+    what = " and ".join(text for text, _ in limits)
+    if not all(any(rows) for _, rows in limits):
+        return f"{entry}: {_why([(text, ()) for text, rows in limits if not any(rows)], 1)}"
+    return (
+        f"{entry} {what}, where only a step of one value has a finite limit; make it {{order: 1}} without an implicit "
+        "corrector, or leave that end out of the grid"
+    )
 
 
 def _why(limits: list[tuple[str, tuple]], order: int) -> str:

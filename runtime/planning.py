@@ -76,10 +76,22 @@ def _nodes(
 
     if nfe is not None:
         return _affordable(coefficients, grid, _limited("nfe", nfe), history, inversion)
+    table = getattr(coefficients, "TABLE", ())
+    if table:
+        usual = len(table)
+        _entries(coefficients, steps if steps is None else _limited("steps", steps), "steps")
     steps = usual if steps is None else steps
     if steps is None:
         raise ValueError("steps: not given, and the spec has no default; allowed: at least 1")
     return grid(_limited("steps", steps))
+
+
+def _entries(coefficients: Any, steps: int | None, name: str, got: int | None = None) -> None:
+    """A solver with a table takes as many grid steps as it has entries; ``got``: what the caller counted instead."""
+    count = len(getattr(coefficients, "TABLE", ()))
+    if count and steps not in (None, count):
+        shown = steps if got is None else f"{got}, which are {steps} steps"
+        raise ValueError(f"{name}: got {shown}; this solver's table has {count} entries")
 
 
 def _limited(name: str, value: Any) -> int:
@@ -91,6 +103,12 @@ def _limited(name: str, value: Any) -> int:
 
 def _affordable(coefficients: Any, grid: Any, nfe: int, history: int, inversion: bool) -> tuple[float, ...]:
     """The grid of the most steps that take at most ``nfe`` evaluations."""
+    if table := getattr(coefficients, "TABLE", ()):
+        nodes = grid(len(table))
+        price = cost(coefficients, nodes, history, inversion)
+        if price > nfe:
+            raise ValueError(f"nfe: got {nfe}; this solver's table has {len(table)} entries that take {price}")
+        return nodes
     entry = coefficients.ROWS[-1]
     each = 1 if callable(entry) else len(entry)
     price = 0
@@ -118,6 +136,7 @@ def _tabulated(name: str, coefficients: Any, step: Any, nodes: list[Any], histor
         given = (checks.times(nodes, domain, inversion),)
     if len(given[0]) < history + 2:
         raise ValueError(f"nodes: got {len(given[0])}; allowed: at least {history + 2} ({history} of history)")
+    _entries(coefficients, len(given[0]) - 1 - history, "nodes", len(given[0]))
     distinct = {row: k for k, row in enumerate(dict.fromkeys(given))}
     grids = tuple(tabulate(coefficients, row, history, inversion) for row in distinct)
     phases = _common(grids, step)

@@ -111,9 +111,9 @@ class _Grid:
             return values
         forwards = j + 1 < len(self.points)
         other = j + 1 if forwards else j - 1
-        limits = [rows[0] for _, rows in self.route.limits(j) if rows] if forwards else []
+        limits = [rows[0] for _, rows in self.route.limits(j) if rows and rows[0]] if forwards else []
         s, t = self.points[j], self.points[other]
-        h = (span(self.route, self.points, j, other),)
+        h = (span(self.route, self.points, j, other),) * self.c.STEPS
         for entry in (*limits, self.c.ROWS[0]):
             if callable(entry):
                 row = _rounded(entry, s, t, h)

@@ -91,7 +91,7 @@ def formulas(phase: Phase) -> str:
 
 def headline(program: Program) -> str:
     """The formula of a step: of its last call, where it takes several."""
-    way = next(way for way in program.ways if way[-1].name == "main")
+    way = program.repeated
     text = formulas(way[-1])
     return text if len(way) == 1 else f"{len(way)} calls, the last one {text}"
 

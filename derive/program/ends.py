@@ -23,6 +23,8 @@ ENDS = {"sigma_zero": {sigma: 0}, "alpha_zero": {alpha: 0}}
 
 def limits(low: Lowering, rows: Rows) -> dict[str, Rows]:
     """``TO_*`` and ``FROM_*`` by order for both ends."""
+    if low.tableau.table:
+        return _of_table(low, rows)
     problem, schedule = low.problem, low.schedule
     kernel = problem.kernel
     out: dict[str, Rows] = {}
@@ -32,7 +34,7 @@ def limits(low: Lowering, rows: Rows) -> dict[str, Rows]:
             out[arrive] = out[leave] = ()
         elif kernel.closed and kernel.rate != 0:
             if problem.vanishes[end]:
-                out[arrive] = _concentrated(low, 1, end)
+                out[arrive] = _concentrated(low, _plain(low)[:1], end)
             else:
                 out[arrive] = (_exhausted(low), *_decaying(low, end))
             out[leave] = (_exhausted(low),) if _departs(problem, end) else ()
@@ -43,7 +45,7 @@ def limits(low: Lowering, rows: Rows) -> dict[str, Rows]:
             leaving = rows if regular and low.tableau.steps == 1 else (_single(low, rows),)
             out[leave] = leaving if possible and _departs(problem, end) else ()
             if problem.vanishes[end]:
-                out[arrive] = _concentrated(low, len(arriving), end)
+                out[arrive] = _concentrated(low, _plain(low)[: len(arriving)], end)
             else:
                 out[arrive] = arriving if possible else ()
     return out
@@ -56,6 +58,36 @@ def _single(low: Lowering, rows: Rows) -> str:
     if all(f.name != "start_1" for f in low.functions):
         scheme_rows(low, Scheme((), multistep_row(1, low.problem.kernel)), ("start_1",))
     return "start_1"
+
+
+def _of_table(low: Lowering, rows: Rows) -> dict[str, Rows]:
+    """The same for a table, by scheme: limits of steps that combine one value, any row where all is regular, else ()."""
+    schemes, ends = low.tableau.schemes, (low.schedule.noise_end, low.schedule.data_end)
+    single = [k for k, s in enumerate(schemes) if not s.stages and len(s.output.nodes) == 1 and s.output.interpolatory]
+    out: dict[str, Rows] = {}
+    for end in ENDS:
+        arriving, leaving = _at_end(low, rows, single, end) if end in ends else ({}, {})
+        for name, found in ((f"TO_{end.upper()}", arriving), (f"FROM_{end.upper()}", leaving)):
+            out[name] = tuple(found.get(k, ()) for k in range(len(rows))) if found else ()
+    return out
+
+
+def _at_end(
+    low: Lowering, rows: Rows, single: Sequence[int], end: str
+) -> tuple[dict[int, str | tuple[str, ...]], dict[int, str | tuple[str, ...]]]:
+    """(arriving, leaving): rows at the end by scheme; ``single``: the schemes that combine one value."""
+    problem, schemes = low.problem, low.tableau.schemes
+    exponential = problem.kernel.closed and problem.kernel.rate != 0
+    own = dict(enumerate(rows)) if problem.finite[end] else {k: rows[k] for k in single if not problem.kernel.closed}
+    departs = _departs(problem, end)
+    if exponential:
+        own = dict.fromkeys(single, _exhausted(low)) if single and (departs or not problem.vanishes[end]) else {}
+    leaving = {k: row for k, row in own.items() if schemes[k].past == 0 or exponential}
+    if problem.vanishes[end]:
+        own = {k: row for row in _concentrated(low, [schemes[k].output for k in single[:1]], end) for k in single}
+    elif not (exponential or _determined(problem, end)):
+        own = {k: row for k, row in own.items() if not schemes[k].stages or schemes[k].abscissae[-1] != 1}
+    return own, leaving if departs else {}
 
 
 def _reaching(low: Lowering, rows: Rows, end: str) -> Rows:
@@ -119,13 +151,13 @@ def _decaying(low: Lowering, end: str) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _concentrated(low: Lowering, count: int, end: str) -> tuple[str, ...]:
+def _concentrated(low: Lowering, rows: Sequence[Row], end: str) -> tuple[str, ...]:
     """Rows where G vanishes: the kernel concentrates at the end of the step, theta = 1, with total weight ``mass``."""
     mass = low.problem.mass
     if mass is None:
         return ()
     out = []
-    for row in _plain(low)[:count]:
+    for row in rows:
         order = len(row.nodes)
         moments = {sp.Symbol(f"mu{k}"): sp.Integer(1) for k in range(order)}
         moments |= {sp.Symbol(f"phi{k + 1}"): sp.Rational(1, factorial(k)) for k in range(order)}

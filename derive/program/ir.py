@@ -151,6 +151,7 @@ class Program:
 
     history: how many integrand values of past grid points are kept between grid steps (0: none).
     steps: the ways to take a grid step, each the names of its phases by call; empty: every phase is a step.
+    table: of a method whose grid steps are fixed in advance, the way of each of them, by its place in ``steps``.
     """
 
     name: str
@@ -158,6 +159,7 @@ class Program:
     columns: tuple[str, ...]
     history: int
     steps: tuple[tuple[str, ...], ...] = ()
+    table: tuple[int, ...] = ()
 
     def phase(self, name: str) -> Phase:
         """The phase of that name."""
@@ -169,6 +171,13 @@ class Program:
         if not self.steps:
             return tuple((phase,) for phase in self.phases)
         return tuple(tuple(map(self.phase, names)) for names in self.steps)
+
+    @property
+    def repeated(self) -> tuple[Phase, ...]:
+        """The way that the method goes on with; of a table the one that it uses most (the latest of such)."""
+        if self.table:
+            return self.ways[max(self.table, key=lambda way: (self.table.count(way), way))]
+        return next(way for way in self.ways if way[-1].name == "main")
 
     def __str__(self) -> str:
         head = f"program {self.name}\n  columns {' '.join(self.columns)}; history m[{self.history}]"

@@ -71,7 +71,7 @@ def coefficients(
         ("WARP", "warp" if low.schedule.warp is not None else None, ""),
     )
     return CoefficientModule(
-        constants=(*fixed, *constants),
+        constants=(*fixed, *_tabled(tableau), *constants),
         node=tuple(node),
         functions=tuple(low.functions),
         tuples=tuples,
@@ -80,6 +80,17 @@ def coefficients(
             "BEGIN_ABSCISSAE": _abscissae(tableau.starter) if tableau.starter else (),
         },
         tables=dict(low.schedule.tables),
+    )
+
+
+def _tabled(tableau: Tableau) -> tuple[tuple[str, Any, str], ...]:
+    """What a table of decisions adds."""
+    if not tableau.table:
+        return ()
+    reads = tuple(scheme.past + 1 for scheme in tableau.schemes)
+    return (
+        ("TABLE", tableau.table, "the place in ROWS of every grid step's rows"),
+        ("READS", reads, "grid points whose values each of ROWS combines, its corrector too"),
     )
 
 

@@ -31,10 +31,51 @@ class Flow:
 
 
 def flow(program: Program) -> Flow:
-    """Follow every way to take a step from an empty memory, and from one that a caller filled with past integrands."""
+    """Follow every way to take a step from an empty memory, and from one that a caller filled with past integrands.
+
+    A table is followed as it is, from as many integrands as it can begin with.
+    """
     entries: dict[str, set[Memory]] = {phase.name: set() for phase in program.phases}
     leaves: dict[str, set[Memory]] = {}
     faults: dict[str, None] = {}
+    if program.table:
+        _along(program, entries, leaves, faults)
+    else:
+        _everywhere(program, entries, leaves, faults)
+    for way in program.ways:
+        if not entries[way[0].name]:
+            faults[f"phase {way[0].name}: no step leaves {', '.join(way[0].memory)} for it"] = None
+    return Flow(
+        {name: frozenset(found) for name, found in entries.items()},
+        {name: frozenset(found) for name, found in leaves.items()},
+        tuple(faults),
+    )
+
+
+def _along(
+    program: Program, entries: dict[str, set[Memory]], leaves: dict[str, set[Memory]], faults: dict[str, None]
+) -> None:
+    """From the fullest history, which has to do, to the shortest that still does."""
+    for count in range(program.history, -1, -1):
+        memory = integrands(count)
+        found: dict[str, set[Memory]] = {name: set() for name in entries}
+        wrong: dict[str, None] = {}
+        for i in program.table:
+            left = _take(program.ways[i], memory, found, wrong)
+            if left is None:
+                break
+            memory = left
+            leaves.setdefault(program.ways[i][-1].name, set()).add(left)
+        if wrong:
+            faults.update(wrong if count == program.history else {})
+            return
+        for name, memories in found.items():
+            entries[name] |= memories
+
+
+def _everywhere(
+    program: Program, entries: dict[str, set[Memory]], leaves: dict[str, set[Memory]], faults: dict[str, None]
+) -> None:
     waiting = [integrands(count) for count in range(program.history + 1)]
     seen = set(waiting)
     while waiting:
@@ -49,14 +90,6 @@ def flow(program: Program) -> Flow:
             if left not in seen:
                 seen.add(left)
                 waiting.append(left)
-    for way in program.ways:
-        if not entries[way[0].name]:
-            faults[f"phase {way[0].name}: no step leaves {', '.join(way[0].memory)} for it"] = None
-    return Flow(
-        {name: frozenset(found) for name, found in entries.items()},
-        {name: frozenset(found) for name, found in leaves.items()},
-        tuple(faults),
-    )
 
 
 def enters(phase: Phase, memory: Memory) -> bool:

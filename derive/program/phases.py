@@ -6,12 +6,16 @@
 * predictor-corrector (one call a step): the value at the prediction first corrects the step that led there,
   ``xc = ca y + cb0 m0 + cb1 m[1] + ..``, then predicts from xc; one phase per order of the corrector.
 
+A table of decisions has one way per scheme, ``step_k``, and where steps are corrected one per pair that occurs, of the
+corrector applied on entry and the predictor: ``step_q_p`` (0: none).
+
 Weights that a tableau declares to be zero are not read. What a phase leaves is a prefix of what the next one finds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from derive.problems import SemilinearProblem
 from derive.program.ir import Combine, Evaluate, Keep, Line, Operation, Phase, Program
@@ -43,7 +47,9 @@ def lower(tableau: Tableau, problem: SemilinearProblem, name: str, scaled: bool)
     """The unfused program; ``scaled``: the network sees a multiple of the state."""
     phases, columns = phases_of(tableau, problem.to_integrand != (0, 1), scaled)
     history = tableau.steps if tableau.corrects else tableau.steps - 1
-    return Program(name, phases, columns, history, ways(tableau))
+    found = ways(tableau)
+    table = tuple(found.index(way) for way in _taken(tableau))
+    return Program(name, phases, columns, history, found, table)
 
 
 def phases_of(tableau: Tableau, converts: bool, scaled: bool) -> tuple[tuple[Phase, ...], tuple[str, ...]]:
@@ -52,7 +58,7 @@ def phases_of(tableau: Tableau, converts: bool, scaled: bool) -> tuple[tuple[Pha
     if tableau.corrects:
         phases = _correcting(tableau, shape)
     else:
-        phases = [_single(shape)] if tableau.schemes[0].stages else []
+        phases = [_single(shape)] if _starts_alone(tableau) else []
         for k, scheme in enumerate(tableau.schemes):
             phases += _calls(scheme, names(k, tableau), shape)
     if tableau.starter:
@@ -62,16 +68,42 @@ def phases_of(tableau: Tableau, converts: bool, scaled: bool) -> tuple[tuple[Pha
 
 def ways(tableau: Tableau) -> tuple[tuple[str, ...], ...]:
     """The ways to take a grid step: names of phases by call."""
+    if tableau.table:
+        return tuple(dict.fromkeys(_taken(tableau)))
     begin = (begin_names(tableau),) if tableau.starter else ()
     if tableau.corrects:
         return (*((name,) for name in _correcting_names(tableau)), *begin)
-    single = (("start_1",),) if tableau.schemes[0].stages else ()
+    single = (("start_1",),) if _starts_alone(tableau) else ()
     return (*single, *(names(k, tableau) for k in range(len(tableau.schemes))), *begin)
 
 
+def _starts_alone(tableau: Tableau) -> bool:
+    """Whether the method needs a step of order 1 that it has not among its own."""
+    return bool(tableau.schemes[0].stages) and not tableau.table
+
+
+def pairs(tableau: Tableau) -> tuple[tuple[int, int], ...]:
+    """Of every grid step of a table, (scheme whose corrector is applied on entry, scheme), counted from 1; 0: none."""
+    places = (0, *(k + 1 for k in tableau.table))
+    return tuple(pairwise(places))
+
+
+def _taken(tableau: Tableau) -> list[tuple[str, ...]]:
+    """The way of every grid step of a table."""
+    if tableau.corrects:
+        return [(f"step_{q}_{p}",) for q, p in pairs(tableau)]
+    return [names(k, tableau) for k in tableau.table]
+
+
 def names(index: int, tableau: Tableau) -> tuple[str, ...]:
-    """Names of a scheme's phases: ``start_k``, ``main``; with stages ``stage_1, .., main`` or ``start_k_1, start_k_2, ..``."""
+    """Names of a scheme's phases: ``start_k``, ``main``; with stages ``stage_1, .., main`` or ``start_k_1, start_k_2, ..``.
+
+    Of a table ``step_k`` or ``step_k_1, step_k_2, ..``.
+    """
     count = tableau.schemes[index].evaluations
+    if tableau.table:
+        name = f"step_{index + 1}"
+        return (name,) if count == 1 else tuple(f"{name}_{i}" for i in range(1, count + 1))
     if index == len(tableau.schemes) - 1:
         return (*(f"stage_{i}" for i in range(1, count)), "main")
     if count == 1:
@@ -136,10 +168,16 @@ def _correcting_names(tableau: Tableau) -> tuple[str, ...]:
 
 
 def _correcting(tableau: Tableau, shape: Shape) -> list[Phase]:
-    """By the order of the corrector on entry: none, 1, 2, ..; ``enter``: none, but the history is there."""
+    """By the order of the corrector on entry: none, 1, 2, ..; ``enter``: none, but the history is there; tables: by pair."""
     if any(scheme.corrector is None for scheme in tableau.schemes):
         raise ValueError("every order of a predictor-corrector method has its corrector")
     phases = []
+    if tableau.table:
+        for q, p in dict.fromkeys(pairs(tableau)):
+            before = tableau.schemes[q - 1].corrector if q else None
+            alone = q == 0 and tableau.start == "ramp"
+            phases.append(_corrected(f"step_{q}_{p}", before, tableau.schemes[p - 1].output, tableau, shape, alone))
+        return phases
     for name in _correcting_names(tableau):
         if name == "enter":
             phases.append(_corrected(name, None, tableau.main, tableau, shape))
@@ -147,11 +185,14 @@ def _correcting(tableau: Tableau, shape: Shape) -> list[Phase]:
         order = len(tableau.schemes) if name == "main" else int(name.removeprefix("start_")) - 1
         corrector = tableau.schemes[order - 1].corrector if order else None
         predictor = tableau.schemes[min(order, len(tableau.schemes) - 1)].output
-        phases.append(_corrected(name, corrector, predictor, tableau, shape))
+        phases.append(_corrected(name, corrector, predictor, tableau, shape, alone=name == "start_1"))
     return phases
 
 
-def _corrected(name: str, corrector: Row | None, predictor: Row, tableau: Tableau, shape: Shape) -> Phase:
+def _corrected(
+    name: str, corrector: Row | None, predictor: Row, tableau: Tableau, shape: Shape, alone: bool = False
+) -> Phase:
+    """One call; ``alone``: nothing before it belongs to the history."""
     operations, newest = shape.evaluation(0, "m0")
     ahead = _read(predictor)
     behind = _read(corrector) if corrector else []
@@ -166,7 +207,6 @@ def _corrected(name: str, corrector: Row | None, predictor: Row, tableau: Tablea
     operations.append(Combine((Line("x'", (("a", state), *weights)),)))
     most = 1 + tableau.steps
     kept = (state, newest, *past)[:most]
-    alone = name == "start_1"  # nothing before it belongs to the history
     operations.append(Keep(kept, len(kept) if alone else most))
     return Phase(name, ("y", *past) if corrector else past, tuple(operations))
 
@@ -188,4 +228,4 @@ def _columns(tableau: Tableau, shape: Shape) -> tuple[str, ...]:
     return (*columns, *(("cx", "cr") if shape.converts else ()), *(("cin",) if shape.scaled else ()))
 
 
-__all__ = ["begin_names", "column", "lower", "names", "phases_of", "ways"]
+__all__ = ["begin_names", "column", "lower", "names", "pairs", "phases_of", "ways"]

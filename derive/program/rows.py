@@ -165,7 +165,7 @@ def scheme_rows(low: Lowering, scheme: Scheme, names: Sequence[str]) -> str | tu
     for i, (row, name) in enumerate(zip(rows, names, strict=True)):
         place = Place(f"u[{i + 1}]", exact(row.end)) if i < len(scheme.stages) else END
         call = f"u[{i}]" if i else "s"
-        doc = _doc(row, place, i, len(rows), scheme)
+        doc = _doc(row, place, i, len(rows), "" if low.tableau.table else "Order ")
         body, a, weights = row_body(low, row, place)
         values = {"a": a} | {_column(n): w for n, w in zip(row.nodes, weights, strict=True)}
         low.finish(name, doc, body, values, call, inner=bool(scheme.stages))
@@ -176,13 +176,14 @@ def _column(node: Any) -> str:
     return f"{'b' if node.kind == 'history' else 'd'}{node.index}"
 
 
-def _doc(row: Row, place: Place, i: int, count: int, scheme: Scheme) -> str:
+def _doc(row: Row, place: Place, i: int, count: int, order: str) -> str:
     terms = "".join(
         f" + {_column(n)} {'F' if n.kind == 'history' else 'K'}{n.index}"
         for n in sorted(row.nodes, key=lambda n: (n.kind, n.index))
     )
     if count == 1:
-        return f"Order {len(row.nodes)}: x' = a x{terms}."
+        values = f"{order}{len(row.nodes)}" if order else f"{len(row.nodes)} value{'s' * (len(row.nodes) > 1)}"
+        return f"{values}: x' = a x{terms}."
     where = f"stage {i + 1} at theta = {place.abscissa}" if place is not END else "the step"
     return f"Call {i + 1} of {count}, {where}: x' = a {'y' if i else 'x'}{terms}."
 
@@ -269,7 +270,7 @@ def _given_body(
         return body, ratio, [sp.Symbol("c") * w for w in weights]
     top = max((k for form in row.given for (k, c), _ in form.terms if c == row.end), default=0)
     if top or low.problem.factor is None:
-        body.append(_integrals(low, place, max(top, 1)))
+        body.append(_integrals(low, place, top))
     weights = [
         _sampled_form(low, form, place, node, row, body) for form, node in zip(row.given, row.nodes, strict=True)
     ]
@@ -312,8 +313,8 @@ def _sampled_form(low: Lowering, form: Form, place: Place, node: Any, row: Row, 
             carried = sp.Integer(1)
             if low.problem.factor is None and c:  # a node where the row ends: Phi is 1
                 carried = sp.Symbol(f"g{node.index}")
-                names = (f"g{node.index}", f"n{node.index}")
-                args = ("weight", "drift", "chart", f"{at}.t", place.time, 1, low.schedule.data, *low.knots)
+                names = (f"g{node.index}",)
+                args = ("weight", "drift", "chart", f"{at}.t", place.time, 0, low.schedule.data, *low.knots)
                 body.append(Assign(names, call="propagated", args=args, comment="Phi from the node on"))
             total += exact(q) * carried * H0 * sp.Symbol(f"weight({at}.t)") / sp.Symbol(f"speed({at}.t)")
         elif k >= 1 and c == row.end:

@@ -11,7 +11,7 @@ def verify(program: Program) -> Program:
     """Return the program, or raise InternalError with one line per fault."""
     faults = [f"phase {phase.name}: {fault}" for phase in program.phases for fault in _faults(phase, program)]
     names = [phase.name for phase in program.phases]
-    if len(set(names)) != len(names) or "main" not in names:
+    if len(set(names)) != len(names) or not (program.table or "main" in names):
         faults.append(f"phases {names}: names are unique and one is main")
     elif program.steps and sorted(name for way in program.steps for name in way) != sorted(names):
         faults.append(f"phases {names}: each is a call of one way to take a step, got {program.steps}")
@@ -64,7 +64,7 @@ def _sequence(program: Program) -> list[str]:
     """Every phase finds what it reads, whatever step came before; the method can go on for ever."""
     found = flow(program)
     faults = list(found.faults)
-    main = next(way for way in program.ways if way[-1].name == "main")
-    if not faults and not any(enters(main[0], memory) for memory in found.leaves.get("main", ())):
+    main = program.repeated
+    if not faults and not program.table and not any(enters(main[0], memory) for memory in found.leaves.get("main", ())):
         faults.append(f"phase main: what it leaves is not enough for {main[0].name} of the next step")
     return faults
