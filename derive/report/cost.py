@@ -25,6 +25,6 @@ def build(material: Material) -> Section:
     megabytes = streams * 4 * 4 * 128 * 128 / 2**20
     note = (
         f"{streams} streams of the size of the sample: for one sample of 4 x 128 x 128 numbers in float32, {megabytes:.2f} MiB "
-        "of memory traffic a step. Each value is read and written once per network call, which is the least there can be."
+        "of memory traffic a step. Within a kernel every value is read once and written once."
     )
     return Section("cost", "Cost", told + paragraph(note))

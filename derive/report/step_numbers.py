@@ -37,6 +37,9 @@ class Numbers:
         step, number = self.step(ratio), self.arithmetic(h)
         rows = [*zip(self._outputs(step), (*step.a, step.b))]
         values = _values(step, self.scheme.corrector is not None)
+        if step.embedded is not None:
+            rows.append(("embedded output", step.embedded))
+            values.append("F_{n+1}")
         return [
             (name, [(v, np.broadcast_to(number(f), h.shape)) for v, f in zip(values, row) if f]) for name, row in rows
         ]

@@ -41,7 +41,7 @@ FENCES = {"{": "{", "}": "}", "|": "‖", "langle": "⟨", "rangle": "⟩", "lve
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|\s+|.", re.DOTALL)
 _INTEGRAL = f"<mo>{LARGE['int']}</mo>"
 _TALL = ("<mfrac", "<munder", "<msubsup", "<msqrt", "<mover")
-_PLAIN = ("<mi", "<mn", "<msub>")
+_PLAIN = ("<mi", "<msub>", "<mfrac>")
 _APPLY = "<mo>&#x2061;</mo>"
 
 
@@ -199,13 +199,16 @@ class _Reader:
         return f"<msqrt>{self.argument()}</msqrt>"
 
     def brackets(self) -> str:
-        """Brackets that grow; around a single letter, number or script, and after no function, they say nothing."""
+        """Brackets that grow; around a single letter or fraction, after no function and under no exponent, they say nothing."""
         applied, self.applied = self.applied, False
         left, atoms = self.fence(), self.row((r"\right",))
         self.take()
         right = self.fence()
-        if len(atoms) == 1 and (left, right) == ("(", ")") and not applied and atoms[0].startswith(_PLAIN):
-            return atoms[0]
+        if len(atoms) == 1 and (left, right) == ("(", ")") and not applied and self.peek() != "^":
+            if atoms[0].startswith(_PLAIN):
+                return atoms[0]
+            if atoms[0] == "<mn>1</mn>" and (self.peek().isalpha() or self.peek() == r"\,"):
+                return ""  # a factor 1 is not written
         inside = "".join(atoms)
         grows = "" if any(tall in inside for tall in _TALL) else ' stretchy="false"'
         return f"<mrow><mo{grows}>{left}</mo>{inside}<mo{grows}>{right}</mo></mrow>"

@@ -172,7 +172,7 @@ def test_other_formats_are_steady_too(kind, magic):
 
 WRONG = [
     (["compare"], ["compare: the following arguments are required: NAME"]),
-    (["compare", "dpmpp_2n"], ["no generated solver: got 'dpmpp_2n'", "did you mean 'dpmpp_2m'?"]),
+    (["compare", "edm_cifar10_dpmp_3m"], ["no generated solver: got 'edm_cifar10_dpmp_3m'", "did you mean 'edm_cifar10_dpmpp_3m'?"]),
     (["compare", "ddim", "--problem", "gausian"], ["compare: --problem: got 'gausian'", "did you mean 'gaussian'?"]),
     (["compare", "ddim", "--nfe", "5,ten"], ["compare: --nfe: got 'ten'; allowed: whole numbers from 1 to 10000"]),
     (["compare", "ddim", "--nfe", "0"], ["compare: --nfe: got '0'"]),
