@@ -59,10 +59,15 @@ def markdown(entries: Iterable[Entry]) -> list[str]:
     for e in sorted(entries, key=lambda e: e.name):
         c = e.claims
         cost = c["cost"]
-        step = f"{c['evaluations_per_step']} call, {cost['kernels']} kernel; {cost['reads']} reads, {_count(cost['writes'], 'write')}"
+        calls, kernels = _count(c["evaluations_per_step"], "call"), _count(cost["kernels"], "kernel")
+        step = f"{calls}, {kernels}; {cost['reads']} reads, {_count(cost['writes'], 'write')}"
+        equal = c.get("uniform_order")
+        order = f"{c['order']}" + (f" ({equal} on equal steps)" if equal not in (None, c["order"]) else "")
         constant = c["error_constant"]["leading"]
+        if not c["error_constant"]["variable_grid"]:
+            constant = f"norm {c['error_constant']['value']:.3g}"
         lines.append(
             f"| [{e.name}](generated/{e.name}/derivation.md) | {e.schedule} | {e.returns} | {e.interpolates} "
-            f"| {c['order']} | {c['global_order']} | {constant} | {step} |"
+            f"| {order} | {c['global_order']} | {constant} | {step} |"
         )
     return lines

@@ -179,11 +179,16 @@ def _proved(proof: Claims, tableau: Tableau) -> list[str]:
         lines.append(f"- The start has order {proof.starter.order}, by {proof.starter.engine}.")
     if main.predictor is not None:
         lines.append(
-            f"- The prediction has order {main.predictor}; its error enters the corrected value with a factor $h$."
+            f"- The prediction has order {main.predictor}; its error enters the corrected value with a factor $h$: with "
+            rf"$J = P\,\partial F/\partial x$ the leading error on a uniform grid is `{main.leading}`, all terms together."
         )
     if main.embedded is not None:
         lines.append(f"- The embedded output has order {main.embedded}, and not {main.embedded + 1}.")
-    return [*lines, "- Zero-stable on every grid: the only root of the first characteristic polynomial on the unit circle is 1.", ""]
+    return [
+        *lines,
+        "- Zero-stable on every grid: the only root of the first characteristic polynomial on the unit circle is 1.",
+        "",
+    ]
 
 
 def _by_moments(proof: Claims, tableau: Tableau) -> list[str]:

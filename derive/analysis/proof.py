@@ -83,24 +83,45 @@ def prove_scheme(scheme: Scheme, kernel: Kernel) -> SchemeProof:
     if scheme.corrector is None:
         return _by_moments(scheme.output, kernel)
     predicted, corrected = (_by_moments(row, kernel) for row in (scheme.output, scheme.corrector))
-    return _corrected(predicted, corrected)
+    return _corrected(predicted, corrected, scheme.corrector)
 
 
-def _corrected(predicted: SchemeProof, corrected: SchemeProof) -> SchemeProof:
-    """PEC: the prediction enters the corrector with a factor h, so the order is min(corrector, predictor + 1)."""
+def _corrected(predicted: SchemeProof, corrected: SchemeProof, row: Row) -> SchemeProof:
+    """PEC: the prediction enters the corrector with a factor h, so the order is min(corrector, predictor + 1).
+
+    Its leading error has the corrector's own terms, and those of the predictor through J = P dF/dx.
+    """
     order = min(corrected.order, predicted.order + 1)
     limiting = corrected.limiting
     if order < corrected.order:
         limiting = f"the predictor has order {predicted.order}: {predicted.limiting}"
     stiff = [p.stiff_order for p in (predicted, corrected) if p.stiff_order is not None]
+    own = corrected.row if corrected.order == order else None
+    constants = {_derivative(k): c.as_expr() for k, c in (own.constants if own else ())}
+    if predicted.row is not None and predicted.order + 1 == order:
+        weight = _newest_weight(row)
+        constants |= {f"J {_derivative(k)}": sp.factor(weight * c.as_expr()) for k, c in predicted.row.constants}
+    uniform = {name: c.subs({r: 1 for r in c.free_symbols if r.name[0] == "r"}) for name, c in constants.items()}
     return replace(
         corrected,
+        leading=" + ".join(f"{c} {name}" for name, c in uniform.items()).replace("+ -", "- "),
+        variable_grid={name: str(c) for name, c in constants.items()},
         order=order,
         limiting=limiting,
         predictor=predicted.order,
         stiff_order=min(stiff[0] + 1, stiff[1]) if len(stiff) == 2 else None,
         uniform=min(corrected.uniform or 0, (predicted.uniform or 0) + 1),
     )
+
+
+def _newest_weight(row: Row) -> sp.Expr:
+    """The weight of a corrector on the predicted value at z = 0, in the step ratios."""
+    place = next(i for i, node in enumerate(row.nodes) if node.kind == "stage")
+    weight = row.weights[place]
+    expr = weight.numerator.as_expr() / sp.Mul(*(d.as_expr() for d in weight.differences))
+    flat = {s: sp.Rational(1, sp.factorial(int(s.name[3:]))) for s in expr.free_symbols if s.name.startswith("phi")}
+    flat |= {s: sp.Rational(1, int(s.name[2:]) + 1) for s in expr.free_symbols if s.name.startswith("mu")}
+    return expr.subs(flat)
 
 
 def _by_moments(row: Row, kernel: Kernel) -> SchemeProof:
