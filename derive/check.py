@@ -1,8 +1,9 @@
 """Stop 8, in a process of its own: ``python -m derive.check FOLDER`` tries generated code as a user's program would.
 
-It imports the folder as ``generated.NAME``, compares everything that ``coefficients.py`` computes (rows of every order,
-limit rows, conversions, schedule, time) with the tableau at 50 digits, the step with the interpreter, and the order
-with the claims on one nonlinear problem. Prints one JSON object; exit 0 if everything holds.
+It imports the folder as ``generated.NAME``, compares everything that ``coefficients.py`` computes (rows of every call of
+every scheme, correctors, starter, error estimate, limit rows, conversions, schedule, time) with the tableau at 50 digits,
+the steps with the interpreter, and the order with the proof: of the emitted code on power series over a finite field, and
+measured on one nonlinear problem. Prints one JSON object; exit 0 if everything holds.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ ORDER_BOUND = 0.2
 """What a short measurement has to come to; the order itself is proved, and measured at length by the tests."""
 MOST_STEPS = 1024
 """The measurement stops here, decided or not."""
+FEW_STEPS = 128
+"""The same where every coefficient needs a propagator by quadrature."""
 NEGLIGIBLE = 1e-20
 """What is exactly zero in a limit row may be this part of the row's largest entry just before the end."""
 
@@ -66,14 +69,27 @@ def emitted_row(
     module: ModuleType, order: int, nodes: Sequence[float], functions: Sequence[Any] | None = None
 ) -> tuple[float, ...]:
     """The row of ``order`` from nodes[1] to nodes[0], as the runtime would tabulate it, from ``functions`` or ROWS."""
+    (row,) = emitted_calls(module, (functions or module.ROWS)[order - 1], (0,), nodes)
+    return row
+
+
+def emitted_calls(
+    module: ModuleType, functions: Any, abscissae: Sequence[Any], nodes: Sequence[float]
+) -> list[tuple[float, ...]]:
+    """What row functions (one, or one for each call of the step) return for the step from nodes[1] to nodes[0]."""
+    from runtime.itinerary import call_nodes
     from runtime.real import inf, real
 
-    points = [module.node(real(x)) for x in nodes[: order + 1]]
+    points = [module.node(real(x)) for x in nodes]
     ends = ((module.DOMAIN[0], module.NOISE_END), (module.DOMAIN[1], module.DATA_END))
     infinite = [at for at, end in ends if end != "regular" and not module.CHART_FINITE[end]]
-    apart = [nodes[j] in infinite or nodes[j + 1] in infinite for j in range(order)]
-    h = tuple(inf if apart[j] else module.span(points[j + 1], points[j]) for j in range(order))
-    return tuple(float(v) for v in (functions or module.ROWS)[order - 1](points[1], points[0], h))
+    apart = [nodes[j] in infinite or nodes[j + 1] in infinite for j in range(len(nodes) - 1)]
+    h = tuple(inf if apart[j] else module.span(points[j + 1], points[j]) for j in range(len(apart)))
+    args: tuple[Any, ...] = (points[1], points[0], h)
+    if callable(functions):
+        return [tuple(float(v) for v in functions(*args))]
+    args = (*args, tuple(call_nodes(module, points[1], points[0], abscissae)))
+    return [tuple(float(v) for v in function(*args)) for function in functions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +102,83 @@ class Trial:
 
     def entries(self) -> Iterator[Entry]:
         """Every number of the module on an uneven grid inside the domain, and the limit rows at its ends."""
-        nodes = uneven_nodes(self.module, len(self.derived.tableau.rows) + 3)
-        yield from self.curves(nodes[::-1])
-        for row in self.derived.tableau.rows:
-            yield from self.row(f"order {len(row.nodes)}", self.oracle.row(row, nodes[::-1]), nodes[::-1])
-        yield from self.limits("sigma_zero", self.module.DATA_END, self.module.DOMAIN[1], nodes[::-1])
-        yield from self.limits("alpha_zero", self.module.NOISE_END, self.module.DOMAIN[0], nodes)
+        module, tableau = self.module, self.derived.tableau
+        nodes = uneven_nodes(module, len(tableau.schemes) + 3)
+        times = nodes[::-1]
+        yield from self.curves(times)
+        for k, scheme in enumerate(tableau.schemes, 1):
+            yield from self.scheme(f"order {k}", scheme, module.ROWS[k - 1], module.ABSCISSAE[k - 1], times)
+            yield from self.abscissae(f"order {k}", scheme, module.ABSCISSAE[k - 1], times)
+            if scheme.corrector is not None:
+                yield from self.corrector(k, scheme.corrector, times)
+        if module.BEGIN:
+            yield from self.scheme("start", tableau.starter, module.BEGIN, module.BEGIN_ABSCISSAE, times)
+            yield from self.abscissae("start", tableau.starter, module.BEGIN_ABSCISSAE, times)
+        if module.ERROR:
+            yield from self.error(tableau.schemes[-1], times)
+        yield from self.limits("sigma_zero", module.DATA_END, module.DOMAIN[1], times)
+        yield from self.limits("alpha_zero", module.NOISE_END, module.DOMAIN[0], nodes)
+
+    def scheme(
+        self, where: str, scheme: Any, functions: Any, abscissae: Sequence[Any], times: Sequence[Any], zero: float = 0
+    ) -> Iterator[Entry]:
+        """The entries of every call of a step from times[1] to times[0]; next to an end of the domain, up to ``zero``."""
+        from derive.tableau import multistep_row
+
+        if callable(functions) and scheme.stages:  # where an end of the domain asks for one call
+            scheme = type(scheme)((), multistep_row(1, self.derived.tableau.kernel))
+        got = emitted_calls(self.module, functions, abscissae, times)
+        exact = self.oracle.calls(scheme, self.oracle.inside(times) if zero else times)
+        for i, (row, meant) in enumerate(zip(got, exact, strict=True), 1):
+            yield from self.compared(where if len(got) == 1 else f"{where}, call {i}", row, meant, zero)
+
+    def abscissae(self, where: str, scheme: Any, got: Sequence[Any], times: Sequence[float]) -> Iterator[Entry]:
+        """Where the network is called: as fractions of the step, and as times."""
+        from runtime.real import real
+
+        start, end = (self.module.node(real(x)) for x in (times[1], times[0]))
+        for i, (c, exact) in enumerate(zip(got, scheme.abscissae, strict=True)):
+            yield Entry(f"{where}, call {i + 1}: abscissa", float(c), self.oracle.number(exact))
+            if c not in (0, 1):
+                place = self.module.inner(start, end, c)
+                yield Entry(f"{where}, call {i + 1}: time", float(place.t), self.oracle.place(exact, times))
+
+    def compared(self, where: str, got: Sequence[float], exact: Mapping[str, Any], zero: float = 0) -> Iterator[Entry]:
+        """Column by column; what the row does not have is exactly zero."""
+        size = zero * max(map(abs, exact.values()))
+        for name, value in zip(self.module.COLUMNS, got, strict=True):
+            yield Entry(f"{where}: {name}", value, exact.get(name, 0), size)
 
     def row(
         self, where: str, exact: Mapping[str, Any], nodes: Sequence[Any], functions: Any = None, zero: float = 0
     ) -> Iterator[Entry]:
         """The entries of one row: of the order that ``exact`` has, from nodes[1] to nodes[0]."""
-        from derive.predictions import network_scale
-
         order = sum(name.startswith("b") for name in exact)
-        scale = network_scale(self.derived.prediction.network)
-        if scale is not None:
-            exact = {**exact, "cin": self.oracle.at(scale, self.oracle.near(nodes[1]))}
-        size = zero * max(map(abs, exact.values()))
-        got = emitted_row(self.module, order, nodes, functions)
-        for name, value in zip(self.module.COLUMNS, got, strict=True):
-            yield Entry(f"{where}: {name}", value, exact.get(name, 0), size)
+        exact = {**exact, **{k: v for k, v in self.oracle.evaluated(nodes[1]).items() if k == "cin"}}
+        yield from self.compared(where, emitted_row(self.module, order, nodes[: order + 1], functions), exact, zero)
+
+    def corrector(self, order: int, row: Any, times: Sequence[float]) -> Iterator[Entry]:
+        """The weights of the corrector of a step."""
+        exact = self.oracle.corrector(row, times)
+        (got,) = emitted_calls(self.module, self.module.CORRECTORS[order - 1], (0,), times)
+        for name, value in zip(("ca", *(f"cb{j}" for j in range(len(got)))), got):
+            yield Entry(f"corrector {order}: {name}", value, exact.get(name, 0))
+
+    def error(self, scheme: Any, times: Sequence[float]) -> Iterator[Entry]:
+        """The weights of the error estimate, and what a run that chooses its steps reads beside them."""
+        from runtime.real import real
+
+        module, oracle = self.module, self.oracle
+        (got,) = emitted_calls(module, module.ERROR, module.ABSCISSAE[-1], times)
+        for i, (value, exact) in enumerate(zip(got, oracle.error(scheme, times), strict=True)):
+            yield Entry(f"error: weight {i}", value, exact)
+        for name, value in zip(("p", "q"), module.slope(real(times[0]))):
+            yield Entry(f"slope: {name}", float(value), oracle.slope(times[0])[name])
+        point, exact = module.node(real(times[0])), oracle.evaluated(times[0])
+        for name, value in zip(("cx", "cr"), module.integrand(point)):
+            yield Entry(f"integrand: {name}", float(value), exact[name])
+        if "cin" in exact:
+            yield Entry("scaled", float(module.scaled(point)), exact["cin"])
 
     def curves(self, nodes: Sequence[float]) -> Iterator[Entry]:
         """Functions of one time, differences of two, and the conversion to data."""
@@ -143,15 +215,16 @@ class Trial:
         """Limit rows against the value just before the end. nodes: interior times, from ``at`` inwards."""
         if has != end:
             return
-        arriving, leaving = (getattr(self.module, f"{what}_{end.upper()}") for what in ("TO", "FROM"))
-        grid = [at, *nodes[1:]]
-        for order in range(1, len(arriving) + 1):
-            exact = self.oracle.limit(self.derived.tableau.rows[order - 1], grid)
-            yield from self.row(f"order {order} to {end}", exact, grid, arriving, NEGLIGIBLE)
-        if leaving:
-            grid = [nodes[0], at]
-            exact = self.oracle.limit(self.derived.tableau.rows[0], grid)
-            yield from self.row(f"order 1 from {end}", exact, grid, leaving, NEGLIGIBLE)
+        grids = {"TO": [at, *nodes[1:]], "FROM": [nodes[0], at]}
+        for what, grid in grids.items():
+            functions = getattr(self.module, f"{what}_{end.upper()}")
+            for k, function in enumerate(functions):
+                if function == ():  # an entry of a table without a limit
+                    continue
+                scheme, abscissae = self.derived.tableau.schemes[k], self.module.ABSCISSAE[k]
+                yield from self.scheme(
+                    f"order {k + 1} {what.lower()} {end}", scheme, function, abscissae, grid, NEGLIGIBLE
+                )
 
 
 def entries(module: ModuleType, derived: Any) -> Iterator[Entry]:
@@ -210,13 +283,31 @@ def _constant(raw: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     return lambda x: raw
 
 
-def order_verdict(module: ModuleType, derived: Any) -> tuple[bool, str]:
+def series_verdict(module: ModuleType, step: ModuleType, derived: Any) -> tuple[bool, str]:
+    """Whether the emitted code has the proved orders where it runs on power series over a finite field."""
+    from derive.analysis.jet_module import certify_global, certify_module
+    from derive.measure.march import Emitted
+    from derive.symbolic.jets import NotAResidue
+
+    code, proof = Emitted(module, step.STEPS), derived.proof
+    try:
+        local, whole = certify_module(code).order, certify_global(code)
+    except (NotAResidue, TypeError) as error:
+        return True, f"not run on power series: {error}"
+    ok = local >= proof.order and whole >= proof.global_order
+    proved = f"proved {proof.order} and {proof.global_order}"
+    return ok, f"emitted code on power series: order {local}, with its start and last steps {whole}; {proved}"
+
+
+def order_verdict(module: ModuleType, step: ModuleType, derived: Any) -> tuple[bool, str]:
     """Whether the measured order is the proved one; where there are kinks, an order holds between them only."""
+    from derive.measure.march import Emitted
     from derive.measure.order import measured_order
 
     if any(table.kind == "linear" for table in derived.schedule.tables.values()):
         return True, "order not measured: the table is joined by straight lines, and the order holds between its kinks"
-    fit, order = measured_order(module, cap=MOST_STEPS), derived.proof.order
+    cap = MOST_STEPS if derived.problem.factor is not None else FEW_STEPS
+    fit, order = measured_order(Emitted(module, step.STEPS), cap=cap), derived.proof.order
     close = abs(fit.order_estimate - order) <= ORDER_BOUND
     return close, f"measured order {fit.order_estimate:.3f} on a nonlinear problem, uneven grid; proved {order}"
 
@@ -237,7 +328,8 @@ def run(folder: Path) -> dict[str, Any]:
         (ulps <= ULPS, f"coefficients within {ulps:.2f} ulp of the tableau at 50 digits (worst: {where})"),
         (not wrong, f"constants and tables as derived{': all but ' + ', '.join(wrong) if wrong else ''}"),
         (difference <= STEP_BOUND, f"torch step within {difference:.1e} of the interpreter"),
-        order_verdict(module, derived),
+        series_verdict(module, step, derived),
+        order_verdict(module, step, derived),
     ]
     return {
         "ok": all(ok for ok, _ in verdicts),

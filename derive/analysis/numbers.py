@@ -126,6 +126,14 @@ class Oracle:
         """d chi/dt."""
         return evaluate(self._slope, {t: self.mp.mpf(time)}, self.algebra, self.problem.schedule.tables)
 
+    def slope(self, time: Any) -> Values:
+        """{p, q} of dx/dchi = p x + q F."""
+        speed = self.speed(time)
+        return {
+            "p": self.at(self.problem.drift, time) / speed,
+            "q": self._carried(self.mp.mpf(time), self.mp.mpf(time)) / speed,
+        }
+
     def denoised(self, time: Any) -> tuple[Any, Any]:
         """(dx, dr) of x0 = dx x + dr raw at a node."""
         dx, dr = self.problem.to_data
