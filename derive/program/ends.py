@@ -14,7 +14,9 @@ import sympy as sp
 from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, Rows
 from derive.program.rows import H0, Lowering, divided, scheme_rows
-from derive.symbolic.alphabet import alpha, sigma
+from derive.schedules import at_schedule
+from derive.symbolic.alphabet import alpha, sigma, t
+from derive.symbolic.evaluate import evaluate, mpmath_algebra
 from derive.symbolic.moments import exact_moments, newton_moments
 from derive.tableau import Row, Scheme, multistep_row
 
@@ -42,7 +44,8 @@ def limits(low: Lowering, rows: Rows) -> dict[str, Rows]:
             regular = problem.finite[end]
             arriving = (_reaching(low, rows, end) if regular else ()) or (_single(low, rows),)
             possible = regular or not kernel.closed
-            leaving = rows if regular and low.tableau.steps == 1 else (_single(low, rows),)
+            alone = low.tableau.steps == 1 and _samples(low, end)
+            leaving = rows if regular and alone else (_single(low, rows),)
             out[leave] = leaving if possible and _departs(problem, end) else ()
             if problem.vanishes[end]:
                 out[arrive] = _concentrated(low, _plain(low)[: len(arriving)], end)
@@ -85,14 +88,16 @@ def _at_end(
     leaving = {k: row for k, row in own.items() if schemes[k].past == 0 or exponential}
     if problem.vanishes[end]:
         own = {k: row for row in _concentrated(low, [schemes[k].output for k in single[:1]], end) for k in single}
-    elif not (exponential or _determined(problem, end)):
+    elif not (exponential or (_determined(problem, end) and _samples(low, end))):
         own = {k: row for k, row in own.items() if not schemes[k].stages or schemes[k].abscissae[-1] != 1}
+    if not _samples(low, end):
+        leaving = {k: row for k, row in leaving.items() if not schemes[k].stages}
     return own, leaving if departs else {}
 
 
 def _reaching(low: Lowering, rows: Rows, end: str) -> Rows:
-    """Rows that may end there: those that call the network at the end itself need its output to determine F there."""
-    if _determined(low.problem, end):
+    """Rows that may end there: those that call the network at the end itself need F, and the kernel, to be finite there."""
+    if _determined(low.problem, end) and _samples(low, end):
         return rows
     schemes = low.tableau.schemes
     last = next((k for k, s in enumerate(schemes) if s.stages and s.abscissae[-1] == 1), len(rows))
@@ -102,6 +107,23 @@ def _reaching(low: Lowering, rows: Rows, end: str) -> Rows:
 def _departs(problem: SemilinearProblem, end: str) -> bool:
     """Whether a step can start at the end: G is finite and not 0 there, and so is what the network says about F."""
     return problem.departs[end] and _determined(problem, end)
+
+
+def _samples(low: Lowering, end: str) -> bool:
+    """Whether the kernel is finite at the end, or no row takes its values at single points."""
+    if not low.samples:
+        return True
+    schedule = low.schedule
+    time = schedule.noise if schedule.noise_end == end else schedule.data
+    algebra = mpmath_algebra(100)
+    at = {t: algebra.number(time)}
+    try:
+        weight, speed = (
+            evaluate(at_schedule(e, schedule), at, algebra, schedule.tables) for e in (low.problem.weight, low.speed)
+        )
+        return bool(algebra.context.isfinite(weight / speed))
+    except (ZeroDivisionError, ValueError, OverflowError):
+        return False
 
 
 def _determined(problem: SemilinearProblem, end: str) -> bool:
