@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from derive.errors import DeriveError, Fault, FileSystemError, SpecError, near_miss, show
+from derive.errors import Fault, FileSystemError, SpecError, near_miss, show
 from derive.places import solver_folder
 from derive.store import replace
 
@@ -153,15 +153,11 @@ def _written(asked: Request, found: Any) -> list[str]:
 
 def _plotted(found: Any, kind: str) -> bytes:
     if not _installed("matplotlib"):
-        raise DeriveUnavailable("a plot needs the package matplotlib, which is not installed; --csv writes the numbers")
+        raise FileSystemError("a plot needs the package matplotlib, which is not installed; --csv writes the numbers")
     from derive.report.error_curves import draw
     from derive.report.figures import saved
 
     return saved(draw(found), kind)
 
 
-class DeriveUnavailable(FileSystemError):
-    """The machine lacks an optional package (exit 3)."""
-
-
-__all__ = ["DeriveError", "Request", "compare", "request"]
+__all__ = ["Request", "compare", "request"]

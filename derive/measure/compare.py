@@ -8,12 +8,12 @@ exact flow at sigma = 0. What is matched is the number of network calls, and the
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from functools import cache
+from itertools import product
 from typing import Any
 
 import torch
@@ -130,15 +130,22 @@ def _exact(name: str, start: Level, end: Level) -> tuple[torch.Tensor, torch.Ten
 def measure(
     contenders: Sequence[Contender], problems: Sequence[str], budgets: Sequence[int], grid: str | None = None
 ) -> Iterator[Point]:
-    """Every solver with every budget on every problem; ``grid`` None: each solver's own."""
-    for contender in contenders:
-        for nfe in budgets:
+    """Every solver with every budget on every problem; ``grid`` None: each solver's own.
+
+    On one thread: the samples are small, and threads that wait for each other cost more than they compute.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for contender, nfe in product(contenders, budgets):
             plan, why = _planned(contender, nfe, grid)
             for problem in problems:
                 if plan is None:
                     yield Point(problem, contender.name, nfe, 0, None, None, None, why)
                 else:
                     yield _run(contender, plan, problem, nfe)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _planned(contender: Contender, nfe: int, grid: str | None) -> tuple[Any, str]:
@@ -154,10 +161,7 @@ def plan_of(contender: Contender, nfe: int, grid: str | None = None) -> Any:
     solver = contender.solver
     if solver.coefficients.START == "exact" and solver.coefficients.STEPS > 1:
         raise ValueError("start: exact needs values from outside; generate it with start: ramp to compare it")
-    if "nfe" in inspect.signature(solver.plan).parameters:
-        return solver.plan(nfe=nfe, grid=grid)
-    last = solver.coefficients.FINAL == "denoise"
-    return solver.plan(steps=max((nfe - last) // contender.claims["evaluations_per_step"], 1), grid=grid)
+    return solver.plan(nfe=nfe, grid=grid)
 
 
 def _run(contender: Contender, plan: Any, problem: str, nfe: int) -> Point:
@@ -206,8 +210,11 @@ class Comparison:
         for problem in self.problems:
             out += [f"{problem}: {STUDIES[problem].about}", *self._table(problem), ""]
         out += ["error: root mean square of (x - exact)/alpha where the solver's grid ends; * smallest of its column"]
-        refused = {f"{p.solver}: {p.why}": None for p in self.points if p.why}
-        return out + [f"no value: {line}" for line in refused]
+        refused: dict[str, str] = {}
+        for p in self.points:
+            if p.why:
+                refused.setdefault(p.solver, p.why)
+        return out + [f"no value: {solver}: {why}" for solver, why in refused.items()]
 
     def _table(self, problem: str) -> list[str]:
         curves = {solver: self.curve(problem, solver) for solver in self.solvers}

@@ -99,14 +99,14 @@ def test_errors_fall_with_the_order(name, order):
     problem, errors = compare.GMM1D, []
     x = torch.linspace(-2, 2, 16, dtype=torch.float64)[:, None]
     module = who.solver.coefficients
-    for n in (96, 192):
+    for n in (48, 96):
         nodes = [data + (noise - data) * (0.12 - 0.1 * i / n) for i in range(n + 1)]
         plan = who.solver.plan(nodes=nodes)
         start, end = compare.level(module, nodes[0]), compare.level(module, nodes[-1])
         start_x = x * math.hypot(*start)
         found = who.solver.sample(Network(who.solver, plan, problem), start_x, plan=plan)
         errors.append(float((found - compare.exact_flow(problem, start_x, start, end)).norm()))
-    assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.15)
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.2)
 
 
 def test_calls_are_counted_and_refusals_are_cells():
