@@ -138,13 +138,15 @@ class Scheme:
     Node("history", j): the value of j steps ago, 0 the newest (at t_n); Node("stage", i): the value at the end of
     ``stages[i - 1]``. corrector: with it the value at t_{n+1} is that at the output (the prediction), and the state is
     then written anew by this row, whose Node("stage", 1) is that value (PEC: one evaluation a step). embedded: the
-    output of lower order of an adaptive pair; its Node("stage", len(stages) + 1) is the value at x_{n+1}.
+    output of lower order of an adaptive pair; its Node("stage", len(stages) + 1) is the value at x_{n+1}. digits: the
+    numbers are those of an exact method to so many decimal places (None: they are exact).
     """
 
     stages: tuple[Row, ...]
     output: Row
     corrector: Row | None = None
     embedded: Row | None = None
+    digits: int | None = None
 
     def __post_init__(self) -> None:
         if self.corrector is not None and self.stages:

@@ -4,7 +4,11 @@ r"""The order of a scheme, by the engine that fits it, and the global order of a
   (:mod:`derive.analysis.order`), exact for every grid and every kernel;
 * stages, or weights that were typed: bicoloured trees at rational step ratios (:mod:`derive.analysis.trees`), exact;
 * the same for a kernel that is known by its moments only: jets over F_p (:mod:`derive.analysis.jet_scheme`), wrong with
-  probability below 1e-15; its error terms are those of the constant kernel.
+  probability below 1e-15; its error terms are those of the constant kernel;
+* a table in decimals (``Scheme.digits`` = N): its conditions are met to 10^(10 - N), and a method that meets them exactly
+  is less than 10^(15 - N) away, which tests show by Newton-Kantorovich for every table that says so. Such a table is
+  classical, in Lawson's form where the kernel is not constant: for y = x/G it is itself, so its order is that of the
+  constant kernel.
 
 Nothing here knows the family that made a scheme.
 """
@@ -27,6 +31,7 @@ from derive.tableau import Kernel, Row, Scheme, Tableau
 MOMENTS = "moments with symbolic step ratios"
 TREES = "bicoloured trees, exact"
 JETS = "jets over F_p (wrong with probability below 1e-15)"
+DECIMALS = "bicoloured trees, to 1e-{}: decimals of an exact method (Newton-Kantorovich)"
 SHOWN = 3
 """Error terms that a message shows."""
 
@@ -149,11 +154,12 @@ def _by_trees(scheme: Scheme, kernel: Kernel) -> SchemeProof:
     rate = kernel.rate if kernel.closed else 0 * ONE
     ratios = tuple(ONE * f.numerator / f.denominator for f in PROBES[0])
     step = scheme.step(ratios, rate)
-    found = trees.order(step)
-    order, engine = found.order, TREES
+    tolerance = trees.bound(scheme.digits)
+    found = trees.order(step, tolerance=tolerance)
+    order, engine = found.order, TREES if scheme.digits is None else DECIMALS.format(scheme.digits - trees.GUARD)
     predictor = trees.order(_predicted(scheme, ratios, rate)).order if scheme.corrector is not None else None
-    embedded = trees.order(trees.embedded(step)).order if scheme.embedded is not None else None
-    if not kernel.closed:
+    embedded = trees.order(trees.embedded(step), tolerance=tolerance).order if scheme.embedded is not None else None
+    if not kernel.closed and scheme.digits is None:
         jets = certify_scheme(scheme, None)
         order, engine, predictor, embedded = jets.order, JETS, jets.predictor, jets.embedded
     terms = _error_terms(scheme, rate)
@@ -165,7 +171,7 @@ def _by_trees(scheme: Scheme, kernel: Kernel) -> SchemeProof:
         weak=None if stiff is None else stiff.weak,
         engine=engine,
         limiting=str(first) if first else f"order {order + 1} fails for a kernel that is not constant",
-        residual=str(first.residual) if first else "",
+        residual=trees.shown(first.residual) if first else "",
         constant=_norm(terms),
         leading=_listed(terms),
         variable_grid={},
@@ -182,7 +188,7 @@ def _predicted(scheme: Scheme, ratios: tuple[Any, ...], rate: Any) -> Step:
 def _error_terms(scheme: Scheme, rate: Any) -> tuple[trees.Condition, ...]:
     """The conditions of the next order that fail on a uniform grid: the leading error, tree by tree."""
     step = scheme.step((ONE,) * 16, rate)
-    found = trees.order(step)
+    found = trees.order(step, tolerance=trees.bound(scheme.digits))
     return tuple(c for c in found.violated if c.tree.order == found.order + 1)
 
 
@@ -199,9 +205,10 @@ def _listed(terms: tuple[trees.Condition, ...]) -> str:
 
 
 def _number(x: Any) -> sp.Expr:
-    """An exact number as SymPy writes it."""
+    """An exact number as SymPy writes it; a very long one as a decimal."""
     if hasattr(x, "numerator") and not callable(x.numerator):
-        return sp.Rational(int(x.numerator), int(x.denominator))
+        exact = sp.Rational(int(x.numerator), int(x.denominator))
+        return exact if max(abs(exact.p), exact.q) < trees.LONG else sp.Float(exact, 12)
     return x.as_expr()  # type: ignore[no-any-return]
 
 

@@ -12,6 +12,9 @@ that is corrected is a stage at theta = 1; an embedded output sees x_{n+1} as on
 If the kernel is constant (rate 0) there is no L and the trees are Butcher's. A kernel known by its moments only (rate
 None) is proved with L: weights are linear in the kernel, and its Taylor coefficients play the part of the powers of L.
 
+Decimals: numbers that are those of an exact method to N places leave residuals near 10^-N; with a ``tolerance`` a
+condition is met below it. That such a method is there is not shown here.
+
 Numbers: rationals, algebraic numbers or rational functions of free parameters (:func:`conditions` then says for which
 values the order is reached). The product over the branches of a tree is computed once for every tree that contains it:
 all 8340 trees up to order 8 take milliseconds.
@@ -34,6 +37,10 @@ from derive.symbolic.rooted import Branch, Grove, Tree, grove
 
 HIGHEST = 8
 """Order up to which trees are tried unless told otherwise."""
+LONG = 10**60
+"""An exact number with more than 60 digits is shown as a decimal."""
+GUARD = 10
+"""Decimal places that a residual may lose of those of the numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,14 @@ class Condition:
         return -self.residual * QQ(1, self.tree.symmetry)
 
     def __str__(self) -> str:
-        return f"order {self.tree.order} fails at {self.tree}: {self.value} instead of {self.exact}"
+        return f"order {self.tree.order} fails at {self.tree}: {shown(self.value)} instead of {self.exact}"
+
+
+def shown(number: Any) -> str:
+    """An exact number as text; one that is much longer than a page is wide as a decimal."""
+    if isinstance(number, type(ONE)) and max(abs(number.numerator), number.denominator) >= LONG:
+        return f"{float(number):.12g}"
+    return str(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,28 +161,35 @@ def coloured(step: Step) -> bool:
     return step.rate is None or bool(step.rate)
 
 
-def failures(step: Step, highest: int) -> Iterator[tuple[int, tuple[Condition, ...]]]:
-    """By order 1 .. highest: the number of trees of it, and the conditions that fail."""
+def bound(digits: int | None) -> Any:
+    """Of the residual of a condition that counts as met: 0, but for decimals to ``digits`` places."""
+    return ZERO if digits is None else ONE / 10 ** (digits - GUARD)
+
+
+def failures(step: Step, highest: int, tolerance: Any = ZERO) -> Iterator[tuple[int, tuple[Condition, ...]]]:
+    """By order 1 .. highest: the number of trees of it, and the conditions that fail: by more than ``tolerance``."""
     trees = grove(highest, coloured(step))
     values = _Values(step, trees)
     for order in range(1, highest + 1):
         wrong = []
         for number, value in values.grow(order):
             exact = trees.branches[number].exact
-            if value - exact:
+            if abs(value - exact) > tolerance if tolerance else value - exact:
                 wrong.append(Condition(trees.tree(number), value, exact))
         yield trees.first[order + 1] - trees.first[order], tuple(wrong)
 
 
-def order(step: Step, highest: int = HIGHEST) -> TreeOrder:
+def order(step: Step, highest: int = HIGHEST, tolerance: Any = ZERO) -> TreeOrder:
     """Prove the order of ``step`` and refute the next; trees of more than ``highest`` vertices are not tried.
+
+    tolerance: a condition is met up to this, for decimals of an exact method (:func:`bound`).
 
     >>> from derive.symbolic.forms import phi
     >>> print(order(Step((ZERO,), 1, (), (phi(1),), ONE)))
     order 1 (6 bicoloured trees); order 2 fails at N[N]: 0 instead of 1/2 (and 1 more)
     """
     checked = 0
-    for proved, (count, wrong) in enumerate(failures(step, highest)):
+    for proved, (count, wrong) in enumerate(failures(step, highest, tolerance)):
         checked += count
         if wrong:
             return TreeOrder(proved, wrong, checked, coloured(step))
@@ -248,4 +269,15 @@ def _without_multiples(found: list[PolyElement]) -> tuple[PolyElement, ...]:
     return tuple(kept)
 
 
-__all__ = ["HIGHEST", "Condition", "TreeOrder", "coloured", "conditions", "embedded", "failures", "order"]
+__all__ = [
+    "HIGHEST",
+    "Condition",
+    "TreeOrder",
+    "bound",
+    "coloured",
+    "conditions",
+    "embedded",
+    "failures",
+    "order",
+    "shown",
+]

@@ -138,11 +138,11 @@ def _row(name: str, given: Table, end: Any, weights: Sequence[Form]) -> Row:
     return Row(name, tuple(n for n, _ in used), (), (), end, given=tuple(f for _, f in used))
 
 
-def scheme(given: Table) -> Scheme:
-    """Stage rows, the output row and, where there is one, the embedded row."""
+def scheme(given: Table, digits: int | None = None) -> Scheme:
+    """Stage rows, the output row and, where there is one, the embedded row; ``digits``: those of :class:`Scheme`."""
     stages = tuple(_row(f"stage {i}", given, given.c[i], row) for i, row in enumerate(given.a) if i)
     embedded = _row("embedded", given, ONE, given.embedded) if given.embedded else None
-    return Scheme(stages, _row("output", given, ONE, given.b), embedded=embedded)
+    return Scheme(stages, _row("output", given, ONE, given.b), embedded=embedded, digits=digits)
 
 
 def one_step(family: str, kernel: Kernel, method: Scheme, final: str) -> Tableau:

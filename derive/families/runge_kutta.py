@@ -64,19 +64,21 @@ def build(
 ) -> Tableau:
     """The method over ``kernel``. Raises PoseError where the table is missing, said twice, or not consistent."""
     typed: dict[str, Any] = {"c": c, "a": a, "b": b, "embedded": embedded}
+    digits = None
     present = [key for key, value in typed.items() if value is not None]
     if tableau is not None:
         if present:
             raise PoseError(f"method.{present[0]}", f"beside tableau: {tableau}; allowed: one of the two")
         found = tableaux.load("classical", tableau)
         typed = {"c": found.c, "a": found.a, "b": found.b, "embedded": found.embedded}
+        digits = found.digits
     for key in ("c", "a", "b"):
         if typed[key] is None:
             what = f"tableau ({', '.join(tableaux.names('classical'))}) or c, a, b"
             raise PoseError(f"method.{key}" if present else "method.tableau", f"missing; allowed: {what}")
     given = shared.table(**typed, prefix="method.")
     shared.check(given, Kernel(0), "method.")
-    return shared.one_step("runge_kutta", kernel, shared.scheme(_carried(given, kernel)), final)
+    return shared.one_step("runge_kutta", kernel, shared.scheme(_carried(given, kernel), digits), final)
 
 
 def _carried(given: shared.Table, kernel: Kernel) -> shared.Table:

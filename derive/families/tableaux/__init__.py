@@ -2,8 +2,9 @@
 
 A file holds what the paper holds, in the language of :mod:`derive.tableau_text`: abscissae c, stage rows a, output row b,
 where the paper has one the embedded row (with a last weight for the value at the new point, if there is one), and ``dense``:
-row j lists the coefficients of theta, theta^2, .. in the weight of value j for output inside the step. The folder is the
-registry; a file is read, and what it says is checked, when it is asked for.
+row j lists the coefficients of theta, theta^2, .. in the weight of value j for output inside the step. ``digits``: the
+numbers are those of an exact method to so many decimal places, not the method itself. The folder is the registry; a file
+is read, and what it says is checked, when it is asked for.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ FIELDS: Parameters = {
     "order": Integer(low=1, high=16),
     "reference": Text(limit=300),
     "note": Text(default="", limit=1000),
+    "digits": Integer(default=None, low=40, high=150),
     "c": Entries(functions=False),
     "a": Entries(rows=True),
     "b": Entries(),
@@ -51,6 +53,7 @@ class Published:
     embedded_order: int = 0
     dense: tuple[tuple[Form, ...], ...] = ()
     dense_order: int = 0
+    digits: int | None = None
 
 
 def names(kind: str) -> tuple[str, ...]:
