@@ -130,7 +130,7 @@ class _Run:
         at_end = self.kernel.at(end)
         mu: list[Jet] = []
         power, span = self.kernel, self.h * end
-        for _ in range(max(len(row.nodes), len(alphabet().mu) if row.given else 0)):
+        for _ in range(len(row.nodes) if row.interpolatory else len(alphabet().mu)):  # other weights may name any phi_k
             whole = power.integral().at(end)  # int_0^{end h} kappa tau^k
             mu.append(whole / (at_end * _power(span, len(mu) + 1)))
             power = power * self.h
