@@ -37,8 +37,10 @@ from mutants import Site, apply, sites
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = (
-    "derive/symbolic", "derive/families", "derive/analysis", "derive/tableau.py",
-    "runtime/real.py", "runtime/quadrature.py", "runtime/grids.py", "runtime/tabulate.py", "runtime/plan.py",
+    "derive/symbolic", "derive/families", "derive/analysis", "derive/tableau.py", "derive/tableau_text.py",
+    "derive/program/rows.py", "derive/program/ends.py",
+    "runtime/real.py", "runtime/quadrature.py", "runtime/propagator.py", "runtime/inverse.py", "runtime/grids.py",
+    "runtime/itinerary.py", "runtime/tabulate.py", "runtime/planning.py", "runtime/plan.py",
 )  # fmt: skip
 COPIED = ("derive", "runtime", "templates", "generated", "tests", "examples", "pyproject.toml", "README.md")
 NOT_TESTS = ("architecture", "benchmarks", "__pycache__")
