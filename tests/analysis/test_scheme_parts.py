@@ -116,3 +116,21 @@ def test_a_sampled_kernel_is_the_exponential_where_it_is_one() -> None:
     for a, b in zip(*(oracle.calls(scheme, [0.25, 0.5]) for oracle in (closed, general)), strict=True):
         assert set(a) == set(b) and all(abs(a[name] - b[name]) < 1e-38 for name in a)
     assert Form() not in output.given
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_factor_without_a_closed_form_is_propagated(steps: int) -> None:
+    """Phi by quadrature of the drift, forwards, and moments that carry it: the rows of the closed factor."""
+    derived = derive(read_spec_text(VP))
+    problem = replace(derived.problem, kernel=Kernel(None), prefactor=None)
+    assert problem.factor is not None
+    scheme = Scheme((), multistep_row(steps, Kernel(None)))
+    tableau = replace(derived.tableau, schemes=(scheme,))
+    known = Oracle(tableau, problem, 30)
+    found = Oracle(tableau, replace(problem, factor=None, weight=problem.weight * problem.factor), 30)
+    times = [0.25, 0.5, 0.75, 0.875][: steps + 1]
+    (a,), (b,) = known.calls(scheme, times), found.calls(scheme, times)
+    assert set(a) == set(b) and all(abs(a[name] / b[name] - 1) < 1e-24 for name in a if a[name])
+    assert abs(found._factor(times[1], times[0]) * found._factor(times[0], times[1]) - 1) < 1e-24
+    assert abs(found._factor(times[1], times[0]) - known._factor(times[1], times[0])) < 1e-24
+    assert abs(found._carried(times[1], times[0]) / known._carried(times[1], times[0]) - 1) < 1e-24
