@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from sympy.polys.rings import PolyElement
 
-from derive.symbolic.forms import ONE, ZERO, Form, Step, collect, interpolatory
+from derive.symbolic.forms import ONE, ZERO, Form, Step, collect, interpolatory, shown
 from derive.symbolic.moments import (
     MAX_NODES,
     Weight,
@@ -302,7 +302,7 @@ def _indexed(name: str) -> str:
 
 
 def _shown(theta: Any) -> str:
-    return str(theta.as_expr() if hasattr(theta, "as_expr") else theta)
+    return shown(theta.as_expr() if hasattr(theta, "as_expr") else theta)
 
 
 def at_ratios(element: Any, ratios: Sequence[Any]) -> Any:

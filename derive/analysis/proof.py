@@ -25,7 +25,7 @@ from derive.analysis import trees
 from derive.analysis.jet_scheme import certify_scheme
 from derive.analysis.order import PROBES, RowOrder, error_function, row_order, uniform_order, uniform_value
 from derive.analysis.stiff import stiff_order
-from derive.symbolic.forms import ONE, Step
+from derive.symbolic.forms import ONE, Step, is_long, shown
 from derive.tableau import Kernel, Row, Scheme, Tableau
 
 MOMENTS = "moments with symbolic step ratios"
@@ -171,7 +171,7 @@ def _by_trees(scheme: Scheme, kernel: Kernel) -> SchemeProof:
         weak=None if stiff is None else stiff.weak,
         engine=engine,
         limiting=str(first) if first else f"order {order + 1} fails for a kernel that is not constant",
-        residual=trees.shown(first.residual) if first else "",
+        residual=shown(first.residual) if first else "",
         constant=_norm(terms),
         leading=_listed(terms),
         variable_grid={},
@@ -208,7 +208,7 @@ def _number(x: Any) -> sp.Expr:
     """An exact number as SymPy writes it; a very long one as a decimal."""
     if hasattr(x, "numerator") and not callable(x.numerator):
         exact = sp.Rational(int(x.numerator), int(x.denominator))
-        return exact if max(abs(exact.p), exact.q) < trees.LONG else sp.Float(exact, 12)
+        return sp.Float(exact, 12) if is_long(exact) else exact
     return x.as_expr()  # type: ignore[no-any-return]
 
 

@@ -32,13 +32,11 @@ from sympy import QQ
 from sympy.polys.fields import FracElement
 from sympy.polys.rings import PolyElement
 
-from derive.symbolic.forms import ONE, ZERO, Form, Step
+from derive.symbolic.forms import ONE, ZERO, Form, Step, shown
 from derive.symbolic.rooted import Branch, Grove, Tree, grove
 
 HIGHEST = 8
 """Order up to which trees are tried unless told otherwise."""
-LONG = 10**60
-"""An exact number with more than 60 digits is shown as a decimal."""
 GUARD = 10
 """Decimal places that a residual may lose of those of the numbers."""
 
@@ -62,13 +60,6 @@ class Condition:
 
     def __str__(self) -> str:
         return f"order {self.tree.order} fails at {self.tree}: {shown(self.value)} instead of {self.exact}"
-
-
-def shown(number: Any) -> str:
-    """An exact number as text; one that is much longer than a page is wide as a decimal."""
-    if isinstance(number, type(ONE)) and max(abs(number.numerator), number.denominator) >= LONG:
-        return f"{float(number):.12g}"
-    return str(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,5 +270,4 @@ __all__ = [
     "embedded",
     "failures",
     "order",
-    "shown",
 ]

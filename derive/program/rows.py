@@ -19,7 +19,7 @@ from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, Function
 from derive.program.ir import Program
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, rho, sigma, t
-from derive.symbolic.forms import ONE, ZERO, Form
+from derive.symbolic.forms import ONE, ZERO, Form, shown
 from derive.tableau import Node, Row, Scheme, Tableau
 
 H0 = sp.Symbol("h[0]")
@@ -184,7 +184,7 @@ def _doc(row: Row, place: Place, i: int, count: int, order: str) -> str:
     if count == 1:
         values = f"{order}{len(row.nodes)}" if order else f"{len(row.nodes)} value{'s' * (len(row.nodes) > 1)}"
         return f"{values}: x' = a x{terms}."
-    where = f"stage {i + 1} at theta = {place.abscissa}" if place is not END else "the step"
+    where = f"stage {i + 1} at theta = {shown(place.abscissa)}" if place is not END else "the step"
     return f"Call {i + 1} of {count}, {where}: x' = a {'y' if i else 'x'}{terms}."
 
 

@@ -19,6 +19,8 @@ from sympy import QQ, latex
 
 Key = tuple[int, Any]
 ZERO, ONE = QQ(0), QQ(1)
+LONG = 10**60
+"""A rational number with more than 60 digits is shown as a decimal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,9 @@ class Form:
     def __str__(self) -> str:
         parts = []
         for (k, c), q in self.terms:
-            argument = "z" if c == 1 else f"{c}*z"
+            argument = "z" if c == 1 else f"{shown(c)}*z"
             function = "1" if not c else (f"phi{k}({argument})" if k else f"exp({argument})")
-            parts.append(function if q == 1 else f"({q})*{function}")
+            parts.append(function if q == 1 else f"({shown(q)})*{function}")
         return " + ".join(parts) or "0"
 
     def latex(self) -> str:
@@ -85,8 +87,21 @@ class Form:
         return " + ".join(parts).replace("+ -", "- ") or "0"
 
 
+def is_long(number: Any) -> bool:
+    """Whether a number is rational with more digits than anyone reads."""
+    rational = hasattr(number, "numerator") and not callable(number.numerator)
+    return rational and max(abs(number.numerator), number.denominator) >= LONG
+
+
+def shown(number: Any) -> str:
+    """An exact number as text; a long one as a decimal, with dots that say so."""
+    return f"{float(number):.12g}.." if is_long(number) else str(number)
+
+
 def _tex(number: Any) -> str:
-    """An exact number in LaTeX."""
+    """An exact number in LaTeX; a long one as a decimal with dots."""
+    if is_long(number):
+        return rf"{float(number):.12g}\ldots"
     if hasattr(number, "numerator") and not callable(number.numerator):
         if number.denominator == 1:
             return str(number.numerator)
@@ -170,4 +185,4 @@ def exact_moments(end: Any, count: int) -> tuple[Form, ...]:
     return tuple(out)
 
 
-__all__ = ["Form", "Key", "Step", "collect", "constant", "exact_moments", "interpolatory", "phi"]
+__all__ = ["Form", "Key", "Step", "collect", "constant", "exact_moments", "interpolatory", "is_long", "phi", "shown"]

@@ -10,6 +10,7 @@ solution, by Newton-Kantorovich in exact arithmetic: with A near F'(x0)^{-1}, T(
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -21,7 +22,7 @@ from sympy import QQ, ring
 from derive.analysis import proof, trees
 from derive.families import runge_kutta, tableaux
 from derive.problems import PoseError
-from derive.symbolic.forms import constant, phi
+from derive.symbolic.forms import constant, phi, shown
 from derive.tableau import Kernel
 
 NAME = "tsitouras54"
@@ -340,3 +341,12 @@ def test_dense_output_is_that_of_the_paper_and_has_order_4():
             paper = q * (theta - r) * (theta - s) * (theta * theta - u * theta + v)
             assert sum(float(x) * theta ** (m + 1) for m, x in enumerate(row)) == pytest.approx(paper, abs=1e-13)
     assert found.dense_order == 4
+
+
+def test_long_numbers_are_shown_as_decimals_with_dots():
+    tableau = runge_kutta.build(Kernel(QQ(0)), "keep", tableau=NAME)
+    for text in (str(tableau), tableau.latex(), str(proof.prove_scheme(tableau.schemes[-1], tableau.kernel))):
+        assert not re.search(r"\d{30}", text)
+    assert "0.980025540905.." in str(tableau) and r"-0.0924950663618\ldots" in tableau.latex()
+    assert shown(QQ(161, 1000)) == "161/1000" and shown(QQ(1, 10**60 - 1)) == "1/" + "9" * 60
+    assert shown(QQ(2, 3 * 10**60)) == "6.66666666667e-61.."
