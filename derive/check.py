@@ -290,6 +290,11 @@ def series_verdict(module: ModuleType, step: ModuleType, derived: Any) -> tuple[
     from derive.symbolic.jets import NotAResidue
 
     code, proof = Emitted(module, step.STEPS), derived.proof
+    if unrepeated(code):
+        return (
+            True,
+            "not run on power series: no longer table of its shape is made of the same pairs of corrector and predictor",
+        )
     try:
         local, whole = certify_module(code).order, certify_global(code)
     except (NotAResidue, TypeError) as error:
@@ -299,6 +304,13 @@ def series_verdict(module: ModuleType, step: ModuleType, derived: Any) -> tuple[
     return ok, f"emitted code on power series: order {local}, with its start and last steps {whole}; {proved}"
 
 
+def unrepeated(code: Any) -> bool:
+    """Whether the solver has a table of decisions that no longer one can be made of (:mod:`derive.measure.table`)."""
+    from derive.measure.table import repeats
+
+    return bool(code.table) and not repeats(code.table, code.steps, bool(code.code.CORRECTORS))
+
+
 def order_verdict(module: ModuleType, step: ModuleType, derived: Any) -> tuple[bool, str]:
     """Whether the measured order is the proved one; where there are kinks, an order holds between them only."""
     from derive.measure.march import Emitted
@@ -306,8 +318,14 @@ def order_verdict(module: ModuleType, step: ModuleType, derived: Any) -> tuple[b
 
     if any(table.kind == "linear" for table in derived.schedule.tables.values()):
         return True, "order not measured: the table is joined by straight lines, and the order holds between its kinks"
+    code = Emitted(module, step.STEPS)
+    if unrepeated(code):
+        return (
+            True,
+            "order not measured: no longer table of its shape is made of the same pairs of corrector and predictor",
+        )
     cap = MOST_STEPS if derived.problem.factor is not None else FEW_STEPS
-    fit, order = measured_order(Emitted(module, step.STEPS), cap=cap), derived.proof.order
+    fit, order = measured_order(code, cap=cap), derived.proof.order
     close = abs(fit.order_estimate - order) <= ORDER_BOUND
     return close, f"measured order {fit.order_estimate:.3f} on a nonlinear problem, uneven grid; proved {order}"
 

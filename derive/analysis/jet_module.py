@@ -104,7 +104,7 @@ def certify_global(solver: Any, *, seed: int = 0, dimension: int = 2) -> int:
     chosen = emitted(solver)
     if chosen.code.FINAL == "denoise":
         chosen = chosen.kept()
-    steps = 2 * chosen.code.STEPS + 1
+    steps = max(2 * chosen.code.STEPS + 1, len(chosen.table))
 
     def run(problem: Problem, rng: random.Random) -> int:
         points = problem.points(_places(rng, steps + chosen.code.STEPS))
@@ -138,8 +138,9 @@ def _attempted(solver: Emitted, seed: int, dimension: int, run: Callable[[Proble
 
 
 def _stepped(problem: Problem, rng: random.Random) -> Iterator[Jet]:
-    """The error of one step from an exact history."""
-    points = problem.points([*_places(rng, problem.solver.code.STEPS - 1), 0, 1])
+    """The error of one step from an exact history; of a table, of the steps that it repeats."""
+    more = _places(rng, max(len(problem.solver.body) - 1, 0))
+    points = problem.points([*_places(rng, problem.solver.code.STEPS - 1), 0, 1, *more])
     departure = warm(problem.solver, points, problem.exact, problem.raw)
     yield problem.error(finish(problem.solver, departure, problem.raw), points[-1])
 
@@ -147,7 +148,7 @@ def _stepped(problem: Problem, rng: random.Random) -> Iterator[Jet]:
 def _corrected(problem: Problem, rng: random.Random) -> Iterator[Jet]:
     """The errors of the corrected states in a run that begins with an exact history and goes on until none is left."""
     code = problem.solver.code
-    points = problem.points(_places(rng, 2 * code.STEPS + 4))
+    points = problem.points(_places(rng, 2 * code.STEPS + 4 + len(problem.solver.table)))
     departure = warm(problem.solver, points, problem.exact, problem.raw)
     run = zip(departure.calls, march(problem.solver, departure, problem.raw), strict=True)
     for call, (_, memory) in islice(run, 1, None):

@@ -6,7 +6,8 @@ arithmetic, so a trajectory can be run in 320 bits (:mod:`derive.measure.order`)
 
 What is run is what the runtime runs: the calls of the network are those of :mod:`runtime.itinerary`. With ``warm`` the
 history is exact. A predictor-corrector finds its state one step ago beside the integrands; one that has no phase to
-enter with a history begins in the middle of its run: at the exact state, as if it had been predicted there.
+enter with a history begins in the middle of its run: at the exact state, as if it had been predicted there. A table of
+decisions runs as a longer one of its shape (:mod:`derive.measure.table`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from runtime.itinerary import Visit, visits
+from derive.measure.table import parts, stretched
+from runtime.itinerary import Visit, call_nodes, visits
 
 Vector = tuple[Any, ...]
 Memory = tuple[Vector, ...]
@@ -36,8 +39,28 @@ class Emitted:
     steps: Mapping[str, Callable[..., tuple[Any, tuple[Any, ...]]]]
 
     def kept(self) -> Emitted:
-        """The same without lower orders on the last steps."""
+        """The same without lower orders on the last steps; a table without what stands behind its body."""
+        if self.table:
+            before, body, _ = parts(self.table)
+            return self.changed(FINAL="keep", TABLE=(*before, *body))
         return self.changed(FINAL="keep")
+
+    @property
+    def table(self) -> tuple[int, ...]:
+        """The place in ROWS of every grid step's rows, where the steps are fixed in advance."""
+        return getattr(self.code, "TABLE", ())
+
+    @property
+    def body(self) -> tuple[int, ...]:
+        """What of it a longer table repeats."""
+        return parts(self.table)[1] if self.table else ()
+
+    def visits(self, points: Sequence[Any], history: int = 0) -> list[Visit]:
+        """The calls of the network along the points."""
+        code = self.code
+        if self.table:
+            code = self.changed(TABLE=stretched(self.table, len(points) - 1 - history)).code
+        return visits(code, points, history=history)
 
     def ramped(self) -> Emitted:
         """The same with rows of order 1, 2, .. at the start instead of a starter."""
@@ -75,19 +98,26 @@ def emitted(solver: ModuleType | Emitted) -> Emitted:
 
 def cold(solver: Emitted, points: Sequence[Any], exact: Exact) -> Departure:
     """From the first point, with the solver's own start."""
-    return Departure(tuple(visits(solver.code, points)), exact(points[0]))
+    return Departure(tuple(solver.visits(points)), exact(points[0]))
 
 
 def warm(solver: Emitted, points: Sequence[Any], exact: Exact, network: Network) -> Departure:
     """With an exact history: the first points of the grid are used up by it."""
     code, k = solver.code, solver.code.STEPS
-    enters = not code.CORRECTORS or (k > 1 and "enter" in solver.steps)
+    given = bool(solver.table) and code.START == "exact"
+    enters = not code.CORRECTORS or (k > 1 and "enter" in solver.steps) or given
     first = k - 1 if enters else k
+    if solver.table:
+        before, body, after = parts(solver.table)
+        if not code.CORRECTORS:
+            solver = solver.changed(TABLE=(*body, *after))
+        elif not given:
+            first = max(k, len(before) + 1)
     values = integrands(solver, points[: first + 1], exact, network)[::-1]
     if enters:
-        calls = visits(code, points, history=first)
+        calls = solver.visits(points, first)
         return Departure(tuple(calls), exact(points[first]), values)
-    calls = [call for call in visits(code, points) if call.step >= first]
+    calls = [call for call in solver.visits(points) if call.step >= first]
     return Departure(tuple(calls), exact(points[first]), (exact(points[first - 1]), *values))
 
 
@@ -95,16 +125,23 @@ def integrands(solver: Emitted, points: Sequence[Any], exact: Exact, network: Ne
     """F at all points but the last, oldest first, as the solver forms it from the network's output."""
     columns = solver.code.COLUMNS
     found = []
-    calls = {call.step: call for call in reversed(visits(solver.code, points))} if len(points) > 1 else {}
-    for step in sorted(calls):
-        point = points[step]
+    for point, following in pairwise(points):
         x = exact(point)
         raw = network(x, point)
         if "cx" in columns:
-            cx, cr = (calls[step].row[columns.index(name)] for name in ("cx", "cr"))
+            row = _first_row(solver.code, point, following)
+            cx, cr = (row[columns.index(name)] for name in ("cx", "cr"))
             raw = tuple(cx * s + cr * r for s, r in zip(x, raw, strict=True))
         found.append(raw)
     return tuple(found)
+
+
+def _first_row(code: Any, s: Any, t: Any) -> tuple[Any, ...]:
+    """A row of a step that calls the network at s."""
+    args: tuple[Any, ...] = (s, t, (code.span(s, t),) * code.STEPS)
+    if callable(code.ROWS[0]):
+        return tuple(code.ROWS[0](*args))
+    return tuple(code.ROWS[0][0](*args, tuple(call_nodes(code, s, t, code.ABSCISSAE[0]))))
 
 
 def march(solver: Emitted, departure: Departure, network: Network) -> Iterator[tuple[Vector, Memory]]:
