@@ -26,9 +26,6 @@ def test_indices_of_every_number_of_steps(count: int) -> None:
         assert grids.trailing(module, n) == (*trailing, -1.0), n
         simple = [float(count - 1 - int(i * (count / n))) for i in range(n)]
         assert grids.simple(module, n) == (*simple, -1.0), n
-        linspace = [float(round((count - 1) * (n - 1 - i) / (n - 1))) if n > 1 else count - 1.0 for i in range(n)]
-        assert np.abs(np.subtract(grids.linspace(module, n), (*linspace, -1.0))).max() <= 1
-        assert grids.linspace(module, n)[0] == count - 1 and grids.linspace(module, n)[-1] == -1
 
 
 @pytest.mark.parametrize("rounded", [True, False])
