@@ -3,26 +3,25 @@ r"""Steps chosen by the error: an embedded pair with a PI controller, every samp
     err = rms((x - x_low) / (atol + rtol max(|x_n|, |x|))),     accepted if err <= 1,
     h   <- h clip(0.9 err^(-0.7/q) err_before^(0.4/q), 0.2, 5),   q = 1 + order of the lower output
 
-(Hairer, Norsett, Wanner, Solving ODEs I, II.4; Gustafsson, doi:10.1145/210232.210242). h is measured in the method's own
-variable (lambda, rho, t, ..). A sample's steps depend on that sample alone: the network sees the samples that are still
-under way, each at its own time. What is returned is differentiable, the estimates of error and stiffness as well
-(arXiv:2105.03918 trains on them); the step sizes are not.
+(Hairer, Norsett, Wanner, Solving ODEs I, II.4; Gustafsson, doi:10.1145/210232.210242); after a rejection h does not grow.
+h is measured in the method's own variable (lambda, rho, t, ..). A sample's steps depend on that sample alone: the network
+sees the samples that are still under way, each at its own time. What is returned is differentiable, the estimates of error
+and stiffness as well (arXiv:2105.03918 trains on them); the step sizes are not.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from runtime import checks
+from runtime import checks, interval
+from runtime.dense import Adaptive, Segment
 from runtime.errors import LimitError
 from runtime.real import inf, real
-from runtime.tabulate import end_at
 
 Model = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
@@ -30,264 +29,328 @@ SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 FIRST = 0.05
 """The first step, as a part of the whole interval of the variable."""
 LAST = 1e-9
-"""A rest of the interval below this part is not left over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One accepted step of one sample: variable, state and slope at both ends (dense output)."""
-
-    chi: tuple[float, float]
-    x: tuple[torch.Tensor, torch.Tensor]
-    slope: tuple[torch.Tensor, torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Adaptive:
-    """What ``solver.adaptive`` returns.
-
-    x: [B, *S], the sample. accepted, rejected, evaluations: int64 [B], per sample. error: [B], the sum over accepted
-    steps of rms(x - x_low); stiffness: [B], the largest |F_b - F_a| / |x_b - x_a| over the last two values of each step,
-    per unit of the variable. Both are differentiable. times: for each sample the nodes of its accepted steps.
-    """
-
-    x: torch.Tensor
-    accepted: torch.Tensor
-    rejected: torch.Tensor
-    evaluations: torch.Tensor
-    error: torch.Tensor
-    stiffness: torch.Tensor
-    times: tuple[tuple[float, ...], ...]
-    _dense: tuple[tuple[Segment, ...], ...] | None = None
-    _chart: Callable[[Any], Any] | None = None
-
-    def at(self, t: float) -> torch.Tensor:
-        """[B, *S], the samples at time ``t`` inside the interval: cubic Hermite in the variable, error O(h^4).
-
-        ValueError outside of it, or if dense output was not asked for (``dense=True``).
-        """
-        if self._dense is None or self._chart is None:
-            raise ValueError("at(): dense output was not kept; allowed: solver.adaptive(.., dense=True)")
-        chi = float(self._chart(real(t)))
-        return torch.stack([_hermite(segments, chi, t) for segments in self._dense])
-
-
-def _hermite(segments: Sequence[Segment], chi: float, t: float) -> torch.Tensor:
-    first, last = segments[0].chi[0], segments[-1].chi[1]
-    side = 1 if last > first else -1
-    if not min(first, last) <= chi <= max(first, last):
-        raise ValueError(f"at(): t = {t!r} is outside the interval that was integrated")
-    k = min(bisect_left([side * s.chi[1] for s in segments], side * chi), len(segments) - 1)
-    (a, b), (x0, x1), (d0, d1) = segments[k].chi, segments[k].x, segments[k].slope
-    h = b - a
-    u = (chi - a) / h
-    return (1 + 2 * u) * (1 - u) ** 2 * x0 + u * u * (3 - 2 * u) * x1 + h * u * (1 - u) * ((1 - u) * d0 - u * d1)
+"""A rest of the interval below this part of the step is not left over."""
+LEAST = 1e-14
+"""A step below this part of the whole interval is lost in the rounding of x."""
+INSIDE = 1 - real(2) ** -100
+"""Where in a step that reaches an end of the domain dx/dchi is read, if its formula is not determined at the end itself."""
 
 
 @dataclass(slots=True)
 class _Track:
-    """One sample under way: where it is, the step it will try, and what it has done."""
+    """One sample under way: where it is, the step it will try, and what it has done. known: whether F there is."""
 
+    sample: int
     node: Any
     h: float
+    times: list[float]
     before: float = 1.0
     after_rejection: bool = False
+    known: bool = False
     accepted: int = 0
     rejected: int = 0
     evaluations: int = 0
-    times: list[float] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
+
+    def arrive(self, node: Any, known: bool) -> None:
+        self.accepted += 1
+        self.node, self.known = node, known
+        self.times.append(float(node.t))
+
+    def control(self, taken: float, err: float, order: int) -> None:
+        """The next step after one of length ``taken`` with the error ``err`` (infinite: not a number)."""
+        if err > 1:
+            self.rejected += 1
+            self.h, self.after_rejection = taken * max(SHRINK, SAFETY * err ** (-1 / order)), True
+            return
+        err = max(err, 1e-10)
+        factor = SAFETY * err ** (-0.7 / order) * self.before ** (0.4 / order)
+        self.h = taken * min(max(factor, SHRINK), 1.0 if self.after_rejection else GROW)
+        self.before, self.after_rejection = err, False
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempt:
-    """The rows of one step that is tried: end, nodes of the calls, (a, b0, d..) per call, error weights."""
+class _Trial:
+    """One step that is tried: its end and length, and every number that it takes, in float64.
+
+    rows: (a, b0, d1..) per call; calls: (time, cx, cr, cin) of each stage and of the end; error: weights on F0, K1, ..
+    and the value at the end; speed: |q| of dx/dchi = p x + q F at the last of these values.
+    """
 
     end: Any
-    calls: tuple[Any, ...]
     span: float
-    rows: tuple[tuple[float, ...], ...]
-    error: tuple[float, ...]
     last: bool
+    rows: tuple[tuple[float, ...], ...]
+    calls: tuple[tuple[float, ...], ...]
+    error: tuple[float, ...]
+    speed: float
 
 
 class _Pair:
-    """The emitted pair: rows of an attempt from one node, in float64."""
+    """The emitted pair, sample by sample: what a step from one node takes. ~1 ms on the host."""
 
     def __init__(self, code: Any) -> None:
         self.code = code
         self.columns = [code.COLUMNS.index("a"), code.COLUMNS.index("b0")]
         self.columns += [i for i, name in enumerate(code.COLUMNS) if name.startswith("d")]
         self.order = int(code.EMBEDDED_ORDER) + 1
+        self.scales = hasattr(code, "scaled")
 
-    def attempt(self, track: _Track, end: Any) -> _Attempt:
-        code = self.code
-        rest = code.span(track.node, end)
-        part = track.h / abs(float(rest))
+    def trial(self, track: _Track, end: Any, reuses: bool) -> _Trial:
+        """reuses: the value at the end of a step is computed with it, and is the first of the next. LimitError."""
+        try:
+            return self._trial(track, end, reuses)
+        except (ArithmeticError, ValueError):
+            at = f"t = {float(track.node.t)!r}"
+            what = f"a coefficient of the step that starts at {at} is not finite; allowed: ends inside the domain"
+            raise LimitError(f"span: {what}") from None
+
+    def _trial(self, track: _Track, end: Any, reuses: bool) -> _Trial:
+        code, s = self.code, track.node
+        part = track.h / abs(float(code.span(s, end)))
         last = part >= 1 - LAST
-        t = end if last else code.inner(track.node, end, real(part))
-        calls = (track.node, *(code.inner(track.node, t, c) for c in code.ABSCISSAE[-1][1:]))
-        h = (code.span(track.node, t),)
-        rows = tuple(
-            tuple(float(row[i]) for i in self.columns) for row in (f(track.node, t, h, calls) for f in code.ROWS[-1])
-        )
-        error = tuple(map(float, code.ERROR[0](track.node, t, h, calls)))
-        return _Attempt(t, calls, float(h[0]), rows, error, last)
+        t = end if last else code.inner(s, end, real(part))
+        u = (s, *(code.inner(s, t, c) for c in code.ABSCISSAE[-1][1:]))
+        h = (code.span(s, t),)
+        rows = tuple(tuple(float(row[i]) for i in self.columns) for row in (f(s, t, h, u) for f in code.ROWS[-1]))
+        calls = tuple(self.call(node) for node in (*u[1:], *([t] if reuses else [])))
+        error = tuple(map(float, code.ERROR[0](s, t, h, (*u, t))))
+        speed = abs(self.slope(t if reuses else u[-1], s)[1])
+        return _Trial(t, float(h[0]), last, rows, calls, error, speed)
+
+    def reuses(self, start: Any, end: Any) -> bool:
+        """Whether the error estimate reads the value at the end of the step (first same as last)."""
+        middle = self.code.inner(start, end, real(1) / 2)
+        track = _Track(0, start, abs(float(self.code.span(start, middle))), [])
+        return self.trial(track, end, False).error[-1] != 0
+
+    def call(self, node: Any) -> tuple[float, float, float, float]:
+        """(time, cx, cr, cin): what the network is fed, F = cx x + cr raw, and the factor of its input."""
+        code = self.code
+        cx, cr = map(float, code.integrand(node))
+        return float(code.time(node.t)), cx, cr, float(code.scaled(node)) if self.scales else 1.0
+
+    def slope(self, node: Any, other: Any) -> tuple[float, float]:
+        """(p, q) of dx/dchi = p x + q F at ``node``, an end of a step whose other end is ``other``."""
+        for inside in (False, True):
+            try:
+                p, q = map(float, self.code.slope(self.code.inner(other, node, INSIDE).t if inside else node.t))
+                if math.isfinite(p) and math.isfinite(q):
+                    return p, q
+            except (ArithmeticError, ValueError):
+                continue
+        return math.nan, math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a trial gave, row by row: the state, F there (if it was computed), err, rms(x - x_low), stiffness."""
+
+    new: torch.Tensor
+    following: torch.Tensor | None
+    local: torch.Tensor
+    size: torch.Tensor
+    stiffness: torch.Tensor
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Samples side by side: state, F there (rows whose track knows it), and the sums. All [n, ..]."""
+
+    tracks: list[_Track]
+    x: torch.Tensor
+    f: torch.Tensor
+    error: torch.Tensor
+    stiffness: torch.Tensor
+
+    def take(self, rows: Sequence[int]) -> _Rows:
+        tensors = (_take(v, rows) for v in (self.x, self.f, self.error, self.stiffness))
+        return _Rows([self.tracks[j] for j in rows], *tensors)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What the caller wants; whole: the length of the interval, in the variable."""
+
+    rtol: float
+    atol: float
+    most: int
+    dense: bool
+    whole: float
 
 
 class _Run:
     """All samples of one call."""
 
-    def __init__(
-        self, code: Any, model: Model, x: torch.Tensor, rtol: float, atol: float, most: int, dense: bool
-    ) -> None:
-        self.code, self.pair, self.model = code, _Pair(code), model
-        self.rtol, self.atol, self.most, self.dense = rtol, atol, most, dense
-        self.x = x
-        batch = x.shape[0]
-        self.error = x.new_zeros(batch)
-        self.stiffness = x.new_zeros(batch)
-        self.known: list[torch.Tensor | None] = [None] * batch
-        """F at each sample's node, where it is already known."""
+    def __init__(self, code: Any, model: Model, dtype: torch.dtype, options: _Options) -> None:
+        self.pair, self.model, self.dtype, self.options = _Pair(code), model, dtype, options
+        self.converts = "cx" in code.COLUMNS
+        self.reuses = False
 
-    def column(self, values: Sequence[float]) -> torch.Tensor:
-        """One number per sample, to be multiplied with [n, *S]."""
-        shape = (len(values), *(1,) * (self.x.dim() - 1))
-        return torch.tensor(values, dtype=torch.float64).to(self.x.dtype).to(self.x.device).reshape(shape)
-
-    def integrand(self, x: torch.Tensor, nodes: Sequence[Any], tracks: Sequence[_Track]) -> torch.Tensor:
-        """F(x, t) of some samples: one call of the network."""
-        code = self.code
+    def integrand(self, x: torch.Tensor, numbers: torch.Tensor, tracks: Sequence[_Track]) -> torch.Tensor:
+        """F of some samples, one call of the network. numbers: float64 [n, 4], as ``_Pair.call`` has them."""
         for track in tracks:
             track.evaluations += 1
-        dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-        times = torch.tensor([float(code.time(n.t)) for n in nodes], dtype=torch.float64).to(dtype).to(x.device)
-        seen = x * self.column([float(code.scaled(n)) for n in nodes]) if hasattr(code, "scaled") else x
-        raw = checks.model_output(self.model(seen, times), x)
-        cx, cr = zip(*(tuple(map(float, code.integrand(n))) for n in nodes), strict=True)
-        return self.column(cr) * raw if not any(cx) else self.column(cx) * x + self.column(cr) * raw
+        times = numbers[:, 0].to(torch.float64 if self.dtype == torch.float64 else torch.float32)
+        seen = x * _column(numbers[:, 3], x) if self.pair.scales else x
+        version = None if x.is_inference() else x._version
+        raw = self.model(seen.to(self.dtype), times)
+        if version is not None and x._version != version:
+            raise RuntimeError("the model changed its input in place; the step needs it: clone x in the model first")
+        raw = checks.model_output(raw, x)
+        return _column(numbers[:, 1], x) * x + _column(numbers[:, 2], x) * raw if self.converts else raw
 
-    def starting_values(self, active: Sequence[int], tracks: Sequence[_Track]) -> torch.Tensor:
-        """F at the node of every active sample; the network is asked for those it is not known for."""
-        missing = [b for b in active if self.known[b] is None]
-        if missing:
-            some = [tracks[b] for b in missing]
-            found = self.integrand(self.x[missing], [track.node for track in some], some)
-            for b, value in zip(missing, found, strict=True):
-                self.known[b] = value
-        return torch.stack([self.known[b] for b in active])  # type: ignore[misc]
+    def refresh(self, now: _Rows) -> None:
+        """F where it is not known yet."""
+        rows = [j for j, track in enumerate(now.tracks) if not track.known]
+        if rows:
+            tracks = [now.tracks[j] for j in rows]
+            numbers = _host([self.pair.call(track.node) for track in tracks], now.x)
+            now.f = _put(now.f, rows, self.integrand(_take(now.x, rows), numbers, tracks), range(len(rows)))
+            for track in tracks:
+                track.known = True
 
-    def single(self, limits: tuple[Any, ...], start: float, end: float, tracks: Sequence[_Track]) -> None:
+    def single(self, now: _Rows, limit: Any, end: float) -> None:
         """One step of order 1 that touches an end of the domain, all samples alike."""
-        s, t = (self.code.node(real(time)) for time in (start, end))
-        row = dict(zip(self.code.COLUMNS, map(float, limits[0](s, t, (inf,))), strict=True))
-        value = self.integrand(self.x, [s] * len(tracks), tracks)
-        self.x = row["a"] * self.x + row["b0"] * value
-        for track in tracks:
-            track.accepted += 1
-            track.times.append(end)
+        code = self.pair.code
+        s, t = now.tracks[0].node, code.node(real(end))
+        row = dict(zip(code.COLUMNS, map(float, limit(s, t, (inf,))), strict=True))
+        self.refresh(now)
+        now.x = row["a"] * now.x + row["b0"] * now.f
+        for track in now.tracks:
+            track.arrive(t, False)
 
-    def step(self, active: Sequence[int], tracks: Sequence[_Track], end: Any) -> list[int]:
-        """Try one step of every active sample; the samples that are not at ``end`` yet."""
-        some = [tracks[b] for b in active]
-        tries = [self.pair.attempt(track, end) for track in some]
-        y = self.x[list(active)]
-        values = [self.starting_values(active, tracks)]
-        states = [y]
-        calls = len(tries[0].rows)
-        for i in range(calls):
-            a, *weights = zip(*(attempt.rows[i] for attempt in tries), strict=True)
-            new = self.column(a) * y
-            for weight, value in zip(weights, values, strict=False):
-                new = new + self.column(weight) * value
+    def attempt(self, now: _Rows, trials: Sequence[_Trial]) -> _Found:
+        """One step of every row."""
+        rows, calls, errors, speeds = (
+            _host([getattr(t, name) for t in trials], now.x) for name in ("rows", "calls", "error", "speed")
+        )
+        states, values = [now.x], [now.f]
+        for i in range(rows.shape[1]):
+            new = _column(rows[:, i, 0], now.x) * now.x
+            for j, value in enumerate(values):
+                new = new + _column(rows[:, i, j + 1], now.x) * value
             states.append(new)
-            if i + 1 < calls:
-                values.append(self.integrand(new, [attempt.calls[i + 1] for attempt in tries], some))
-        new = states[-1]
-        weights = list(zip(*(attempt.error for attempt in tries), strict=True))
-        following = None
-        if any(weights[-1]) or self.dense:
-            following = self.integrand(new, [attempt.end for attempt in tries], some)
-            values.append(following)
-        difference = sum(self.column(w) * v for w, v in zip(weights, values, strict=False))
-        return self._decided(active, tracks, tries, (y, new, difference, following, states, values))
+            if i < calls.shape[1]:
+                values.append(self.integrand(new, calls[:, i], now.tracks))
+        new, o = states[-1], self.options
+        difference = _column(errors[:, 0], now.x) * now.f
+        for j, value in enumerate(values[1:], 1):
+            difference = difference + _column(errors[:, j], now.x) * value
+        scale = o.atol + o.rtol * torch.maximum(now.x.detach().abs(), new.detach().abs())
+        scale = scale.clamp_min(torch.finfo(scale.dtype).tiny)
+        (xa, xb), fa = (states[-2:], values[-2]) if self.reuses else ((states[0], states[-2]), values[0])
+        gap = _norm(xb - xa).clamp_min(torch.finfo(new.dtype).tiny)
+        stiffness = speeds.to(new.dtype) * _norm(values[-1] - fa) / gap
+        size = math.sqrt(max(1, new[0].numel()))
+        local = _norm(difference.detach() / scale) / size
+        return _Found(new, values[-1] if self.reuses else None, local, _norm(difference) / size, stiffness)
 
-    def _decided(
-        self, active: Sequence[int], tracks: Sequence[_Track], tries: Sequence[_Attempt], found: tuple[Any, ...]
-    ) -> list[int]:
-        y, new, difference, following, states, values = found
-        scale = self.atol + self.rtol * torch.maximum(y.abs(), new.abs())
-        local = _rms(difference / scale.detach())
-        size = _rms(difference)
-        stiff = self._stiffness(states, values, following, tries)
-        left, x = [], list(self.x.unbind(0))
-        error, stiffness = list(self.error.unbind(0)), list(self.stiffness.unbind(0))
-        for j, (b, err) in enumerate(zip(active, local.detach().double().tolist(), strict=True)):
-            track, attempt = tracks[b], tries[j]
-            if not math.isfinite(err):
-                err = math.inf
-            if err <= 1:
-                if self.dense:
-                    track.segments.append(self._segment(attempt, track, y[j], new[j], values[0][j], following[j]))
-                track.accepted += 1
-                track.times.append(float(attempt.end.t))
-                track.node = attempt.end
-                x[b] = new[j]
-                error[b] = error[b] + size[j]
-                stiffness[b] = torch.maximum(stiffness[b], stiff[j])
-                self.known[b] = following[j] if following is not None else None
-            else:
-                track.rejected += 1
-            if err > 1 or not attempt.last:
-                left.append(b)
-            self._control(track, attempt, err)
-        self.x, self.error, self.stiffness = torch.stack(x), torch.stack(error), torch.stack(stiffness)
-        return left
+    def step(self, now: _Rows, end: Any) -> tuple[_Rows, _Rows]:
+        """Try one step of every row: (rows still under way, rows that arrived)."""
+        self.refresh(now)
+        trials = [self.pair.trial(track, end, self.reuses) for track in now.tracks]
+        found, rows = self.attempt(now, trials), list(range(len(trials)))
+        errs = [err if math.isfinite(err) else math.inf for err in found.local.double().tolist()]
+        good = [j for j in rows if errs[j] < math.inf]
+        if len(good) < len(rows):
+            self.look(now, [j for j in rows if errs[j] == math.inf])
+            if found.new.requires_grad and good:  # 0 times infinity: no gradient may pass a row that is not finite
+                found, rows = self.attempt(now.take(good), [trials[j] for j in good]), good
+        accepted, starts, (x, f) = [j for j in rows if errs[j] <= 1], [t.node for t in now.tracks], (now.x, now.f)
+        self.accept(now, found, rows, accepted, trials)
+        for track, trial, err in zip(now.tracks, trials, errs, strict=True):
+            track.control(abs(trial.span), err, self.pair.order)
+        if self.options.dense:
+            self.refresh(now)
+            for j in accepted:
+                now.tracks[j].segments.append(self.segment(now, j, starts[j], (x[j], f[j])))
+        arrived = {j for j in accepted if trials[j].last}
+        left = [j for j in range(len(trials)) if j not in arrived]
+        self.limit(now, left, errs)
+        return now.take(left), now.take(sorted(arrived))
 
-    def _control(self, track: _Track, attempt: _Attempt, err: float) -> None:
-        q = self.pair.order
-        taken = abs(attempt.span)
-        if err > 1:
-            factor = max(SHRINK, SAFETY * err ** (-1 / q)) if err < math.inf else SHRINK
-            track.h, track.after_rejection = taken * min(factor, SAFETY), True
-        else:
-            err = max(err, 1e-10)
-            factor = SAFETY * err ** (-0.7 / q) * track.before ** (0.4 / q)
-            factor = min(max(factor, SHRINK), 1.0 if track.after_rejection else GROW)
-            track.h, track.before, track.after_rejection = taken * factor, err, False
-        if track.accepted + track.rejected >= self.most:
-            raise RuntimeError(
-                f"{self.most} steps were tried and t = {float(track.node.t)!r} is reached; raise most= or the tolerances"
-            )
-        if track.h <= 1e-14 * abs(taken) or track.h < 1e-300:
-            raise RuntimeError(f"the step vanishes near t = {float(track.node.t)!r}: is the model finite there?")
+    def accept(
+        self, now: _Rows, found: _Found, rows: Sequence[int], accepted: Sequence[int], trials: Sequence[_Trial]
+    ) -> None:
+        """Move the accepted rows; row ``rows[k]`` is the k-th of what was found."""
+        place = {j: k for k, j in enumerate(rows)}
+        source = [place[j] for j in accepted]
+        now.x = _put(now.x, accepted, found.new, source)
+        if found.following is not None:
+            now.f = _put(now.f, accepted, found.following, source)
+        now.error = _put(now.error, accepted, _take(now.error, rows) + found.size, source)
+        largest = torch.maximum(_take(now.stiffness, rows), found.stiffness)
+        now.stiffness = _put(now.stiffness, accepted, largest, source)
+        for j in accepted:
+            now.tracks[j].arrive(trials[j].end, found.following is not None)
 
-    def _stiffness(self, states: Any, values: Any, following: Any, tries: Sequence[_Attempt]) -> torch.Tensor:
-        """|q| |F_b - F_a| / |x_b - x_a| for the last two values of a step, q dx/dchi's weight of F at its end."""
-        if following is not None:
-            (xa, xb), (fa, fb) = states[-2:], values[-2:]
-        else:
-            (xa, xb), (fa, fb) = (states[0], states[-2]), (values[0], values[-1])
-        weight = self.column([abs(float(self.code.slope(attempt.end.t)[1])) for attempt in tries])
-        top, bottom = _norm((fb - fa) * weight), _norm(xb - xa)
-        return top / bottom.clamp_min(torch.finfo(bottom.dtype).tiny)
+    def segment(self, now: _Rows, j: int, start: Any, before: tuple[torch.Tensor, torch.Tensor]) -> Segment:
+        """The step of row j from ``start``, with the state and F that it had there."""
+        end, chart = now.tracks[j].node, self.pair.code.chart
+        (p0, q0), (p1, q1) = self.pair.slope(start, end), self.pair.slope(end, start)
+        (x0, f0), (x1, f1) = before, (now.x[j], now.f[j])
+        return Segment((float(chart(start.t)), float(chart(end.t))), (x0, x1), (p0 * x0 + q0 * f0, p1 * x1 + q1 * f1))
 
-    def _segment(self, attempt: _Attempt, track: _Track, y: Any, new: Any, before: Any, after: Any) -> Segment:
-        slopes = []
-        for node, x, value in ((track.node, y, before), (attempt.end, new, after)):
-            p, q = map(float, self.code.slope(node.t))
-            slopes.append(p * x + q * value)
-        chi = tuple(float(self.code.chart(node.t)) for node in (track.node, attempt.end))
-        return Segment(chi, (y, new), (slopes[0], slopes[1]))  # type: ignore[arg-type]
+    @staticmethod
+    def look(now: _Rows, rows: Sequence[int]) -> None:
+        """RuntimeError if the model is not finite where a step starts: no shorter step helps."""
+        finite = torch.isfinite(_take(now.f, rows)).reshape(len(rows), -1).all(1).tolist()
+        for j, fine in zip(rows, finite, strict=True):
+            if not fine:
+                track = now.tracks[j]
+                raise RuntimeError(
+                    f"the model's output is not finite at t = {float(track.node.t)!r} (sample {track.sample})"
+                )
+
+    def limit(self, now: _Rows, rows: Sequence[int], errs: Sequence[float]) -> None:
+        """RuntimeError if a sample that is under way has used up its steps, or its step vanishes."""
+        for j in rows:
+            track = now.tracks[j]
+            at = f"t = {float(track.node.t)!r} (sample {track.sample})"
+            if track.accepted + track.rejected >= self.options.most:
+                raise RuntimeError(
+                    f"{self.options.most} steps were tried and {at} is reached; raise most= or the tolerances"
+                )
+            if track.h < LEAST * self.options.whole:
+                why = "finite" if errs[j] == math.inf else "smooth, and not beyond the rounding of x,"
+                raise RuntimeError(f"the step vanishes near {at}: is the model {why} there?")
 
 
-def _rms(v: torch.Tensor) -> torch.Tensor:
-    """Root mean square over everything but the batch."""
-    return v.flatten(1).pow(2).mean(1).sqrt() if v.dim() > 1 else v.abs()
+def _host(numbers: Sequence[Any], like: torch.Tensor) -> torch.Tensor:
+    """Numbers of every row, float64 on the device of ``like``."""
+    return torch.tensor(numbers, dtype=torch.float64).to(like.device, non_blocking=True)
+
+
+def _column(numbers: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """[n] as [n, 1, ..], to be multiplied with x [n, *S]."""
+    return numbers.to(x.dtype).reshape(-1, *(1,) * (x.dim() - 1))
 
 
 def _norm(v: torch.Tensor) -> torch.Tensor:
-    return v.flatten(1).norm(dim=1) if v.dim() > 1 else v.abs()
+    """Euclidean norm of every row, computed alike whatever the other rows are; its gradient at 0 is 0."""
+    return v.reshape(v.shape[0], -1).norm(dim=1)
+
+
+def _take(v: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+    """Some rows; ``v`` itself for all of them in order."""
+    return (
+        v
+        if list(rows) == list(range(v.shape[0]))
+        else v.index_select(0, torch.tensor(rows, dtype=torch.int64, device=v.device))
+    )
+
+
+def _put(old: torch.Tensor, to: Sequence[int], new: torch.Tensor, source: Sequence[int]) -> torch.Tensor:
+    """``old`` with rows ``to`` replaced by rows ``source`` of ``new``."""
+    if not to:
+        return old
+    rows = _take(new, source)
+    return (
+        rows
+        if len(to) == old.shape[0]
+        else old.index_copy(0, torch.tensor(to, dtype=torch.int64, device=old.device), rows)
+    )
 
 
 def integrate(
@@ -296,66 +359,38 @@ def integrate(
 ) -> Adaptive:  # fmt: skip
     """The run behind ``Solver.adaptive``. x: [B, *S], B >= 1."""
     code = solver._coefficients
-    times = tuple(map(float, solver.plan().nodes if ends is None else ends))
-    checks.times((times[0], times[-1]), solver.domain, False)
-    run = _Run(code, model, x if x.dtype in (torch.float32, torch.float64) else x.float(), rtol, atol, most, dense)
-    inside = _inside(code, times)
+    times = interval.default(code) if ends is None else interval.checked(ends, solver.domain)
+    inside = interval.inside(code, times)
     start, end = (code.node(real(t)) for t in (inside[0], inside[-1]))
     whole = abs(float(code.span(start, end)))
-    tracks = [_Track(start, FIRST * whole if first is None else first, times=[times[0]]) for _ in range(x.shape[0])]
+    run = _Run(code, model, x.dtype, _Options(rtol, atol, most, dense, whole))
+    run.reuses = run.pair.reuses(start, end)
+    state = x if x.dtype in (torch.float32, torch.float64) else x.float()
+    tracks = [_Track(b, code.node(real(times[0])), first or FIRST * whole, [times[0]]) for b in range(x.shape[0])]
+    now = _Rows(tracks, state, torch.zeros_like(state), state.new_zeros(len(tracks)), state.new_zeros(len(tracks)))
     if inside[0] != times[0]:
-        run.single(code.FROM_ALPHA_ZERO, times[0], inside[0], tracks)
-    active = list(range(x.shape[0]))
-    while active:
-        active = run.step(active, tracks, end)
+        run.single(now, interval.limit(code, times[0], True), inside[0])
+    arrived: list[_Rows] = []
+    while now.tracks:
+        now, done = run.step(now, end)
+        arrived += [done] if done.tracks else []
+    now = _together(arrived)
     if inside[-1] != times[-1]:
-        run.single(code.TO_SIGMA_ZERO, inside[-1], times[-1], tracks)
-
-    def counts(name: str) -> torch.Tensor:
-        return torch.tensor([getattr(track, name) for track in tracks], dtype=torch.int64)
-
-    return Adaptive(
-        run.x.to(x.dtype),
-        counts("accepted"),
-        counts("rejected"),
-        counts("evaluations"),
-        run.error,
-        run.stiffness,
-        tuple(tuple(track.times) for track in tracks),
-        tuple(tuple(track.segments) for track in tracks) if dense else None,
-        code.chart if dense else None,
+        run.single(now, interval.limit(code, times[-1], False), times[-1])
+    accepted, rejected, evaluations = (
+        torch.tensor([getattr(track, name) for track in now.tracks]) for name in ("accepted", "rejected", "evaluations")
     )
+    nodes = tuple(tuple(track.times) for track in now.tracks)
+    kept = tuple(tuple(track.segments) for track in now.tracks) if dense else None
+    chart = code.chart if dense else None
+    return Adaptive(now.x.to(x.dtype), accepted, rejected, evaluations, now.error, now.stiffness, nodes, kept, chart)
 
 
-def _inside(code: Any, times: tuple[float, ...]) -> tuple[float, ...]:
-    """The times without an end of the domain at which the pair itself cannot start or arrive.
-
-    LimitError if nothing is left between them, or no limit of order 1 leads there.
-    """
-    low, high = 0, len(times)
-    first, last = end_at(code, times[0]), end_at(code, times[-1])
-    if first and not (code.CHART_FINITE[first] and len(getattr(code, f"FROM_{first.upper()}")) == len(code.ROWS)):
-        low = 1
-    if last and not (
-        code.CHART_FINITE[last]
-        and len(getattr(code, f"TO_{last.upper()}")) == len(code.ROWS)
-        and _converts(code, code.node(real(times[-1])))
-    ):
-        high -= 1
-    missing = (low and not code.FROM_ALPHA_ZERO) or (high < len(times) and not code.TO_SIGMA_ZERO)
-    if high - low < 2 or missing:
-        raise LimitError(
-            f"span: t = {times[0]!r} to {times[-1]!r}: an end is not finite; allowed: ends inside the domain"
-        )
-    return times[low:high]
-
-
-def _converts(code: Any, node: Any) -> bool:
-    """Is F a finite combination of x and the network's output there?"""
-    try:
-        return all(math.isfinite(float(c)) for c in code.integrand(node))
-    except (ArithmeticError, ValueError):
-        return False
+def _together(parts: Sequence[_Rows]) -> _Rows:
+    """All samples, in their order."""
+    tracks = [track for part in parts for track in part.tracks]
+    tensors = (torch.cat([getattr(part, name) for part in parts]) for name in ("x", "f", "error", "stiffness"))
+    return _Rows(tracks, *tensors).take(sorted(range(len(tracks)), key=lambda j: tracks[j].sample))
 
 
 __all__ = ["Adaptive", "integrate"]

@@ -260,25 +260,27 @@ class Solver:
         model, x_T: as in ``sample``; x_T: [B, *S], B >= 1. Every sample has its own steps, and depends on no other. The
         state is float32 or float64; a tolerance below about 1e-5 asks for a float64 x_T.
         rtol, atol: a step is accepted if rms((x - x_low)/(atol + rtol max(|x_n|, |x|))) <= 1, x_low the embedded output.
-        span: (t_start, t_end); default: the ends of the default grid, and where it ends at sigma = 0 with an infinite
-        variable, one step of order 1 from its last finite node. first: the first step, in the method's variable.
-        most: steps that may be tried per sample. dense: keep what ``.at(t)`` needs.
-        Returns :class:`runtime.adaptive.Adaptive`. ValueError if the solver has no embedded output; RuntimeError if
-        ``most`` steps do not suffice or the step vanishes.
+        span: (t_start, t_end), from data to noise as well; default: the ends of the default grid, and where it begins or
+        ends with an infinite variable, one step of order 1 to its first or from its last finite node.
+        first: the first step, in the method's variable. most: steps that may be tried per sample. dense: keep what
+        ``.at(t)`` needs.
+        Returns :class:`runtime.dense.Adaptive`. ValueError if the solver has no embedded output (LimitError: an end of
+        span is not finite); RuntimeError if ``most`` steps do not suffice, the step vanishes, or the model is not finite.
         """
         from runtime.adaptive import integrate
 
         self._check_call(model, x_T, None, False, None, None, check)
         if not getattr(self._coefficients, "ERROR", ()):
             raise ValueError(f"{self.name} has no embedded output to estimate the error with; allowed: sample()")
-        for name, value, low in (("rtol", rtol, 0.0), ("atol", atol, 0.0), ("first", first, 0.0)):
-            if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value) and value >= low):
+        for name, value in (("rtol", rtol), ("atol", atol), ("first", 1.0 if first is None else first)):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not (number and math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name}: got {value!r}; allowed: a finite number from 0")
         if rtol + atol <= 0 or first == 0:
             raise ValueError("rtol and atol cannot both be 0, nor first")
         most = checks.count("most", most, 1)
-        if x_T.dim() == 0 or x_T.shape[0] == 0:
-            raise ValueError(f"x_T: got shape {tuple(x_T.shape)}; allowed: [B, ...] with B >= 1")
+        if x_T.dim() == 0 or x_T.numel() == 0:
+            raise ValueError(f"x_T: got shape {tuple(x_T.shape)}; allowed: [B, ...] with B >= 1, not empty")
         if check != "off":
             checks.finite_input(x_T)
         found = integrate(self, model, x_T, span, float(rtol), float(atol), most, first, dense)
