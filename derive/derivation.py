@@ -96,9 +96,10 @@ def _derived(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
 def _rows(tableau: Tableau) -> list[str]:
     """The rows of every scheme, and how to read them."""
     schemes = [*tableau.schemes, *([tableau.starter] if tableau.starter else [])]
-    lines = ["In Newton form, by order:", "", tableau.latex(), ""]
+    order = "in the order of their first use" if tableau.table else "by order"
+    lines = [f"In Newton form, {order}:", "", tableau.latex(), ""]
     if any(row.given for scheme in schemes for row in scheme.rows):
-        lines[0] = "The rows, by order:"
+        lines[0] = f"The rows, {order}:"
     if any(row.newton for scheme in schemes for row in scheme.rows if not row.given):
         lines += [
             r"The weights of the values $F_{n-j}$ are $w_j = \sum_{k\ge j} M_k / \prod_{i\le k,\,i\ne j}(\theta_j-\theta_i)$,",
@@ -151,6 +152,11 @@ def _ends(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
         f"- Start `{tableau.start}`: {STARTS[tableau.start] if tableau.steps > 1 else 'one step needs no history'}.",
         f"- Final `{tableau.final}`: {FINALS[tableau.final]}.",
     ]
+    if tableau.table:
+        given = ", from values at earlier times that are given" if tableau.start == "exact" else ""
+        lines[2:] = [
+            f"- The table says how each of its {len(tableau.table)} steps is taken{given}; no other number of steps."
+        ]
     ends = {"sigma_zero": r"$\sigma = 0$", "alpha_zero": r"$\alpha = 0$"}
     for end, name in ends.items():
         if end not in (problem.schedule.noise_end, problem.schedule.data_end):
@@ -175,6 +181,15 @@ def _proved(proof: Claims, tableau: Tableau) -> list[str]:
     orders = ", ".join(str(p.order) for p in proof.schemes)
     rules = f"with start `{proof.start}` and final `{proof.final}` (schemes of order {orders})"
     lines.append(f"- Global order **{proof.global_order}** {rules}.")
+    if proof.body:
+        first, last = proof.body
+        entries = ", ".join(str(k + 1) for k in tableau.table)
+        lines += [
+            f"- The grid steps take the schemes {entries}, counted in the order above.",
+            r"  A table has no limit $h \to 0$ of its own: its orders are those of longer tables of the same shape, which repeat",
+            f"  steps {first} to {last}; the order is that of the weakest of these, and a scheme of order $q$ that is used before or",
+            "  after them costs $O(h^{q+1})$.",
+        ]
     if proof.starter is not None:
         lines.append(f"- The start has order {proof.starter.order}, by {proof.starter.engine}.")
     if main.predictor is not None:
@@ -193,7 +208,8 @@ def _proved(proof: Claims, tableau: Tableau) -> list[str]:
 
 def _by_moments(proof: Claims, tableau: Tableau) -> list[str]:
     main = proof.main
-    row = tableau.schemes[-1].corrector or tableau.main
+    scheme = tableau.schemes[proof.principal]
+    row = scheme.corrector or scheme.output
     assert main.row is not None
     constants = main.row.constants
     leading = " + ".join(rf"\left({_tex(c.as_expr())}\right) F^{{({k})}}" for k, c in constants)

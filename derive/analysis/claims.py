@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from derive.analysis.proof import SchemeProof, global_order, principal, prove_scheme
+from derive.analysis.proof import SchemeProof, body, global_order, principal, prove_scheme
 from derive.analysis.stability import Posed, StabilitySummary, summary
 from derive.errors import Fault
 from derive.tableau import Tableau
@@ -35,6 +35,8 @@ class Claims:
     writes: int
     principal: int = -1
     """Which of ``schemes`` is the method: the last, or of a table the weakest of the steps it repeats."""
+    body: tuple[int, int] | None = None
+    """Of a table, the first and the last of the grid steps that a longer one repeats: its orders are those of longer ones."""
 
     @property
     def main(self) -> SchemeProof:
@@ -95,6 +97,10 @@ class Claims:
             f"order {self.order} {grids}(and not {self.order + 1}: {main.because}); by {main.engine}",
             f"global order {self.global_order} with start {self.start}, final {self.final}",
         ]
+        if self.body:
+            first, last = self.body
+            repeated = f"steps {first} to {last} are" if last > first else f"step {first} is"
+            lines.append(f"orders are those of longer tables of this shape: {repeated} what they repeat")
         if main.uniform not in (None, self.order):
             lines.insert(1, f"order {main.uniform} on equal steps of the variable")
         if main.predictor is not None:
@@ -107,8 +113,9 @@ class Claims:
         lines.append(f"leading error {main.shown_error}")
         lines += str(self.stability).splitlines()
         calls, kernels = self.evaluations_per_step, self.kernels
+        most = "at most " if self.body and calls > 1 else ""
         lines.append(
-            f"{calls} evaluation{'s' * (calls > 1)} and {kernels} kernel{'s' * (kernels > 1)} a step, "
+            f"{most}{calls} evaluation{'s' * (calls > 1)} and {kernels} kernel{'s' * (kernels > 1)} a step, "
             f"{self.reads} reads + {self.writes} writes, history {self.history}"
         )
         return "\n".join(lines)
@@ -134,6 +141,7 @@ def prove(tableau: Tableau, cost: tuple[int, int, int], problem: Posed | None = 
         reads=cost[1],
         writes=cost[2],
         principal=principal(tableau, proofs),
+        body=body(tableau) if tableau.table else None,
     )
 
 

@@ -244,7 +244,11 @@ def body(tableau: Tableau) -> tuple[int, int]:
 
 
 def principal(tableau: Tableau, proofs: Sequence[SchemeProof]) -> int:
-    """The scheme whose order is the method's: the last one; of a table the weakest of its body."""
+    """The scheme whose order is the method's: the last one; of a table the weakest of its body.
+
+    A table has so many steps and no more, hence no limit h -> 0 of its own. What is claimed is the order of the longer
+    tables of the same shape: what comes before the body, the body again and again, what comes after it.
+    """
     if not tableau.table:
         return len(proofs) - 1
     first, last = body(tableau)
@@ -254,7 +258,7 @@ def principal(tableau: Tableau, proofs: Sequence[SchemeProof]) -> int:
 def _of_table(tableau: Tableau, proofs: Sequence[SchemeProof]) -> int:
     """A longer table of the same shape repeats its body: what comes before and after is used O(1) times."""
     first, last = body(tableau)
-    before = [] if tableau.start == "exact" else [proofs[k].order for k in tableau.table[:first]]
+    before = [proofs[k].order for k in tableau.table[:first]]
     after = [proofs[k].order for k in tableau.table[last + 1 :]]
     final = proofs[tableau.table[-1]]
     after.append(final.order if final.predictor is None else final.predictor)  # the last step is never corrected

@@ -126,7 +126,7 @@ def test_a_linear_relaxation_is_an_override():
     ("orders", "start", "order", "global_order"),
     [
         ([1, 2, 3, 3, 3], "ramp", 3, 2), ([3, 3, 3], "exact", 3, 3), ([3, 3, 3, 2], "exact", 3, 3),
-        ([3, 3, 3, 2, 1], "exact", 3, 2), ([1, 1, 2, 2, 2], "ramp", 2, 2), ([1, 1, 1, 2], "ramp", 1, 1),
+        ([3, 3, 3, 2, 1], "exact", 3, 2), ([1, 3, 3, 3], "exact", 3, 2), ([1, 1, 2, 2, 2], "ramp", 2, 2), ([1, 1, 1, 2], "ramp", 1, 1),
         ([1, 2, 1, 2, 1, 2], "ramp", 1, 1),
     ],
 )  # fmt: skip
