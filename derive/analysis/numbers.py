@@ -37,7 +37,7 @@ class Oracle:
     """Rows of one tableau on one problem, in an mpmath context of its own with ``digits`` decimal digits.
 
     The working precision is far higher (``digits`` + 120), so that differences of nearby nodes keep ``digits`` digits.
-    ``times`` of a step are t_{n+1}, t_n, t_{n-1}, ..: as far back as its rows read.
+    ``times`` of a step are t_{n+1}, t_n, t_{n-1}, ..: at least as far back as its rows read.
     """
 
     def __init__(self, tableau: Tableau, problem: SemilinearProblem, digits: int = 50) -> None:
@@ -171,7 +171,8 @@ class Oracle:
         """V w = mt in units of the row's own span."""
         mp, problem = self.mp, self.problem
         own = self.number(row.end)
-        past = [(self.at(problem.chart, mp.mpf(x)) - self.at(problem.chart, start)) / h for x in times[1:]]
+        read = 1 + max((node.index for node in row.nodes if node.kind == "history"), default=0)
+        past = [(self.at(problem.chart, mp.mpf(x)) - self.at(problem.chart, start)) / h for x in times[1 : read + 1]]
         thetas = [(past[n.index] if n.kind == "history" else self.number(n.theta)) / own for n in row.nodes]
         values: Values = {f"r{j}": past[j] - past[j + 1] for j in range(len(past) - 1)}
         unit = mp.one

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 from derive import emit
 from derive.analysis.numbers import Oracle
 from derive.check import Trial
+from derive.measure.march import Emitted
 from derive.pipeline import Derived, derive
 from derive.spec import read_spec, read_spec_text
 from runtime import load
@@ -28,17 +29,22 @@ NAMES = tuple(sorted(p.parent.name for p in FOLDER.glob("*/spec.yaml")))
 
 
 class Remembering(Oracle):
-    """An oracle that computes each row once: mutants of one module are compared with the same numbers."""
+    """An oracle that computes each number once: mutants of one module are compared with the same numbers."""
 
     def __init__(self, derived: Derived) -> None:
         super().__init__(derived.tableau, derived.problem)
-        self._rows: dict[tuple, dict[str, Any]] = {}
+        self._known: dict[tuple[Any, ...], Any] = {}
 
-    def row(self, row: Any, nodes: Sequence[Any]) -> dict[str, Any]:
-        key = (len(row.nodes), *nodes[: len(row.nodes) + 1])
-        if key not in self._rows:
-            self._rows[key] = super().row(row, nodes)
-        return self._rows[key]
+    def weights(self, row: Any, times: Sequence[Any]) -> dict[str, Any]:
+        return dict(self._once(("weights", row, *times), lambda: super(Remembering, self).weights(row, times)))
+
+    def at(self, expr: Any, time: Any) -> Any:
+        return self._once(("at", expr, time), lambda: super(Remembering, self).at(expr, time))
+
+    def _once(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,21 @@ class Shipped:
     def claims(self) -> dict[str, Any]:
         return json.loads((self.folder / "claims.json").read_text())
 
+    @property
+    def emitted(self) -> Emitted:
+        """Its code, to be executed on any numbers."""
+        return Emitted(self.coefficients, self.step.STEPS)
+
+    @property
+    def smooth(self) -> bool:
+        """Whether its schedule has no kinks: with kinks an order holds between them only."""
+        return all(table.kind != "linear" for table in self.derived.schedule.tables.values())
+
+    @property
+    def rational(self) -> bool:
+        """Whether its numbers are exact ones, rather than decimals of a method whose numbers have no short form."""
+        return all(scheme.digits is None for scheme in self.derived.tableau.schemes)
+
     def trial(self, module: Any = None) -> Trial:
         """The exactness check, of this solver's coefficients or of something that stands in for them."""
         return Trial(module or self.coefficients, self.derived, self.oracle)
@@ -72,11 +93,13 @@ def shipped(name: str) -> Shipped:
     )
 
 
-def spec_text(name: str, schedule: str, prediction: str, method: str, more: str = "") -> str:
-    """A spec; the last three arguments are the inside of flow mappings such as ``kind: vp_linear``."""
+def spec_text(
+    name: str, schedule: str, prediction: str, method: str, more: str = "", family: str = "exponential_multistep"
+) -> str:
+    """A spec; schedule, prediction and method are the inside of flow mappings such as ``kind: vp_linear``."""
     return (
         f"name: {name}\nproblem:\n  kind: diffusion\n  schedule: {{{schedule}}}\n  prediction: {{{prediction}}}\n"
-        f"method: {{family: exponential_multistep, {method}}}\nbackends: [torch]\n{more}"
+        f"method: {{family: {family}, {method}}}\nbackends: [torch]\n{more}"
     )
 
 

@@ -15,26 +15,15 @@ import pytest
 import torch
 
 from derive.check import uneven_nodes
-from derive.predictions import network_scale
 from derive.program.interpret import run, run_phase
 from derive.program.ir import Phase
 from derive.program.memory import flow
+from runtime.real import real
+from tests.claims.expected import calls
 from tests.claims.shipped import NAMES, Shipped, shipped, spec_text, written
 
 SHAPES = ((), (1,), (0, 3), (7,), (3, 5), (1, 31), (2, 3, 5, 7), (257, 3))
 BOUNDS = {torch.float64: 1e-13, torch.float32: 1e-6}
-
-
-def oracle_row(solver: Shipped, order: int, nodes: Sequence[float]) -> dict[str, float]:
-    """The row of ``order`` from nodes[1] to nodes[0] at 50 digits, rounded; at an end of the domain, the limit."""
-    oracle, row = solver.oracle, solver.derived.tableau.rows[order - 1]
-    exact = oracle.limit(row, nodes) if set(nodes[:2]) & set(solver.coefficients.DOMAIN) else oracle.row(row, nodes)
-    size = max(map(abs, exact.values()))
-    values = {name: 0.0 if abs(v) < 1e-20 * size else float(v) for name, v in exact.items()}
-    scale = network_scale(solver.derived.prediction.network)
-    if scale is not None:
-        values["cin"] = float(oracle.at(scale, oracle.near(nodes[1])))
-    return {name: values.get(name, 0.0) for name in solver.coefficients.COLUMNS}
 
 
 def relative(got: torch.Tensor, want: np.ndarray, size: np.ndarray | None = None) -> float:
@@ -101,42 +90,24 @@ def test_a_row_per_sample(name: str) -> None:
             assert relative(got[b], want) <= 1e-13
 
 
-def orders(solver: Shipped, nodes: Sequence[float]) -> list[int]:
-    """The order of each step: 1, 2, .., k; k - 1, .., 1 at the end; a node where the variable is infinite is no history."""
-    module, count = solver.coefficients, len(nodes) - 1
-    skipped = (
-        module.NOISE_END == "alpha_zero" and nodes[0] == module.DOMAIN[0] and not module.CHART_FINITE["alpha_zero"]
-    )
-    found = [min(module.STEPS, max(1, i + (0 if skipped else 1))) for i in range(count)]
-    return [min(k, count - i) for i, k in enumerate(found)] if module.FINAL == "lower_order" else found
-
-
 def network(x: Any, t: Any) -> Any:
     """Non-linear, and the same operations in NumPy and torch."""
     return x / (1 + x * x) + 0.25 * t * x / (3 + t * t) + 0.125
 
 
 def expected(solver: Shipped, nodes: Sequence[float], x: np.ndarray) -> np.ndarray:
-    """The last state by the interpreter. Of multistep methods every row is the oracle's and every phase chosen here; of
-    the others, rows and phases are the plan's (what they should be is tested on their own)."""
-    module, program, mp = solver.coefficients, solver.derived.program, solver.oracle.mp.mpf
+    """The last state by the interpreter, every phase and every row by the tableau alone."""
+    module, found = solver.coefficients, calls(solver, nodes)
     plan = solver.solver.plan(nodes=list(nodes))
-    if all(len(way) == 1 for way in program.ways) and not module.CORRECTORS:
-        taken = orders(solver, nodes)
-        assert plan.orders[: len(taken)] == tuple(taken)
-        back = [list(nodes[i + 1 :: -1]) for i in range(len(nodes) - 1)]
-        rows = [oracle_row(solver, order, back[i][: order + 1]) for i, order in enumerate(taken)]
-        times = [float(module.time(mp(t))) for t in nodes]
-        phases = [program.phases[order - 1].name for order in taken]
-    else:
-        calls = range(plan.steps - (module.FINAL == "denoise"))
-        rows = [dict(zip(plan.columns, plan.table[i].tolist())) for i in calls]
-        times = [*(plan.time(i) for i in calls), float(module.time(mp(nodes[-1])))]
-        phases = [plan.phases[i] for i in calls]
-    want = run(program, phases, rows, x, lambda state, i: network(state, times[i]))
+    assert plan.phases[: len(found)] == tuple(call.phase for call in found)
+    assert plan.steps == len(found) + (module.FINAL == "denoise")
+    times = [float(module.time(real(call.time))) for call in found]
+    phases, rows = [call.phase for call in found], [call.row for call in found]
+    want = run(solver.derived.program, phases, rows, x, lambda state, i: network(state, times[i]))
     if module.FINAL == "denoise":
         dx, dr = map(float, solver.oracle.denoised(nodes[-1]))
-        want = dx * want + dr * network(want * rows[-1].get("cin", 1.0), times[-1])
+        scale = float(solver.oracle.evaluated(nodes[-1]).get("cin", 1))
+        want = dx * want + dr * network(want * scale, float(module.time(real(nodes[-1]))))
     return want
 
 
@@ -152,14 +123,14 @@ def assert_trajectory(solver: Shipped, nodes: Sequence[float], bound: float = 1e
     assert torch.equal(got, watched)
 
 
-def to_the_ends(solver: Shipped, reach: bool = True) -> list[float]:
+def to_the_ends(solver: Shipped) -> list[float]:
     """Uneven times from the noise end to the data end, or just short of an end that has no finite row."""
     module = solver.coefficients
     noise, data = module.DOMAIN
     start = noise if module.NOISE_END == "regular" or module.FROM_ALPHA_ZERO else noise + (data - noise) / 64
     inner = uneven_nodes(module, 7)
-    last = module.STEPS if module.FINAL == "keep" else 1
-    finite = module.DATA_END == "regular" or (reach and len(module.TO_SIGMA_ZERO) >= last)
+    last = 1 if module.FINAL == "lower_order" else len(module.ROWS)
+    finite = module.DATA_END == "regular" or len(module.TO_SIGMA_ZERO) >= last
     return [start, *inner, data if finite else data + (noise - data) / 64]
 
 
@@ -181,7 +152,7 @@ def test_trajectories_with_gradients_take_the_functional_steps(name: str) -> Non
         for y in (x, x.clone().requires_grad_())
     )
     assert follow.requires_grad
-    assert relative(follow.detach(), plain.numpy()) <= 1e-13
+    assert relative(follow.detach(), plain.numpy()) <= 1e-12
 
 
 @pytest.mark.parametrize("variable", ["lambda", "rho"])
