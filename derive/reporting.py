@@ -70,7 +70,7 @@ def _measured(derived: Derived, folder: Path) -> Any:
     finally:
         sys.dont_write_bytecode = bytecode
     curves, refused = w2_curves(Contender(derived.spec.name, package.solver, derived.claims))
-    notes = [f"not run on Gaussian data with some budgets: {line}" for line in refused[:1]]
+    notes = [f"not run on Gaussian data: {line}" for line in refused[:1] if not any(curves.values())]
     orders, unmeasured = _orders(derived, package.solver.coefficients)
     checks = _checks(derived, package.solver.coefficients)
     return Material(derived, package.solver, orders, curves, checks, (*unmeasured, *notes))
@@ -83,7 +83,7 @@ def _orders(derived: Derived, module: ModuleType) -> tuple[dict[str, Any], list[
         return {}, ["no order: the table is joined by straight lines, and the order holds between its kinks"]
     claims = derived.claims
     found = {EXACT if claims["history"] else ONE_STEP: (measured_order(module, cap=CAP), claims["order"])}
-    if claims["global_order"] != claims["order"]:
+    if claims["history"] and claims["start"] != "exact":
         found[OWN] = (measured_global_order(module, cap=CAP), claims["global_order"])
     return found, []
 

@@ -28,8 +28,8 @@ def build(material: Material) -> Section | None:
         return None
     k = found.limiting()
     caption = (
-        f"$|m_{k} - \\sum_j w_j\\theta_j^{k}|/{k}!$ with the exact moment $m_{k}$: the factor of $h^{{{k}}} F^{{({k})}}$ in the "
-        "local error, in units of $C$. " + _end(found, k)
+        f"$|m_{k} - \\sum_j w_j\\theta_j^{k}|/{k}!$ with the exact moment $m_{k}$: the factor of ${_term(k)}$ in the local "
+        "error, in units of $C$. " + _end(found, k)
     )
     if found.step(Fraction(1)).a and found.scheme.corrector is None:
         caption += " The errors of the stages are not in it."
@@ -45,6 +45,11 @@ def build(material: Material) -> Section | None:
         for kind in panels
     ]  # fmt: skip
     return Section("constant", "Error constant", f"<p>{inline(caption)}</p>" + gallery(*pictures), wide=True)
+
+
+def _term(k: int) -> str:
+    """h^k F^(k) as it is written."""
+    return ("F", "h F'")[k] if k < 2 else f"h^{k} F^{{({k})}}"
 
 
 def _end(found: Numbers, k: int) -> str:

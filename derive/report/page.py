@@ -67,7 +67,7 @@ def _facts(material: Material) -> list[tuple[str, str]]:
 def verdict(material: Material) -> str:
     """One line."""
     claims = material.claims
-    measured = [f"{fit.order_estimate:.2f}" for fit, _ in material.orders.values()]
+    measured = [f"{fit.order_estimate:.2f}" for fit, _ in material.orders.values()]  # exact start, then its own
     keys = ["order", "global_order"][: 1 + (claims["global_order"] != claims["order"])]
     parts = [f"order {claim(key, claims[key])} proved" for key in keys]
     parts = [f"{part}, {value} measured" for part, value in zip(parts, measured)] or parts

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -269,11 +269,13 @@ def test_a_spec_that_does_not_hold_writes_nothing(folder, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dpmpp_3m", "deis_tab3"])
+@pytest.mark.parametrize("name", ["dpmpp_3m", "deis_tab3", "exprk5s8"])
 def test_a_page_takes_less_than_twenty_seconds(tmp_path, name):
-    began = time.perf_counter()
+    """Of processor time: how many others compute at the same moment says nothing about the page."""
+    began = resource.getrusage(resource.RUSAGE_CHILDREN)
     source = ROOT / "generated" / name / "spec.yaml"
     assert read_spec(source).name == name
     command = [sys.executable, "-m", "derive", "report", str(source), "-o", str(tmp_path / "page.html")]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    assert time.perf_counter() - began < 20
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime < 20
