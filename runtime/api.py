@@ -87,7 +87,8 @@ class Solver:
         """The nodes and the coefficient table of a solve: O(N) on the host, a fraction of a millisecond a step.
 
         steps: number of grid steps (default: the spec's; a solver with a table takes one for each entry, no more and no
-        fewer). nfe: instead, how many evaluations of the network they may take; a step with stages takes several. grid: a name in ``runtime.grids.GRIDS`` (default: the spec's, else
+        fewer). nfe: instead, how many evaluations of the network they may take; a step with stages takes several.
+        grid: a name in ``runtime.grids.GRIDS`` (default: the spec's, else
         uniform in t); ``options`` are that grid's. nodes: instead of these, N + 1 times kept bit for bit, or
         [B, N + 1] for a grid per sample. history: so many of the first nodes lie before the first step; their values go
         to ``init``.
