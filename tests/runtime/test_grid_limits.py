@@ -136,6 +136,19 @@ def test_a_warp_is_inverted_at_its_own_end() -> None:
     assert grids.uniform(module, 2, t_end=2.0**-30) == (1.0, (1 + 2.0**-30) / 2, 2.0**-30)
 
 
+def test_a_warp_is_asked_for_no_time_twice() -> None:
+    """Its ends, then the middle of them, and on from there."""
+    asked: list[float] = []
+
+    def warp(u: Any) -> Any:
+        asked.append(float(u))
+        return u * (3 - u) / 2
+
+    module = SimpleNamespace(DOMAIN=(1.0, 0.0), DATA_END="sigma_zero", WARP="warp", warp=warp)
+    assert grids.uniform(module, 1, t_start=0.3) == (0.3, 0.0)
+    assert asked[:3] == [0.0, 1.0, 0.5] and len(set(asked)) == len(asked) < 12
+
+
 def known(values: dict[float, float]) -> tuple[Any, list[float]]:
     """A function that is known at these places only, and the list of those that were asked for."""
     asked: list[float] = []
