@@ -22,6 +22,7 @@ from runtime import checks, interval
 from runtime.dense import Adaptive, Segment
 from runtime.errors import LimitError
 from runtime.real import inf, real
+from runtime.tabulate import end_at
 
 Model = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
@@ -198,7 +199,9 @@ class _Run:
         if version is not None and x._version != version:
             raise RuntimeError("the model changed its input in place; the step needs it: clone x in the model first")
         raw = checks.model_output(raw, x)
-        return _column(numbers[:, 1], x) * x + _column(numbers[:, 2], x) * raw if self.converts else raw
+        if not self.converts:
+            return raw.clone()  # a model may write its next output into the same memory
+        return _column(numbers[:, 1], x) * x + _column(numbers[:, 2], x) * raw
 
     def refresh(self, now: _Rows) -> None:
         """F where it is not known yet."""
@@ -210,11 +213,12 @@ class _Run:
             for track in tracks:
                 track.known = True
 
-    def single(self, now: _Rows, limit: Any, end: float) -> None:
+    def single(self, now: _Rows, limit: Any, start: float, end: float) -> None:
         """One step of order 1 that touches an end of the domain, all samples alike."""
         code = self.pair.code
         s, t = now.tracks[0].node, code.node(real(end))
-        row = dict(zip(code.COLUMNS, map(float, limit(s, t, (inf,))), strict=True))
+        finite = all(code.CHART_FINITE.get(end_at(code, time), True) for time in (start, end))
+        row = dict(zip(code.COLUMNS, map(float, limit(s, t, (code.span(s, t) if finite else inf,))), strict=True))
         self.refresh(now)
         now.x = row["a"] * now.x + row["b0"] * now.f
         for track in now.tracks:
@@ -334,11 +338,7 @@ def _norm(v: torch.Tensor) -> torch.Tensor:
 
 def _take(v: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
     """Some rows; ``v`` itself for all of them in order."""
-    return (
-        v
-        if list(rows) == list(range(v.shape[0]))
-        else v.index_select(0, torch.tensor(rows, dtype=torch.int64, device=v.device))
-    )
+    return v if list(rows) == list(range(v.shape[0])) else v.index_select(0, _index(rows, v))
 
 
 def _put(old: torch.Tensor, to: Sequence[int], new: torch.Tensor, source: Sequence[int]) -> torch.Tensor:
@@ -346,11 +346,11 @@ def _put(old: torch.Tensor, to: Sequence[int], new: torch.Tensor, source: Sequen
     if not to:
         return old
     rows = _take(new, source)
-    return (
-        rows
-        if len(to) == old.shape[0]
-        else old.index_copy(0, torch.tensor(to, dtype=torch.int64, device=old.device), rows)
-    )
+    return rows if len(to) == old.shape[0] else old.index_copy(0, _index(to, old), rows)
+
+
+def _index(rows: Sequence[int], like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(rows, dtype=torch.int64, device=like.device)
 
 
 def integrate(
@@ -369,14 +369,14 @@ def integrate(
     tracks = [_Track(b, code.node(real(times[0])), first or FIRST * whole, [times[0]]) for b in range(x.shape[0])]
     now = _Rows(tracks, state, torch.zeros_like(state), state.new_zeros(len(tracks)), state.new_zeros(len(tracks)))
     if inside[0] != times[0]:
-        run.single(now, interval.limit(code, times[0], True), inside[0])
+        run.single(now, interval.limit(code, times[0], True), times[0], inside[0])
     arrived: list[_Rows] = []
     while now.tracks:
         now, done = run.step(now, end)
         arrived += [done] if done.tracks else []
     now = _together(arrived)
     if inside[-1] != times[-1]:
-        run.single(now, interval.limit(code, times[-1], False), times[-1])
+        run.single(now, interval.limit(code, times[-1], False), inside[-1], times[-1])
     accepted, rejected, evaluations = (
         torch.tensor([getattr(track, name) for track in now.tracks]) for name in ("accepted", "rejected", "evaluations")
     )

@@ -351,12 +351,7 @@ def test_back_to_the_noise():
 def test_pairs_in_other_variables(family, variable, method, tmp_path, monkeypatch):
     name = f"pair_{family}_{variable}"
     text = SPEC.format(name=name, family=family, variable=variable, method=method)
-    files = emit.render(pipeline.derive(read_spec_text(text)))
-    (tmp_path / name).mkdir()
-    for file, content in files.items():
-        (tmp_path / name / file).write_bytes(content)
-    monkeypatch.syspath_prepend(tmp_path)
-    made = import_module(name).solver
+    made = derived(name, text, tmp_path, monkeypatch)
     x = torch.tensor([[-0.4], [1.1]], dtype=torch.float64)
     found = made.adaptive(mixture("vp"), x, rtol=1e-3, atol=1e-3, span=(0.3, 0.1))
     assert np.abs(found.x[:, 0].numpy() - exact("vp", x, 0.3, 0.1)).max() < 3e-3
@@ -366,6 +361,29 @@ def test_pairs_in_other_variables(family, variable, method, tmp_path, monkeypatc
         return
     into_zero = made.adaptive(tame, x, rtol=1e-1, atol=1e-1, span=(0.1, 0.0), dense=variable == "rho")
     assert all(torch.isfinite(v).all() for v in (into_zero.x, into_zero.error, into_zero.stiffness))
+
+
+def derived(name: str, text: str, folder: Any, monkeypatch: Any) -> Any:
+    """The solver of a spec that is not shipped."""
+    (folder / name).mkdir()
+    for file, content in emit.render(pipeline.derive(read_spec_text(text))).items():
+        (folder / name / file).write_bytes(content)
+    monkeypatch.syspath_prepend(folder)
+    return import_module(name).solver
+
+
+def test_a_finite_variable_and_an_integrand_that_is_not(tmp_path, monkeypatch):
+    """rho is finite at sigma = 0, the noise that follows from a data prediction is not: the last step is the data."""
+    text = SPEC.format(name="data_rho", family="runge_kutta", variable="rho", method="tableau: bogacki_shampine32")
+    made = derived("data_rho", text.replace("prediction: noise", "prediction: data"), tmp_path, monkeypatch)
+    found = made.adaptive(lambda x, t: 0 * x + 0.7, normal(2, 3))
+    assert found.x == pytest.approx(torch.full((2, 3), 0.7, dtype=torch.float64), rel=1e-12)
+
+
+def test_a_model_may_reuse_its_memory():
+    memory = torch.empty(2, 3, dtype=torch.float64)
+    found = solver("flow_dopri5").adaptive(lambda x, t: memory.copy_(tame(x, t)), normal(2, 3)[:1].repeat(2, 1))
+    assert torch.equal(found.x, solver("flow_dopri5").adaptive(tame, normal(2, 3)[:1].repeat(2, 1)).x)
 
 
 # Misuse
