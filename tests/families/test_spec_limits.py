@@ -1,0 +1,73 @@
+"""Limits that the families state are those that the spec reader holds: one more is a fault at its key."""
+
+from __future__ import annotations
+
+import pytest
+
+from derive.errors import SpecError
+from derive.spec import read_spec_text
+
+HEAD = "name: tried\nproblem:\n  kind: diffusion\n  schedule: {kind: vp_linear}\n  prediction: {kind: noise}\nbackends: [torch]\n"
+
+
+def read(family: str, **method: str):
+    lines = "".join(f"  {key}: {value}\n" for key, value in {"family": family, "integrand": "noise", **method}.items())
+    return read_spec_text(f"{HEAD}method:\n{lines}")
+
+
+def listed(count: int, word: str = "1") -> str:
+    return "[" + ", ".join([word] * count) + "]"
+
+
+def nodes(count: int) -> str:
+    return "[" + ", ".join(f"{k}/{count}" for k in range(1, count + 1)) + "]"
+
+
+ROWS = "[" + ", ".join(listed(i, "0") for i in range(16)) + "]"
+TYPED = {"c": listed(16, "0"), "a": ROWS, "b": listed(16)}
+
+
+@pytest.mark.parametrize(
+    ("family", "method"),
+    [
+        ("exponential_rk", {"nodes": nodes(6)}),
+        ("exponential_rk", {"nodes": nodes(1)}),
+        ("exponential_multistep", {"steps": "6"}),
+        ("exponential_multistep", {"steps": "1"}),
+        ("predictor_corrector", {"steps": "6", "corrector_steps": "6"}),
+        ("given", TYPED),
+        ("given", TYPED | {"embedded": listed(17)}),
+        ("given", TYPED | {"b": listed(16, '"phi1(z)"')}),
+    ],
+    ids=str,
+)
+def test_what_is_just_allowed(family, method):
+    assert read(family, **method).method.family == family
+
+
+@pytest.mark.parametrize(
+    ("family", "method", "key"),
+    [
+        ("exponential_rk", {"nodes": nodes(7)}, "nodes"),
+        ("exponential_rk", {"nodes": "[]"}, "nodes"),
+        ("exponential_rk", {"nodes": "[3/2]"}, "nodes"),
+        ("exponential_multistep", {"steps": "7"}, "steps"),
+        ("exponential_multistep", {"steps": "0"}, "steps"),
+        ("predictor_corrector", {"steps": "7"}, "steps"),
+        ("predictor_corrector", {"steps": "0"}, "steps"),
+        ("predictor_corrector", {"steps": "2", "corrector_steps": "7"}, "corrector_steps"),
+        ("predictor_corrector", {"steps": "2", "corrector_steps": "0"}, "corrector_steps"),
+        ("given", TYPED | {"c": listed(17, "0")}, "c"),
+        ("given", TYPED | {"c": '["0", "phi1(z)"]'}, "c"),
+        ("given", TYPED | {"a": "[" + ", ".join(["[]"] * 17) + "]"}, "a"),
+        ("given", TYPED | {"a": f"[{listed(17)}]"}, "a"),
+        ("given", TYPED | {"a": "[1]"}, "a"),
+        ("given", TYPED | {"b": listed(17)}, "b"),
+        ("given", TYPED | {"b": "[[1]]"}, "b"),
+        ("given", TYPED | {"embedded": listed(18)}, "embedded"),
+    ],
+    ids=str,
+)
+def test_what_is_just_too_much(family, method, key):
+    with pytest.raises(SpecError, match=f"method.{key}"):
+        read(family, **method)
