@@ -134,3 +134,19 @@ def test_a_factor_without_a_closed_form_is_propagated(steps: int) -> None:
     assert abs(found._factor(times[1], times[0]) * found._factor(times[0], times[1]) - 1) < 1e-24
     assert abs(found._factor(times[1], times[0]) - known._factor(times[1], times[0])) < 1e-24
     assert abs(found._carried(times[1], times[0]) / known._carried(times[1], times[0]) - 1) < 1e-24
+
+
+def test_one_row_and_its_limits() -> None:
+    """A row is its call without the input scale; only the ends of its own step are moved into the domain."""
+    derived = derive(read_spec_text(VP))
+    scheme = Scheme((), multistep_row(2, Kernel(QQ(1))))
+    oracle = Oracle(replace(derived.tableau, schemes=(scheme,)), derived.problem)
+    times = [0.25, 0.5, 0.75]
+    assert oracle.row(scheme.output, times) == oracle.calls(scheme, times)[0]
+    noise, data = 1, 0
+    moved = oracle.inside([data, noise, noise, data])
+    assert moved[2:] == [noise, data]
+    assert 0 < moved[0] < 1e-79 and 0 < 1 - moved[1] < 1e-79
+    assert oracle.inside(times) == times
+    limit, near = oracle.limit(scheme.output, [data, 0.5, 0.75]), oracle.row(scheme.output, [1e-60, 0.5, 0.75])
+    assert all(abs(limit[name] - near[name]) < 1e-22 for name in ("a", "b0", "b1"))

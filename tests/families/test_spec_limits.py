@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import sympy as sp
+from sympy import QQ
 
 from derive.errors import SpecError
+from derive.families.predictor_corrector import build
+from derive.problems import PoseError
 from derive.spec import read_spec_text
+from derive.symbolic.moments import alphabet
+from derive.tableau import Kernel
 
 HEAD = "name: tried\nproblem:\n  kind: diffusion\n  schedule: {kind: vp_linear}\n  prediction: {kind: noise}\nbackends: [torch]\n"
 
@@ -38,6 +44,7 @@ TYPED = {"c": listed(16, "0"), "a": ROWS, "b": listed(16)}
         ("given", TYPED),
         ("given", TYPED | {"embedded": listed(17)}),
         ("given", TYPED | {"b": listed(16, '"phi1(z)"')}),
+        ("runge_kutta", TYPED | {"embedded": listed(17)}),
     ],
     ids=str,
 )
@@ -65,9 +72,34 @@ def test_what_is_just_allowed(family, method):
         ("given", TYPED | {"b": listed(17)}, "b"),
         ("given", TYPED | {"b": "[[1]]"}, "b"),
         ("given", TYPED | {"embedded": listed(18)}, "embedded"),
+        ("runge_kutta", TYPED | {"c": '["0", "phi1(z)"]'}, "c"),
+        ("runge_kutta", TYPED | {"a": '[[], ["exp(z)"]]'}, "a"),
+        ("runge_kutta", TYPED | {"b": '["phi1(z)"]'}, "b"),
+        ("runge_kutta", TYPED | {"embedded": '["phi1(z)"]'}, "embedded"),
+        ("runge_kutta", TYPED | {"c": listed(17, "0")}, "c"),
+        ("runge_kutta", TYPED | {"a": "[" + ", ".join(["[]"] * 17) + "]"}, "a"),
+        ("runge_kutta", TYPED | {"b": listed(17)}, "b"),
+        ("runge_kutta", TYPED | {"embedded": listed(18)}, "embedded"),
     ],
     ids=str,
 )
 def test_what_is_just_too_much(family, method, key):
     with pytest.raises(SpecError, match=f"method.{key}"):
         read(family, **method)
+
+
+def test_every_moment_of_a_row_may_be_overridden():
+    """Moment 0 too; one that the row does not have may not."""
+    kernel, word = Kernel(QQ(1)), sp.Symbol("phi1")
+    same = build(kernel, 2, weights={0: word}, corrector_weights={0: word, 2: 2 * sp.Symbol("phi3")})
+    assert [s.rows for s in same.schemes] == [s.rows for s in build(kernel, 2).schemes]
+    assert build(kernel, 2, weights={1: word}).schemes[-1].output.moments[1] == alphabet().phi[1]
+    for which, options, nodes in (
+        ("weights", {"weights": {2: word}}, 2),
+        ("corrector_weights", {"corrector_weights": {3: word}}, 3),
+    ):
+        with pytest.raises(PoseError, match=rf"row with {nodes} nodes; allowed: 0 to {nodes - 1}") as caught:
+            build(kernel, 2, **options)
+        assert caught.value.key == f"method.{which}"
+    with pytest.raises(PoseError, match="moment -1"):
+        build(kernel, 2, weights={-1: word})
