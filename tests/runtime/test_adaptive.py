@@ -125,15 +125,23 @@ LONG = [("flow_bs3", 9), ("dpm_solver_12", 6), ("dpm_solver_23", 9), ("dpmpp_23"
 """Order 2 takes 1/sqrt(tolerance) steps: 30,000 for 1e-9, so its range ends earlier."""
 
 
+def starts(name: str, digits: int) -> Tensor:
+    """33 for methods that take few or cheap steps, else a few."""
+    if name.startswith("flow"):
+        return torch.linspace(-1.8, 1.8, 33, dtype=torch.float64)[:, None]
+    return torch.tensor([[-1.3], [-0.4], [0.3], [1.1]] if digits > 6 else [[-0.4], [1.1]], dtype=torch.float64)
+
+
 @pytest.mark.parametrize(("name", "digits"), [*RANGES, *(pytest.param(*case, marks=pytest.mark.slow) for case in LONG)])
 def test_the_error_follows_the_tolerance(name, digits):
-    x = torch.tensor([[-1.3], [-0.4], [0.3], [1.1]] if digits > 6 else [[-0.4], [1.1]], dtype=torch.float64)
+    """Slope 1, of the rms error over starts across the distribution (one start alone: anything from 0.8 to 1.2)."""
+    x = starts(name, digits)
     reference = exact(name, x, *span(name))
     tolerances = [10.0**-k for k in range(3, digits + 1)]
     found = [solver(name).adaptive(mixture(name), x, rtol=tol, atol=tol, span=span(name)) for tol in tolerances]
-    errors = [np.abs(r.x[:, 0].numpy() - reference).max() for r in found]
+    errors = [np.sqrt(np.mean((r.x[:, 0].numpy() - reference) ** 2)) for r in found]
     slope = np.polyfit(np.log10(tolerances), np.log10(errors), 1)[0]
-    assert 0.85 < slope < 1.2, (slope, errors)
+    assert 0.85 < slope < 1.15, (slope, errors)
     assert errors[-1] < 3 * tolerances[-1]
 
 
