@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from sympy import QQ
 
+from derive import tableau_text
+from derive.expression import ExpressionError
 from derive.symbolic.forms import ONE, ZERO, constant, phi
 from derive.symbolic.moments import alphabet, exact_moments
 from derive.tableau import Kernel, Node, Row, Scheme, Tableau, at_ratios, linear_form, multistep_row
@@ -60,3 +62,25 @@ def test_numbers_at_step_ratios() -> None:
     for bad in (AB.phi[1], AB.mu[0] * AB.r[0]):
         with pytest.raises(ValueError, match="holds more than step ratios"):
             at_ratios(bad, RATIOS)
+
+
+def test_a_row_of_a_stage_is_a_step_of_its_own() -> None:
+    """Nodes in units of the row: theta/end, exactly; its weights are those of the nodes of a whole step."""
+    exact = exact_moments(3, True)
+    nodes = (Node("history", 0, AB.ring.zero), Node("history", 1, -AB.r[0]))
+    for end in (QQ(1), QQ(1, 3), QQ(2, 7)):
+        row = Row("row", nodes, exact[:2], exact, end)
+        assert row.relative == (AB.ring.zero, AB.r[0] * (-1 / end))
+        assert row.thetas == (AB.ring.zero, -AB.r[0])
+        first, second = row.forms(RATIOS)
+        back = RATIOS[0] / end
+        assert not second - phi(2, end, -end / back) and not first + second - phi(1, end, end)
+
+
+def test_an_expression_that_is_too_large_is_a_fault_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(self: object, depth: int) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(tableau_text._Parser, "sum", endless)
+    with pytest.raises(ExpressionError, match="the expression is too large"):
+        tableau_text.parse_entry("1")

@@ -74,3 +74,36 @@ def test_a_table_has_one_price(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bought(code, 9, monkeypatch, lambda n: 2 * n - 1) == (3, [3])
     with pytest.raises(ValueError, match="nfe: got 4; this solver's table has 3 entries that take 5"):
         bought(code, 4, monkeypatch, lambda n: 2 * n - 1)
+
+
+TABLE = SimpleNamespace(
+    ROWS=(row,), STEPS=1, TABLE=(0, 0, 0), GRID={"kind": "uniform"}, DOMAIN=(1.0, 0.0), WARP=None, DATA_END="regular", NOISE_END="regular",
+    START="ramp",
+)  # fmt: skip
+
+
+def wanted(**changes: Any) -> dict[str, Any]:
+    return {"steps": None, "nfe": None, "grid": None} | changes
+
+
+def test_a_table_has_as_many_steps_as_entries() -> None:
+    assert planning._nodes(TABLE, wanted(), 0, False, {}) == (1.0, 2 / 3, 1 / 3, 0.0)
+    assert planning._nodes(TABLE, wanted(steps=3), 0, False, {}) == planning._nodes(TABLE, wanted(), 0, False, {})
+    assert len(planning._nodes(TABLE, wanted(), 2, False, {})) == 6
+    for steps in (2, 4):
+        with pytest.raises(ValueError, match=f"^steps: got {steps}; this solver's table has 3 entries"):
+            planning._nodes(TABLE, wanted(steps=steps), 0, False, {})
+    nodes = [1.0, 0.75, 0.5, 0.25, 0.0]
+    with pytest.raises(ValueError, match=r"^nodes: got 5, which are 4 steps; this solver's table has 3 entries"):
+        planning._tabulated("tried", TABLE, None, nodes, 0, "sampling")
+    with pytest.raises(ValueError, match=r"^nodes: got 5, which are 2 steps; this solver's table has 3 entries"):
+        planning._tabulated("tried", TABLE, None, nodes, 2, "sampling")
+
+
+@pytest.mark.parametrize("rows", [[[1.0, 0.5], 0.25], [[1.0, 0.5], [1.0]], [[1.0, 0.5], [1.0, 0.5, 0.25]]])
+def test_grids_of_samples_are_of_one_shape(rows: list[Any]) -> None:
+    with pytest.raises(ValueError, match=r"per-sample grids have to be \[B, N\+1\]"):
+        planning._tabulated("tried", ONE_CALL_HERE, None, rows, 0, "sampling")
+
+
+ONE_CALL_HERE = SimpleNamespace(ROWS=(row,), STEPS=1, DOMAIN=(1.0, 0.0))
