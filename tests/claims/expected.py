@@ -72,6 +72,9 @@ class Solve:
 
     def step(self, i: int, run: int, before: Step | None) -> Step:
         tableau = self.tableau
+        if tableau.table:
+            place = tableau.table[i] + 1
+            return Step(tableau.schemes[place - 1], self.phases(place, before), place, self.whole(i))
         last = tableau.final == "lower_order" and i == self.count - 1
         if tableau.starter and 0 < run < tableau.steps and not last and self.plain(i):
             return Step(tableau.starter, begin_names(tableau), len(tableau.schemes), True)
@@ -83,12 +86,13 @@ class Solve:
         scheme = tableau.schemes[place - 1]
         if scheme.stages and place == 1 and not self.plain(i):
             return Step(Scheme((), multistep_row(1, tableau.kernel)), ("start_1",), 1, False)
-        regular = self.plain(i) and self.charted(i) and self.charted(i + 1)
-        return Step(scheme, self.phases(place, before), place, regular)
+        return Step(scheme, self.phases(place, before), place, self.whole(i))
 
     def phases(self, place: int, before: Step | None) -> tuple[str, ...]:
         if not self.tableau.corrects:
             return names(place - 1, self.tableau)
+        if self.tableau.table:
+            return (f"step_{before.place if before else 0}_{place}",)
         if before is None or before.phases[1:]:
             return ("enter" if place > 1 else "start_1",)
         return ("main" if before.place == len(self.tableau.schemes) else f"start_{before.place + 1}",)
@@ -96,6 +100,10 @@ class Solve:
     def charted(self, i: int) -> bool:
         """Whether the method's variable is finite at node i."""
         return i not in self.ends or self.problem.finite[self.ends[i]]
+
+    def whole(self, i: int) -> bool:
+        """Whether step i is a step like any other."""
+        return self.plain(i) and self.charted(i) and self.charted(i + 1)
 
     def plain(self, i: int) -> bool:
         """Whether the rows of step i are those of any other step: at an end, where nothing is infinite there."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from derive import emit
 from derive.analysis.numbers import Oracle
-from derive.check import Trial
+from derive.check import Trial, uneven_nodes
 from derive.measure.march import Emitted
 from derive.pipeline import Derived, derive
 from derive.spec import read_spec, read_spec_text
@@ -67,6 +67,16 @@ class Shipped:
     def emitted(self) -> Emitted:
         """Its code, to be executed on any numbers."""
         return Emitted(self.coefficients, self.step.STEPS)
+
+    def nodes(self, count: int) -> list[float]:
+        """``count`` uneven times inside the domain; of a table of decisions as many as it has."""
+        table = self.derived.tableau.table
+        return uneven_nodes(self.coefficients, len(table) + 1 if table else count)
+
+    @property
+    def calls_at_the_end(self) -> bool:
+        """Whether a step calls the network at the very grid point that it ends at."""
+        return any(1 in scheme.abscissae for scheme in self.derived.tableau.schemes)
 
     @property
     def smooth(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from derive.check import emitted_row, uneven_nodes
+from derive.check import emitted_row
 from derive.measure.problems import OUTPUTS, Gaussian, Mixture, Problem, output, schedule_numbers
 from derive.schedules import at_schedule
 from derive.spec import read_spec
@@ -171,8 +171,11 @@ def test_a_straight_line_stays_one(name: str) -> None:
     solver = shipped(name)
     module = solver.coefficients
     numbers = schedule_numbers(module)
-    line, end = uneven_nodes(module, 9), module.DOMAIN[1]
-    nodes = [*line, end] if module.FINAL == "lower_order" or len(module.TO_SIGMA_ZERO) == len(module.ROWS) else line
+    line, end = solver.nodes(9), module.DOMAIN[1]
+    reaches = module.FINAL == "lower_order" or len(module.TO_SIGMA_ZERO) == len(module.ROWS)
+    if reaches and not solver.calls_at_the_end and not solver.derived.tableau.table:
+        line = [*line, end]
+    nodes = line
     data, noise = torch.randn((2, 5, 3), dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 
     def at(t: float) -> torch.Tensor:
@@ -200,7 +203,7 @@ def test_a_curve_is_not_taken_for_a_line() -> None:
 def test_a_linear_network_gives_a_linear_solver(name: str) -> None:
     """Twice the noise gives twice the sample, to the bit; and the sum of two is the sum of their samples."""
     solver = shipped(name)
-    kind, nodes = solver.derived.prediction.kind, uneven_nodes(solver.coefficients, 9)
+    kind, nodes = solver.derived.prediction.kind, solver.nodes(9)
     other = X.flip(0) * 0.7
     first, second = (solved(solver, CENTRED, kind, x, nodes) for x in (X, other))
     assert torch.equal(solved(solver, CENTRED, kind, 2 * X, nodes), 2 * first)
@@ -218,7 +221,7 @@ def pointwise(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
 def test_a_batch_is_its_samples_bit_for_bit(name: str, dtype: torch.dtype) -> None:
     solver = shipped(name)
     x = torch.randn((5, 3, 7), dtype=dtype, generator=torch.Generator().manual_seed(3))
-    nodes = uneven_nodes(solver.coefficients, 8)
+    nodes = solver.nodes(8)
     whole = solver.solver.sample(pointwise, x, nodes=nodes)
     single = torch.cat([solver.solver.sample(pointwise, one, nodes=nodes) for one in x.split(1)])
     assert torch.equal(whole, single)

@@ -128,9 +128,11 @@ def to_the_ends(solver: Shipped) -> list[float]:
     module = solver.coefficients
     noise, data = module.DOMAIN
     start = noise if module.NOISE_END == "regular" or module.FROM_ALPHA_ZERO else noise + (data - noise) / 64
-    inner = uneven_nodes(module, 7)
-    last = 1 if module.FINAL == "lower_order" else len(module.ROWS)
-    finite = module.DATA_END == "regular" or len(module.TO_SIGMA_ZERO) >= last
+    table = solver.derived.tableau.table
+    inner = uneven_nodes(module, len(table) - 1 if table else 7)
+    last = table[-1] + 1 if table else 1 if module.FINAL == "lower_order" else len(module.ROWS)
+    arriving = module.TO_SIGMA_ZERO[last - 1 : last]
+    finite = module.DATA_END == "regular" or arriving not in ((), ((),))
     return [start, *inner, data if finite else data + (noise - data) / 64]
 
 
@@ -138,8 +140,8 @@ def to_the_ends(solver: Shipped) -> list[float]:
 def test_whole_trajectories_to_the_ends_of_the_domain(name: str) -> None:
     solver = shipped(name)
     assert_trajectory(solver, to_the_ends(solver))
-    assert_trajectory(solver, uneven_nodes(solver.coefficients, 2))
-    assert_trajectory(solver, uneven_nodes(solver.coefficients, 4))
+    assert_trajectory(solver, solver.nodes(2))
+    assert_trajectory(solver, solver.nodes(4))
 
 
 @pytest.mark.parametrize("name", NAMES)
