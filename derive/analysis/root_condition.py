@@ -117,6 +117,7 @@ def _roots(ascending: NDArray) -> NDArray:
     lead = ascending[:, -1]
     good = np.abs(lead) > 1e-13 * np.abs(ascending).max(axis=-1)
     monic = ascending[:, ::-1] / np.where(good, lead, 1)[:, None]
+    monic[:, 0] = 1  # where the degree drops, too: those roots are not looked at
     roots = np.linalg.eigvals(companion(tuple(monic.T)))
     roots[~good] = np.nan
     return roots.T.reshape(degree, -1)
