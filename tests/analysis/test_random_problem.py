@@ -96,3 +96,21 @@ def test_moments_by_their_formulas_give_the_same_row(steps: int) -> None:
             assert jet_order.certify_order(*arguments, moments=moments) == plain
             wrong = {k: factor * sp.Symbol(word) * sp.Rational(1000000001, 1000000000)}
             assert jet_order.certify_order(*arguments, moments=wrong).order == k
+
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("word", ["mu0", "phi1"])
+def test_a_moment_by_the_formula_of_another(k: int, word: str) -> None:
+    """mu_k = mu_0/(k + 1) up to O(h): in its own power of the span this costs no order at k = 2 of three values."""
+    arguments = (2 + T, 3 - T**2, NOISE, DATA, "lambda", k + 1)
+    assert jet_order.certify_order(*arguments, moments={k: sp.Symbol(word) / (k + 1)}).order == k + 1
+    assert jet_order.certify_order(*arguments, moments={k: sp.Symbol(word) / (k + 2)}).order == k
+
+
+def test_the_newest_value_is_that_at_the_start_of_the_step() -> None:
+    arguments = (2 + T, 3 - T**2, NOISE, DATA, "lambda", 1)
+    found = jet_order.certify_order(*arguments)
+    assert found == jet_order.certify_order(*arguments, grid=[0])
+    assert found != jet_order.certify_order(*arguments, grid=[1]) and found != jet_order.certify_order(
+        *arguments, grid=[-1]
+    )
