@@ -7,11 +7,12 @@ from itertools import pairwise
 import mpmath
 import numpy as np
 import pytest
-from sympy import QQ
+from sympy import QQ, ring
 
 from derive.analysis.exponential_roots import _parts
 from derive.analysis.gaussian import PAIRS, DiffusionTest
 from derive.analysis.gaussian_law import w2
+from derive.analysis.intervals import boundary_polynomials
 from derive.analysis.root_condition import _roots, stability_map
 from derive.analysis.zero_stability import _differences
 from derive.symbolic.forms import ONE, ZERO, constant, phi
@@ -96,3 +97,18 @@ def _at(q: object, u: float) -> float:
         top, bottom = (sum(float(c) * u ** m[0] for m, c in p.terms()) for p in (q.numer, q.denom))
         return top / bottom
     return float(q)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("inner", [(), (QQ(1, 2),), (QQ(1, 2), QQ(-1, 3)), (QQ(1, 2), QQ(-1, 3), QQ(1, 5))])
+@pytest.mark.parametrize("middle", [QQ(-1), QQ(0), QQ(6, 5)])
+def test_boundary_polynomials_see_a_pair_on_the_circle(inner: tuple[object, ...], middle: object) -> None:
+    """zeta^2 + m zeta + w has a pair on the circle at w = 1; further roots inside change the degree, not that."""
+    rng, w = ring("w", QQ)
+    p = [rng.one, rng(middle), w]
+    for root in inner:
+        p = [a - b * root for a, b in zip([*p, rng.zero], [rng.zero, *p], strict=True)]
+    found = boundary_polynomials(tuple(p))
+    assert any(q.evaluate(0, QQ(1)) == 0 for q in found)
+    assert all(q.evaluate(0, QQ(1, 2)) != 0 for q in found)
+    one = next(q for q in found if q.evaluate(0, -1 - middle) == 0)
+    assert one.degree() >= 1
