@@ -134,9 +134,28 @@ def resolve(spec: Spec) -> tuple[Schedule, Prediction, Prediction]:
     schedule = _build(spec, "derive.schedules", spec.problem.schedule, "problem.schedule", faults)
     prediction = _build(spec, "derive.predictions", spec.problem.prediction, "problem.prediction", faults)
     integrand = _build(spec, "derive.predictions", spec.method.parameters["integrand"], "method.integrand", faults)
+    if not faults:
+        faults += _unfit_grid(spec, schedule)
     if faults:
         raise SpecError(*faults)
     return schedule, prediction, integrand
+
+
+INDEX_GRIDS = ("linspace", "leading", "trailing", "simple")
+"""Grids of training steps: without them, no solve would begin."""
+
+
+def _unfit_grid(spec: Spec, schedule: Schedule) -> list[Fault]:
+    """What is wrong with a default grid of training steps."""
+    if spec.grid is None or spec.grid.kind not in INDEX_GRIDS:
+        return []
+    noise, steps = schedule.noise, spec.grid.parameters.get("steps") or 1
+    if schedule.data != -1 or noise != int(noise):
+        what = f"{spec.grid.kind} has training steps, and {schedule.kind} here has none (its time is {noise} to"
+        return [spec.fault("grid.kind", f"{what} {schedule.data}); allowed: any grid but {', '.join(INDEX_GRIDS)}")]
+    if steps > int(noise) + 1 and spec.grid.parameters.get("rounded") is not False:
+        return [spec.fault("grid.steps", f"got {steps}; allowed: 1 to {int(noise) + 1}, the schedule's training steps")]
+    return []
 
 
 def _fed(spec: Spec, prediction: Prediction, schedule: Schedule) -> Any:

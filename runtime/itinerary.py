@@ -270,6 +270,21 @@ class _Walk:
         return i - (gaps[-1] if gaps else -1)
 
 
+def point(code: Any, time: Any) -> Any:
+    """The grid point at a time; what is infinite there (a slope of the schedule, at an end) is inf."""
+    try:
+        return code.node(time)
+    except (ArithmeticError, ValueError):
+        return code.Node(*(time if name == "t" else _value(getattr(code, name), time) for name in code.Node._fields))
+
+
+def _value(curve: Callable, time: Any) -> Any:
+    try:
+        return curve(time)
+    except (ArithmeticError, ValueError):
+        return inf
+
+
 def call_nodes(code: Any, s: Any, t: Any, abscissae: Sequence[Any]) -> list[Any]:
     """Where a step from s to t calls the network: at fractions of the variable, each computed once."""
     places: dict[Any, Any] = {0: s, 1: t}
@@ -335,4 +350,4 @@ def _why(limits: list[tuple[str, tuple]], order: int) -> str:
     )
 
 
-__all__ = ["Leg", "Route", "Visit", "call_nodes", "span", "visits"]
+__all__ = ["Leg", "Route", "Visit", "call_nodes", "point", "span", "visits"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.errors import LimitError
-from runtime.itinerary import Route, Visit, call_nodes, span, visits
+from runtime.itinerary import Route, Visit, call_nodes, point, span, visits
 from runtime.real import Real, real
 
 Row = tuple[float, ...]
@@ -82,7 +82,7 @@ class _Grid:
         self.c, self.times = coefficients, tuple(times)
         self.route = _route(coefficients, times, history)
         self.first, self.last = self.route.first, self.route.last
-        self.points = [coefficients.node(real(t)) for t in times]
+        self.points = [point(coefficients, real(t)) for t in times]
 
     def time(self, t: Real) -> float:
         """What the network is fed at time t."""
@@ -151,7 +151,7 @@ def _rounded(function: Any, *args: Any) -> Row | None:
     """The row rounded to float64, or None where an entry has no finite value."""
     try:
         row = tuple(float(v) for v in function(*args))
-    except (ZeroDivisionError, OverflowError, ValueError):
+    except (ArithmeticError, ValueError):  # a quadrature does not converge next to an end where the kernel is infinite
         return None
     return row if all(map(math.isfinite, row)) else None
 

@@ -18,6 +18,7 @@ from sympy.polys.rings import PolyElement
 
 from derive.families.starters import START, starter
 from derive.parameters import Choice, Expression, Integer, Moments, Parameters, Quantity
+from derive.problems import PoseError
 from derive.symbolic.moments import alphabet, exact_moments
 from derive.tableau import Kernel, Scheme, Tableau, multistep_row
 
@@ -78,15 +79,22 @@ def build(kernel: Kernel, steps: int, weights: str | Mapping[int, sp.Expr], star
     return Tableau("exponential_multistep", kernel, schemes, start, final, starter=begin)  # type: ignore[arg-type]
 
 
-def ring_element(expr: sp.Expr, kernel: Kernel) -> PolyElement:
-    """A polynomial in phi_k and mu_k (rational coefficients) as an element of the tableau ring."""
+def ring_element(expr: sp.Expr, kernel: Kernel, key: str = "method.weights") -> PolyElement:
+    """A polynomial in phi_k and mu_k (rational coefficients) as an element of the tableau ring.
+
+    PoseError at ``key`` where it has no meaning for the kernel: moments of a kernel that is not exponential have its
+    size, so only sums of multiples of them do.
+    """
     ab = alphabet()
     table = {f"phi{k}": g for k, g in enumerate(ab.phi)} if kernel.closed else {}
     table |= {f"mu{k}": m for k, m in enumerate(exact_moments(len(ab.mu), kernel.closed))}
     names = sorted(str(symbol) for symbol in expr.free_symbols)
     for name in names:
         if name not in table:
-            raise ValueError(f"{name} has no meaning for a kernel that is not exponential; allowed: mu0, mu1, ..")
+            raise PoseError(key, f"{name} has no meaning for a kernel that is not exponential; allowed: mu0, mu1, ..")
+    if not kernel.closed and any(sum(powers) != 1 for powers in _powers(expr, names)):
+        what = f"{expr} has no meaning for a kernel that is not exponential, whose moments are not pure numbers"
+        raise PoseError(key, f"{what}; allowed: sums of multiples of mu0, mu1, ..")
     if not names:
         value = sp.Rational(expr)
         return ab.ring(QQ(int(value.p), int(value.q)))
@@ -98,3 +106,8 @@ def ring_element(expr: sp.Expr, kernel: Kernel) -> PolyElement:
             term = term * (table[name] ** exponent if exponent else 1)
         total = total + term
     return total
+
+
+def _powers(expr: sp.Expr, names: list[str]) -> list[tuple[int, ...]]:
+    """The exponents of every term; zero has none."""
+    return sp.Poly(expr, *map(sp.Symbol, names)).monoms() if names else [()] if expr != 0 else []

@@ -141,7 +141,4 @@ def _overrides(weights: str | Mapping[int, sp.Expr], count: int, kernel: Kernel)
     for k in chosen:
         if not 0 <= k < count:
             raise PoseError("method.weights", f"moment {k} of a row over {count} values; allowed: 0 to {count - 1}")
-    try:
-        return {k: ring_element(expr, kernel) for k, expr in sorted(chosen.items())}
-    except ValueError as error:
-        raise PoseError("method.weights", str(error)) from error
+    return {k: ring_element(expr, kernel) for k, expr in sorted(chosen.items())}

@@ -96,11 +96,11 @@ def build(
 
 def _overrides(weights: Weights, nodes: int, which: str, kernel: Kernel) -> Mapping[int, PolyElement]:
     chosen = NAMED_WEIGHTS[weights] if isinstance(weights, str) else weights
+    key = "method.weights" if which == "predictor" else "method.corrector_weights"
     for k in () if isinstance(weights, str) else chosen:
         if not 0 <= k < nodes:
-            key = "method.weights" if which == "predictor" else "method.corrector_weights"
             raise PoseError(key, f"moment {k} of a {which} row with {nodes} nodes; allowed: 0 to {nodes - 1}")
-    return {k: ring_element(expr, kernel) for k, expr in sorted(chosen.items())}
+    return {k: ring_element(expr, kernel, key) for k, expr in sorted(chosen.items())}
 
 
 def _row(

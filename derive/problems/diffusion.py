@@ -135,6 +135,14 @@ def _sampled(expr: sp.Expr, schedule: Schedule) -> Iterator[tuple[float, Any, An
             raise PoseError(
                 "method.variable", f"{show(str(expr))} is not finite at t = {float(time):.4g}; allowed: finite"
             ) from None
+        except TypeError as error:  # a function that SymPy has put in, as in sqrt(t**2)
+            raise PoseError(
+                "method.variable", f"{show(str(expr))} on this schedule: {error}; allowed: smooth functions"
+            ) from None
+        if algebra.context.im(value) != 0:
+            raise PoseError(
+                "method.variable", f"{show(str(expr))} is not real at t = {float(time):.4g}; allowed: a real function"
+            )
         if before is not None:
             yield float(time), before, value
         before = value

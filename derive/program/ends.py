@@ -6,8 +6,8 @@ with stages starts there with all of them if everything is regular.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import factorial
+from collections.abc import Callable, Sequence
+from math import factorial, inf
 
 import sympy as sp
 
@@ -21,6 +21,8 @@ from derive.symbolic.moments import exact_moments, newton_moments
 from derive.tableau import Row, Scheme, multistep_row
 
 ENDS = {"sigma_zero": {sigma: 0}, "alpha_zero": {alpha: 0}}
+STEEPEST = 10**12
+"""A slope beyond this, at an end of the domain, is infinite: a zero below it is only rounded to something else."""
 
 
 def limits(low: Lowering, rows: Rows) -> dict[str, Rows]:
@@ -32,7 +34,7 @@ def limits(low: Lowering, rows: Rows) -> dict[str, Rows]:
     out: dict[str, Rows] = {}
     for end in ENDS:
         arrive, leave = f"TO_{end.upper()}", f"FROM_{end.upper()}"
-        if end not in (schedule.noise_end, schedule.data_end):
+        if end not in (schedule.noise_end, schedule.data_end) or not _smooth(low, end):
             out[arrive] = out[leave] = ()
         elif kernel.closed and kernel.rate != 0:
             if problem.vanishes[end]:
@@ -69,7 +71,7 @@ def _of_table(low: Lowering, rows: Rows) -> dict[str, Rows]:
     single = [k for k, s in enumerate(schemes) if not s.stages and len(s.output.nodes) == 1 and s.output.interpolatory]
     out: dict[str, Rows] = {}
     for end in ENDS:
-        arriving, leaving = _at_end(low, rows, single, end) if end in ends else ({}, {})
+        arriving, leaving = _at_end(low, rows, single, end) if end in ends and _smooth(low, end) else ({}, {})
         for name, found in ((f"TO_{end.upper()}", arriving), (f"FROM_{end.upper()}", leaving)):
             out[name] = tuple(found.get(k, ()) for k in range(len(rows))) if found else ()
     return out
@@ -109,19 +111,26 @@ def _departs(problem: SemilinearProblem, end: str) -> bool:
     return problem.departs[end] and _determined(problem, end)
 
 
+def _smooth(low: Lowering, end: str) -> bool:
+    """Whether the slopes that a grid point carries are finite at the end: sigma' is not where sigma is a square root."""
+    return not low.slopes or _finite_at(low, end, low.slopes, lambda *slopes: max(map(abs, slopes)) < STEEPEST)
+
+
 def _samples(low: Lowering, end: str) -> bool:
     """Whether the kernel is finite at the end, or no row takes its values at single points."""
     if not low.samples:
         return True
+    return _finite_at(low, end, (low.problem.weight, low.speed), lambda weight, speed: abs(weight / speed) < inf)
+
+
+def _finite_at(low: Lowering, end: str, expressions: Sequence[sp.Expr], test: Callable[..., bool]) -> bool:
+    """Whether ``expressions`` have values at the end that pass the test."""
     schedule = low.schedule
     time = schedule.noise if schedule.noise_end == end else schedule.data
     algebra = mpmath_algebra(100)
     at = {t: algebra.number(time)}
     try:
-        weight, speed = (
-            evaluate(at_schedule(e, schedule), at, algebra, schedule.tables) for e in (low.problem.weight, low.speed)
-        )
-        return bool(algebra.context.isfinite(weight / speed))
+        return bool(test(*(evaluate(at_schedule(e, schedule), at, algebra, schedule.tables) for e in expressions)))
     except (ZeroDivisionError, ValueError, OverflowError):
         return False
 
