@@ -24,7 +24,7 @@ def test_radicands_up_to_ten_thousand():
     for value in (10001, 10002, 11**4 - 1, QQ(2, 5001)):
         with pytest.raises(ValueError, match=r"allowed: numerator times denominator up to 10000"):
             square_root(value)
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(ValueError, match="a root of a negative number is not a real number"):
         square_root(QQ(-1, 4))
     assert square_root(0) == 0
 
