@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from runtime.itinerary import Leg, Route, _Walk, call_nodes
+from runtime.itinerary import Leg, Route, _Walk, _why, _why_entry, call_nodes, span
+from runtime.real import inf
 
 
 def named(name: str) -> Any:
@@ -220,3 +221,35 @@ def test_calls_at_equal_fractions_are_one_point() -> None:
     assert asked == [("s", "t", 0.5), ("s", "t", 0.25)]
     with pytest.raises(AssertionError, match="main is asked"):
         code().ROWS[-1](1, 2)
+
+
+@pytest.mark.parametrize("error", [OverflowError, ValueError, ZeroDivisionError])
+def test_a_span_beyond_all_numbers_is_infinite(error: type[Exception]) -> None:
+    def far(s: float, t: float) -> float:
+        raise error
+
+    module = code(span=far, CHART_FINITE={"sigma_zero": True, "alpha_zero": False})
+    assert span(Route(module, 3), [3.0, 2.0, 1.0, 0.0], 1, 2) == inf
+    module.span = lambda s, t: s - t
+    assert span(Route(module, 3, first="alpha_zero"), [3.0, 2.0, 1.0, 0.5], 1, 3) == 1.5
+    assert span(Route(module, 3, first="alpha_zero"), [3.0, 2.0, 1.0, 0.5], 0, 1) == inf
+
+
+def test_what_is_said_of_a_step_without_coefficients() -> None:
+    to, out = ("ends at sigma = 0", (named("a"), named("b"))), ("starts at alpha = 0", ())
+    assert _why([], 1).startswith("a coefficient is not finite in float64; take nodes that are further apart")
+    assert _why([to], 2) == (
+        "the step ends at sigma = 0; a coefficient of its limit is not finite in float64; move the nodes next to the end"
+    )
+    assert "where a row of order 3 has no finite limit (highest: 2)" in _why([to], 3)
+    assert "starts at alpha = 0, where the solver's coefficients have no finite limit; start the grid after it" in _why(
+        [out], 1
+    )
+    leg = Leg(4, 1, ("step_1",), (), (0,), 3)
+    assert "entry 4 of the solver's table combines 3 values, and the grid has 2 with" in _why_entry([], leg, 2)
+    alone = Leg(4, 1, ("step_1",), (), (0,), 1)
+    assert "combines" not in _why_entry(
+        [to], alone, 0
+    ) and "ends at sigma = 0, where only a step of one value" in _why_entry([to], alone, 0)
+    assert "have no finite limit" in _why_entry([out], alone, 1)
+    assert _why([], 1) in _why_entry([], Leg(0, 1, ("step_1",), ((named("a"),),), (0,), 1), 1)
