@@ -181,7 +181,9 @@ class Trial:
             yield Entry("scaled", float(module.scaled(point)), exact["cin"])
 
     def curves(self, nodes: Sequence[float]) -> Iterator[Entry]:
-        """Functions of one time, differences of two, and the conversion to data."""
+        """Functions of one time, of two, and the conversion to data."""
+        from sympy import QQ
+
         from runtime.real import real
 
         module, oracle = self.module, self.oracle
@@ -196,6 +198,9 @@ class Trial:
         span = module.span(module.node(real(start)), module.node(real(end)))
         chart = self.derived.problem.chart
         yield Entry("span", float(span), oracle.at(chart, end) - oracle.at(chart, start))
+        if hasattr(module, "inner"):
+            place = module.inner(module.node(real(start)), module.node(real(end)), real(1) / 3)
+            yield Entry("inner", float(place.t), oracle.place(QQ(1, 3), (end, start)))
 
     def _named(self) -> dict[str, Any]:
         """The functions of one time that a module may have, by name, as expressions."""
