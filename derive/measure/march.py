@@ -72,7 +72,8 @@ class Emitted:
         phase = f"start_{order + 1 if code.CORRECTORS else order}"
         parts = {name: getattr(code, name)[:order] for name in ("ROWS", "CORRECTORS", "ABSCISSAE")}
         lower = self.changed(**parts, STEPS=min(order, code.STEPS), BEGIN=(), FINAL="keep")
-        return Emitted(lower.code, {**self.steps, "main": self.steps.get(phase, self.steps["main"])})
+        steps = {name: step for name, step in self.steps.items() if name != "enter"}  # that of the full order
+        return Emitted(lower.code, {**steps, "main": steps.get(phase, steps["main"])})
 
     def changed(self, **names: Any) -> Emitted:
         """Some of the coefficients' names replaced."""
