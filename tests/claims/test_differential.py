@@ -21,7 +21,7 @@ from numpy.polynomial import Polynomial
 from scipy.integrate import quad
 
 from derive.spec import read_spec
-from tests.claims.shipped import NAMES, Shipped, shipped, spec_text, written
+from tests.claims.shipped import FOLDER, NAMES, Shipped, shipped, spec_text, written
 
 BOUND = 1e-12
 Array = np.ndarray
@@ -273,7 +273,17 @@ def assert_as_published(solver: Shipped) -> None:
     assert np.abs(got - want).max() <= BOUND * np.abs(want).max()
 
 
-@pytest.mark.parametrize("name", NAMES)
+def is_multistep(name: str) -> bool:
+    """Whether rows of the tables above say everything about it: rows of the exact or the midpoint kind, from a ramp."""
+    method = read_spec(FOLDER / name / "spec.yaml").method
+    known = method.family == "exponential_multistep" and method.parameters["start"] == "ramp"
+    return known and method.parameters["weights"] in ("exact", "midpoint")
+
+
+MULTISTEP = [name for name in NAMES if is_multistep(name)]
+
+
+@pytest.mark.parametrize("name", MULTISTEP)
 def test_shipped_solvers_are_the_published_ones(name: str) -> None:
     assert_as_published(shipped(name))
 
