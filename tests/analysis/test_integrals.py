@@ -69,7 +69,7 @@ def test_a_propagator_over_kinks() -> None:
         assert close(whole[k], second[0] * first[k] + second[k])
 
 
-@pytest.mark.parametrize("what", ["integral", "propagated"])
+@pytest.mark.parametrize("what", ["integral", pytest.param("propagated", marks=pytest.mark.slow)])
 def test_what_does_not_settle_is_an_error(what: str) -> None:
     def jump(u: Any) -> Any:
         return MP.one if u > number("3/7") else MP.zero
