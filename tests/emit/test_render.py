@@ -187,7 +187,10 @@ def test_templates_hold_layout_only() -> None:
     for path in (ROOT / "templates").rglob("*.jinja"):
         text = path.read_text()
         assert len(text.splitlines()) < 80
-        assert not any(word in text.lower().replace("phiforge", "") for word in ("dpm", "ddim", "karras", "expone", "lambda", "vp_", "phi"))
+        assert not any(
+            word in text.lower().replace("phiforge", "")
+            for word in ("dpm", "ddim", "karras", "expone", "lambda", "vp_", "phi")
+        )
         assert not any(f" {sign} " in part.split("}}")[0] for part in text.split("{{")[1:] for sign in "+-*/")
 
 
@@ -201,7 +204,10 @@ def test_literals_read_back(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), "a\nb", "\u00e9", [1], sp.Rational(1, 2), object()], ids=ascii
+    "value",
+    [float("nan"), float("inf"), "a\nb", "\u00e9", [1], sp.Rational(1, 2), object()],
+    ids=ascii,
+    ids=lambda v: type(v).__name__,
 )
 def test_what_is_no_literal_raises(value: object) -> None:
     with pytest.raises(InternalError):
