@@ -123,7 +123,9 @@ ARROWS: dict[str, Row] = {
     "derive.installed": Row(COMMON),
     "derive.comparing": Row(("derive", "runtime.grids")),
     "derive.pipeline": Row(("derive", "runtime"), ("sympy",)),
-    "derive.check": Row(("derive", "runtime"), ("numpy", "torch"), ("sympy",)),  # a program of its own: stop 8, in a fresh process
+    "derive.check": Row(
+        ("derive", "runtime"), ("numpy", "torch"), ("sympy",)
+    ),  # a program of its own: stop 8, in a fresh process
     "derive.cli": Row(("derive", "runtime.grids")),
     "derive.__main__": Row(("derive.cli", "derive.errors")),
     "generated": Row(("runtime", "generated"), ("torch", "triton")),

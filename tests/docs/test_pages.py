@@ -28,9 +28,7 @@ def test_every_example_is_what_the_command_prints(page, update):
     assert examples and len(examples) == text.count("```yaml"), f"{page.name}: a spec without its proof"
     if update:
         page.write_text(
-            EXAMPLE.sub(
-                lambda m: f"```yaml\n{m['spec']}```\n\n<!-- proof -->\n{shown(m['spec'])}<!-- /proof -->", text
-            )
+            EXAMPLE.sub(lambda m: f"```yaml\n{m['spec']}```\n\n<!-- proof -->\n{shown(m['spec'])}<!-- /proof -->", text)
         )
         return
     for example in examples:
