@@ -144,13 +144,19 @@ FINALS = {
 }
 
 
+def _final(tableau: Tableau) -> str:
+    if tableau.final == "lower_order" and tableau.steps == 1:
+        return "the last step is of order 1"
+    return FINALS[tableau.final]
+
+
 def _ends(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
     """What happens before the history is full, on the last steps, and where alpha or sigma is zero."""
     lines = [
         "## Start and end",
         "",
         f"- Start `{tableau.start}`: {STARTS[tableau.start] if tableau.steps > 1 else 'one step needs no history'}.",
-        f"- Final `{tableau.final}`: {FINALS[tableau.final]}.",
+        f"- Final `{tableau.final}`: {_final(tableau)}.",
     ]
     if tableau.table:
         given = ", from values at earlier times that are given" if tableau.start == "exact" else ""
