@@ -2,7 +2,7 @@ r"""The order of a scheme for *any* smooth kernel, by jets over F_p: one step on
 
 In the gauge y = x/G and in the method's own variable the differential equation is
 
-    y' = kappa(tau) F(y, tau),     F(y, tau) = sum_r C_r exp(A_r . y + B_r tau)        (random A, B, C; two components)
+    y' = kappa(tau) F(y, tau),     F(y, tau) = sum_r C_r exp(A_r . (y - y_0) + B_r tau)        (random A, B, C; two components)
 
 with a random kernel kappa (or e^{-q tau}, the exponential one). Nothing else distinguishes schedules, integrands and
 variables: whatever they are, they give some kappa. History values are those of the exact solution at random nodes;
@@ -25,6 +25,7 @@ from typing import Any
 
 from sympy.polys.rings import PolyElement
 
+from derive.analysis.jet_order import Modes
 from derive.symbolic.forms import Form
 from derive.symbolic.jet_algebra import JetAlgebra
 from derive.symbolic.jets import Jet, P, residue
@@ -44,33 +45,6 @@ class SchemeOrder:
     embedded: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
-    """F(y, tau), a sum of exponentials."""
-
-    algebra: JetAlgebra
-    inner: tuple[tuple[int, ...], ...]
-    drift: tuple[int, ...]
-    outer: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def random(cls, algebra: JetAlgebra, rng: random.Random) -> Network:
-        def draw(n: int) -> tuple[int, ...]:
-            return tuple(rng.randrange(1, P) for _ in range(n))
-
-        inner = tuple(draw(DIMENSION) for _ in range(MODES))
-        return cls(algebra, inner, draw(MODES), tuple(draw(MODES) for _ in range(DIMENSION)))
-
-    def __call__(self, y: Vector, tau: Jet) -> Vector:
-        modes = []
-        for weights, slope in zip(self.inner, self.drift, strict=True):
-            total = tau * slope
-            for w, component in zip(weights, y, strict=True):
-                total = total + component * w
-            modes.append(self.algebra.exp(total))
-        return tuple(_sum([m * c for m, c in zip(modes, row, strict=True)]) for row in self.outer)
-
-
 def _sum(terms: Sequence[Jet]) -> Jet:
     total = terms[0]
     for term in terms[1:]:
@@ -84,7 +58,7 @@ class _Run:
     def __init__(self, scheme: Scheme, rate: Any, terms: int, seed: int) -> None:
         rng = random.Random(f"jet scheme {seed}")
         self.algebra = JetAlgebra(terms, rng.randrange(1 << 30))
-        self.network = Network.random(self.algebra, rng)
+        self.modes = Modes.random(DIMENSION, MODES, rng)
         self.h = Jet.variable(terms)
         self.rate = rate
         if rate is None:
@@ -92,29 +66,22 @@ class _Run:
         else:
             self.kernel = self.algebra.exp(self.h * -_number(rate)) if rate else Jet.constant(1, terms)
         self.ratios = [rng.randrange(1, P) for _ in range(MAX_NODES)]
-        self.exact = self._solution([rng.randrange(1, P) for _ in range(DIMENSION)], terms)
+        start = [rng.randrange(1, P) for _ in range(DIMENSION)]
+        self.exact = self.modes.solution(Jet.constant(1, terms), self.kernel, start, terms + 1)[0]
         self.values: dict[tuple[str, int], Vector] = {}
         theta = 0
         for j in range(scheme.past + 1):
-            self.values["history", j] = self._value(self.exact, theta, at=True)
+            self.values["history", j] = self._value(self._exact_at(theta), theta)
             theta = (theta - self.ratios[j]) % P
 
-    def _solution(self, start: Sequence[int], terms: int) -> Vector:
-        """y(tau), one more term with every Picard iteration."""
-        y = tuple(Jet.constant(c, terms) for c in start)
-        for _ in range(terms):
-            slopes = self.network(y, self.h)
-            y = tuple(
-                Jet.constant(c, terms) + (self.kernel * s).integral().truncated(terms)
-                for c, s in zip(start, slopes, strict=True)
-            )
-        return y
+    def _value(self, y: Vector, theta: int) -> Vector:
+        """F at abscissa theta."""
+        moved = [c - start[0] for c, start in zip(y, self.exact, strict=True)]
+        return self.modes(self.algebra, moved, self.h * theta)
 
-    def _value(self, y: Vector, theta: int, at: bool = False) -> Vector:
-        """F at abscissa theta; ``at``: of the exact solution there."""
-        if at:
-            y = tuple(c.at(theta) if theta else Jet.constant(c[0], self.h.precision) for c in y)
-        return self.network(y, self.h * theta if theta else Jet.constant(0, self.h.precision))
+    def _exact_at(self, theta: int) -> Vector:
+        """The exact solution at abscissa theta."""
+        return tuple(c.at(theta) if theta else Jet.constant(c[0], self.h.precision) for c in self.exact)
 
     def output(self, row: Row) -> Vector:
         """y at the end of a row."""
@@ -247,4 +214,4 @@ def certify_scheme(scheme: Scheme, rate: Any, *, terms: int = 12, seed: int = 0)
     return SchemeOrder(order, predictor, embedded)
 
 
-__all__ = ["Network", "SchemeOrder", "certify_scheme"]
+__all__ = ["SchemeOrder", "certify_scheme"]

@@ -25,7 +25,7 @@ from derive.analysis import trees
 from derive.analysis.jet_scheme import certify_scheme
 from derive.analysis.order import PROBES, RowOrder, error_function, row_order, uniform_order, uniform_value
 from derive.analysis.stiff import stiff_order
-from derive.symbolic.forms import ONE, Step, is_long, shown
+from derive.symbolic.forms import ONE, Step, as_expr, is_long, shown
 from derive.tableau import Kernel, Row, Scheme, Tableau
 
 MOMENTS = "moments with symbolic step ratios"
@@ -162,7 +162,7 @@ def _by_trees(scheme: Scheme, kernel: Kernel) -> SchemeProof:
     if not kernel.closed and scheme.digits is None:
         jets = certify_scheme(scheme, None)
         order, engine, predictor, embedded = jets.order, JETS, jets.predictor, jets.embedded
-    terms = _error_terms(scheme, rate)
+    terms = _error_terms(scheme, rate) if scheme.past else found.violated  # without history, ratios do not matter
     stiff = stiff_order(step) if kernel.closed and kernel.rate != 0 else None
     first = next((c for c in found.violated if c.tree.order == order + 1), None)
     return SchemeProof(
@@ -188,8 +188,7 @@ def _predicted(scheme: Scheme, ratios: tuple[Any, ...], rate: Any) -> Step:
 def _error_terms(scheme: Scheme, rate: Any) -> tuple[trees.Condition, ...]:
     """The conditions of the next order that fail on a uniform grid: the leading error, tree by tree."""
     step = scheme.step((ONE,) * 16, rate)
-    found = trees.order(step, tolerance=trees.bound(scheme.digits))
-    return tuple(c for c in found.violated if c.tree.order == found.order + 1)
+    return trees.order(step, tolerance=trees.bound(scheme.digits)).violated
 
 
 def _norm(terms: tuple[trees.Condition, ...]) -> tuple[str, float]:
@@ -206,10 +205,7 @@ def _listed(terms: tuple[trees.Condition, ...]) -> str:
 
 def _number(x: Any) -> sp.Expr:
     """An exact number as SymPy writes it; a very long one as a decimal."""
-    if hasattr(x, "numerator") and not callable(x.numerator):
-        exact = sp.Rational(int(x.numerator), int(x.denominator))
-        return sp.Float(exact, 12) if is_long(exact) else exact
-    return x.as_expr()  # type: ignore[no-any-return]
+    return sp.Float(as_expr(x), 12) if is_long(x) else as_expr(x)
 
 
 def global_order(tableau: Tableau, proofs: tuple[SchemeProof, ...], starter: SchemeProof | None) -> int:

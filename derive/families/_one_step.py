@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from derive.parameters import Choice
 from derive.problems import PoseError
 from derive.symbolic.forms import ONE, ZERO, Form, constant, phi
 from derive.symbolic.surds import number_words, sign
@@ -23,6 +24,15 @@ from derive.tableau_text import entry_text
 MAX_STAGES = 16
 SHOWN = 120
 """Characters of a residual that a message shows."""
+
+
+def final(default: str) -> Choice:
+    """The key ``final`` of a one-step family."""
+    return Choice(
+        default=default,
+        options=("keep", "lower_order", "denoise"),
+        doc="last step: as all others; order 1; or one more evaluation that returns the data prediction",
+    )
 
 
 @dataclass(frozen=True, slots=True)

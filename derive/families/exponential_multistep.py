@@ -26,15 +26,16 @@ MAX_STEPS = 6
 
 VARIABLES = ("lambda", "rho", "t", "alpha", "sigma", "angle")
 
+
+def variable(doc: str, default: str = "lambda") -> Expression:
+    """The key ``variable`` of a family."""
+    return Expression(default=default, words=VARIABLES, names=("t", "alpha", "sigma", "lambda", "rho"), doc=doc)
+
+
 PARAMETERS: Parameters = {
     "steps": Integer(low=1, high=MAX_STEPS, doc="integrand values a full step combines; its order"),
     "integrand": Quantity(doc="the quantity that is interpolated: any prediction"),
-    "variable": Expression(
-        default="lambda",
-        words=VARIABLES,
-        names=("t", "alpha", "sigma", "lambda", "rho"),
-        doc="the variable in which it is a polynomial",
-    ),
+    "variable": variable("the variable in which it is a polynomial"),
     "weights": Moments(
         default="exact",
         words=("exact", "midpoint", "bh1", "bh2"),

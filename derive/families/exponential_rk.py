@@ -20,9 +20,10 @@ from sympy.polys.rings import PolyElement
 
 from derive.families import _one_step as shared
 from derive.families import tableaux
-from derive.families.exponential_multistep import NAMED_WEIGHTS, VARIABLES, ring_element
+from derive.families.exponential_multistep import NAMED_WEIGHTS, ring_element
+from derive.families.exponential_multistep import PARAMETERS as MULTISTEP
 from derive.families.starters import past, span_row, stage
-from derive.parameters import Choice, Expression, Moments, Numbers, Parameters, Quantity
+from derive.parameters import Choice, Moments, Numbers, Parameters
 from derive.problems import PoseError
 from derive.symbolic.forms import ONE
 from derive.tableau import Kernel, Node, Scheme, Tableau
@@ -30,13 +31,8 @@ from derive.tableau import Kernel, Node, Scheme, Tableau
 MAX_NODES = 6
 
 PARAMETERS: Parameters = {
-    "integrand": Quantity(doc="the quantity that is interpolated: any prediction"),
-    "variable": Expression(
-        default="lambda",
-        words=VARIABLES,
-        names=("t", "alpha", "sigma", "lambda", "rho"),
-        doc="the variable in which it is a polynomial",
-    ),
+    "integrand": MULTISTEP["integrand"],
+    "variable": MULTISTEP["variable"],
     "tableau": Choice(default=None, options=tableaux.names("exponential"), doc="a published table; or nodes"),
     "nodes": Numbers(
         default=None,
@@ -63,11 +59,7 @@ PARAMETERS: Parameters = {
         options=("none", "lower"),
         doc="with nodes: an output without the last stage as well, for steps that the error chooses",
     ),
-    "final": Choice(
-        default="lower_order",
-        options=("keep", "lower_order", "denoise"),
-        doc="last step: as all others; order 1; or one more evaluation that returns the data prediction",
-    ),
+    "final": shared.final("lower_order"),
 }
 
 REFERENCE = "doi:10.1017/S0962492910000048 (Sec. 2.3); arXiv:2206.00927 (Alg. 1, 2); arXiv:2211.01095 (Alg. 1)"

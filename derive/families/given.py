@@ -12,19 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from derive.families import _one_step as shared
-from derive.families.exponential_multistep import VARIABLES
-from derive.parameters import Choice, Entries, Expression, Parameters, Quantity
+from derive.families.exponential_multistep import variable
+from derive.parameters import Entries, Parameters, Quantity
 from derive.symbolic.forms import Form
 from derive.tableau import Kernel, Tableau
 
 PARAMETERS: Parameters = {
     "integrand": Quantity(doc="the quantity whose values the weights multiply: any prediction"),
-    "variable": Expression(
-        default="lambda",
-        words=VARIABLES,
-        names=("t", "alpha", "sigma", "lambda", "rho"),
-        doc="the variable in which a step has length h, and z = q h",
-    ),
+    "variable": variable("the variable in which a step has length h, and z = q h"),
     "c": Entries(functions=False, longest=shared.MAX_STAGES, doc="abscissae: 0, then numbers above 0 up to 1"),
     "a": Entries(rows=True, longest=shared.MAX_STAGES, doc="a row for each abscissa: [], then 1, 2, .. weights"),
     "b": Entries(longest=shared.MAX_STAGES, doc="the output row: a weight for each abscissa"),
@@ -33,11 +28,7 @@ PARAMETERS: Parameters = {
         longest=shared.MAX_STAGES + 1,
         doc="output row of lower order, for an error estimate; its last weight may be that of the value at the end",
     ),
-    "final": Choice(
-        default="lower_order",
-        options=("keep", "lower_order", "denoise"),
-        doc="last step: as all others; order 1; or one more evaluation that returns the data prediction",
-    ),
+    "final": shared.final("lower_order"),
 }
 
 REFERENCE = "doi:10.1017/S0962492910000048 (Sec. 2.3)"

@@ -13,20 +13,15 @@ from typing import Any
 
 from derive.families import _one_step as shared
 from derive.families import tableaux
-from derive.families.exponential_multistep import VARIABLES
-from derive.parameters import Choice, Entries, Expression, Parameters, Quantity
+from derive.families.exponential_multistep import variable
+from derive.parameters import Choice, Entries, Parameters, Quantity
 from derive.problems import PoseError
 from derive.symbolic.forms import Form, phi
 from derive.tableau import Kernel, Tableau
 
 PARAMETERS: Parameters = {
     "integrand": Quantity(doc="the quantity whose values the weights multiply: any prediction"),
-    "variable": Expression(
-        default="t",
-        words=VARIABLES,
-        names=("t", "alpha", "sigma", "lambda", "rho"),
-        doc="the variable in which a step has length h",
-    ),
+    "variable": variable("the variable in which a step has length h", "t"),
     "tableau": Choice(default=None, options=tableaux.names("classical"), doc="a published table; or c, a, b typed"),
     "c": Entries(default=None, functions=False, longest=shared.MAX_STAGES, doc="abscissae: 0, then numbers up to 1"),
     "a": Entries(
@@ -43,11 +38,7 @@ PARAMETERS: Parameters = {
         longest=shared.MAX_STAGES + 1,
         doc="output row of lower order, for an error estimate; its last weight may be that of the value at the end",
     ),
-    "final": Choice(
-        default="keep",
-        options=("keep", "lower_order", "denoise"),
-        doc="last step: as all others; order 1; or one more evaluation that returns the data prediction",
-    ),
+    "final": shared.final("keep"),
 }
 
 REFERENCE = "doi:10.1137/0704033 (Lawson 1967); arXiv:2206.00364 (Alg. 1); arXiv:2204.13902 (Sec. 4)"

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from derive.measure.circle import Level
-from derive.measure.problems import Problem
+from derive.measure.problems import Problem, time_of
 from runtime.real import real
 
 
@@ -79,16 +79,3 @@ def level(module: ModuleType, time: Any) -> Level:
     """(alpha, sigma) at a time; exact zeros at the ends that have them."""
     node = module.node(real(time))
     return float(node.alpha), float(node.sigma)
-
-
-def time_of(module: ModuleType, fed: float) -> Any:
-    """t with ``module.time(t) = fed``, by bisection to 2^-100 of the domain."""
-    low, high = (real(t) for t in module.DOMAIN)
-    rising = module.time(high) > module.time(low)
-    for _ in range(100):
-        middle = (low + high) / 2
-        if (module.time(middle) < fed) == rising:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2

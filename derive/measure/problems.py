@@ -243,11 +243,14 @@ def schedule_numbers(module: ModuleType, exact: bool = False) -> Callable[[float
 
 def _time_of(module: ModuleType, fed: float) -> Any:
     """t with module.time(t) = fed."""
-    if module.INPUT == "time":
-        return fed
+    return fed if module.INPUT == "time" else time_of(module, fed)
+
+
+def time_of(module: ModuleType, fed: float) -> Any:
+    """t with ``module.time(t) = fed``, by bisection to 2^-100 of the domain."""
     low, high = (real(t) for t in module.DOMAIN)
     rising = module.time(high) > module.time(low)
-    for _ in range(80):
+    for _ in range(100):
         middle = (low + high) / 2
         if (module.time(middle) < fed) == rising:
             low = middle

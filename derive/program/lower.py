@@ -15,9 +15,10 @@ from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, CoefficientModule, Function, Rows
 from derive.program.ends import limits
 from derive.program.ir import Program
-from derive.program.phases import begin_names, lower, names
-from derive.program.rows import CURVES, Lowering, corrector_row, error_row, every_scheme, exact, scheme_rows
+from derive.program.phases import begin_names, names
+from derive.program.rows import CURVES, Lowering, corrector_row, error_row, every_scheme, scheme_rows
 from derive.symbolic.alphabet import dalpha, drho, dsigma, expm1, rho, t
+from derive.symbolic.forms import as_expr
 from derive.tableau import Scheme, Tableau
 
 S_T, T_T = sp.Symbol("s.t"), sp.Symbol("t.t")
@@ -194,7 +195,7 @@ def _between(variable: str, c: sp.Expr) -> sp.Expr | None:
 
 
 def _abscissae(scheme: Scheme) -> tuple[sp.Expr, ...]:
-    return tuple(map(exact, scheme.abscissae))
+    return tuple(map(as_expr, scheme.abscissae))
 
 
-__all__ = ["coefficients", "lower", "names"]
+__all__ = ["coefficients"]

@@ -19,7 +19,7 @@ from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, Function
 from derive.program.ir import Program
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, rho, sigma, t
-from derive.symbolic.forms import ONE, ZERO, Form, shown
+from derive.symbolic.forms import ONE, ZERO, Form, as_expr, shown
 from derive.tableau import Node, Row, Scheme, Tableau
 
 H0 = sp.Symbol("h[0]")
@@ -148,22 +148,11 @@ def every_scheme(tableau: Tableau) -> tuple[Scheme, ...]:
     return (*tableau.schemes, *([tableau.starter] if tableau.starter else []))
 
 
-def exact(number: Any) -> sp.Expr:
-    """An exact number as SymPy writes it."""
-    if isinstance(number, sp.Expr):
-        return number
-    if isinstance(number, int):
-        return sp.Integer(number)
-    if hasattr(number, "numerator"):
-        return sp.Rational(int(number.numerator), int(number.denominator))
-    return number.as_expr()
-
-
 def scheme_rows(low: Lowering, scheme: Scheme, names: Sequence[str]) -> str | tuple[str, ...]:
     """The row functions of a scheme, one per network call, called ``names``; one name alone for one call."""
     rows = (*scheme.stages, scheme.output)
     for i, (row, name) in enumerate(zip(rows, names, strict=True)):
-        place = Place(f"u[{i + 1}]", exact(row.end)) if i < len(scheme.stages) else END
+        place = Place(f"u[{i + 1}]", as_expr(row.end)) if i < len(scheme.stages) else END
         call = f"u[{i}]" if i else "s"
         doc = _doc(row, place, i, len(rows), "" if low.tableau.table else "Order ")
         body, a, weights = row_body(low, row, place)
@@ -263,7 +252,7 @@ def _given_body(
     if kernel.closed:
         c = low.node(low.problem.prefactor, place.name) * H0  # type: ignore[arg-type]
         if kernel.rate == 0:
-            numbers = [exact(form.series(1)[0]) for form in row.given]
+            numbers = [as_expr(form.series(1)[0]) for form in row.given]
             return body, ratio, [c * q for q in numbers]
         weights = [_phi_form(low, form, body, row) for form in row.given]
         body.append(Assign(("c",), c))
@@ -289,8 +278,8 @@ def _phi_form(low: Lowering, form: Form, body: list[Assign], row: Row) -> sp.Exp
         for c, top in scales.items():
             if top:
                 names = tuple(f"{letters[c]}{k}" for k in range(1, top + 1))
-                note = "phi_k(z)" if c == 1 else f"phi_k({exact(c)} z)"
-                body.append(Assign(names, call="phis", args=(top, low.rate * exact(c) * H0), comment=note))
+                note = "phi_k(z)" if c == 1 else f"phi_k({as_expr(c)} z)"
+                body.append(Assign(names, call="phis", args=(top, low.rate * as_expr(c) * H0), comment=note))
     total = sp.Integer(0)
     for (k, c), q in form.terms:
         if not c:
@@ -298,8 +287,8 @@ def _phi_form(low: Lowering, form: Form, body: list[Assign], row: Row) -> sp.Exp
         elif k:
             value = sp.Symbol(f"{letters[c]}{k}")
         else:
-            value = sp.exp(low.rate * exact(c) * H0)
-        total += exact(q) * value
+            value = sp.exp(low.rate * as_expr(c) * H0)
+        total += as_expr(q) * value
     return total
 
 
@@ -316,9 +305,9 @@ def _sampled_form(low: Lowering, form: Form, place: Place, node: Any, row: Row, 
                 names = (f"g{node.index}",)
                 args = ("weight", "drift", "chart", f"{at}.t", place.time, 0, low.schedule.data, *low.knots)
                 body.append(Assign(names, call="propagated", args=args, comment="Phi from the node on"))
-            total += exact(q) * carried * H0 * sp.Symbol(f"weight({at}.t)") / sp.Symbol(f"speed({at}.t)")
+            total += as_expr(q) * carried * H0 * sp.Symbol(f"weight({at}.t)") / sp.Symbol(f"speed({at}.t)")
         elif k >= 1 and c == row.end:
-            total += exact(q) * sp.Symbol(f"mu{k - 1}") / factorial(k - 1) / place.abscissa
+            total += as_expr(q) * sp.Symbol(f"mu{k - 1}") / factorial(k - 1) / place.abscissa
         else:
             raise ValueError(f"{form} has no meaning for a kernel that is not exponential")
     return total

@@ -6,12 +6,14 @@ from typing import Any
 
 import sympy as sp
 
+from derive.symbolic.forms import as_expr
+
 _LETTERS = {"phi": r"\varphi", "mu": r"\mu", "kappa": r"\kappa", "theta": r"\theta"}
 
 
 def tex(expr: Any) -> str:
     """LaTeX of an expression or an exact number."""
-    plain = expr.as_expr() if hasattr(expr, "as_expr") else sp.Rational(int(expr.numerator), int(expr.denominator))
+    plain = as_expr(expr)
     return str(sp.latex(plain, symbol_names={s: _indexed(s.name) for s in plain.free_symbols}))
 
 

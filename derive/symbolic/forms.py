@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import factorial
 from typing import Any
 
-from sympy import QQ, latex
+from sympy import QQ, Expr, Rational, latex
 
 Key = tuple[int, Any]
 ZERO, ONE = QQ(0), QQ(1)
@@ -96,6 +96,15 @@ def is_long(number: Any) -> bool:
 def shown(number: Any) -> str:
     """An exact number as text; a long one as a decimal, with dots that say so."""
     return f"{float(number):.12g}.." if is_long(number) else str(number)
+
+
+def as_expr(number: Any) -> Expr:
+    """An exact number (int, rational, surd, SymPy's own) as SymPy writes it."""
+    if isinstance(number, Expr):
+        return number
+    if hasattr(number, "numerator") and not callable(number.numerator):
+        return Rational(int(number.numerator), int(number.denominator))
+    return number.as_expr()
 
 
 def _tex(number: Any) -> str:
