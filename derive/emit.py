@@ -193,11 +193,13 @@ def _package_doc(derived: Derived) -> list[str]:
 
 
 def _coefficients_doc(derived: Derived) -> list[str]:
+    calls = any("u" in function.args for function in derived.module.functions)
+    within = ", and where the step has stages the grid points u of its network calls" if calls else ""
     return _doc(
         f"Coefficients of {derived.spec.name}: {_formula(derived)}.",
         _promise(derived),
         "A row function takes the step's start s and end t and the steps h of the interpolation variable, newest "
-        "first; it returns a row in the order of COLUMNS. All numbers are Real until a whole row is rounded once.",
+        f"first{within}; it returns a row in the order of COLUMNS. All numbers are Real until a whole row is rounded once.",
     )
 
 
