@@ -20,7 +20,7 @@ import torch
 
 from runtime import checks, interval
 from runtime.dense import Adaptive, Segment
-from runtime.errors import LimitError
+from runtime.pair import Pair, Point, Trial
 from runtime.real import inf, real
 from runtime.tabulate import end_at
 
@@ -29,12 +29,8 @@ SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 """The controller's factor, and how much a step may change."""
 FIRST = 0.05
 """The first step, as a part of the whole interval of the variable."""
-LAST = 1e-9
-"""A rest of the interval below this part of the step is not left over."""
 LEAST = 1e-14
 """A step below this part of the whole interval is lost in the rounding of x."""
-INSIDE = 1 - real(2) ** -100
-"""Where in a step that reaches an end of the domain dx/dchi is read, if its formula is not determined at the end itself."""
 
 
 @dataclass(slots=True)
@@ -42,7 +38,7 @@ class _Track:
     """One sample under way: where it is, the step it will try, and what it has done. known: whether F there is."""
 
     sample: int
-    node: Any
+    point: Point
     h: float
     times: list[float]
     before: float = 1.0
@@ -53,10 +49,10 @@ class _Track:
     evaluations: int = 0
     segments: list[Segment] = field(default_factory=list)
 
-    def arrive(self, node: Any, known: bool) -> None:
+    def arrive(self, point: Point, known: bool) -> None:
         self.accepted += 1
-        self.node, self.known = node, known
-        self.times.append(float(node.t))
+        self.point, self.known = point, known
+        self.times.append(point.time)
 
     def control(self, taken: float, err: float, order: int) -> None:
         """The next step after one of length ``taken`` with the error ``err`` (infinite: not a number)."""
@@ -68,79 +64,6 @@ class _Track:
         factor = SAFETY * err ** (-0.7 / order) * self.before ** (0.4 / order)
         self.h = taken * min(max(factor, SHRINK), 1.0 if self.after_rejection else GROW)
         self.before, self.after_rejection = err, False
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """One step that is tried: its end and length, and every number that it takes, in float64.
-
-    rows: (a, b0, d1..) per call; calls: (time, cx, cr, cin) of each stage and of the end; error: weights on F0, K1, ..
-    and the value at the end; speed: |q| of dx/dchi = p x + q F at the last of these values.
-    """
-
-    end: Any
-    span: float
-    last: bool
-    rows: tuple[tuple[float, ...], ...]
-    calls: tuple[tuple[float, ...], ...]
-    error: tuple[float, ...]
-    speed: float
-
-
-class _Pair:
-    """The emitted pair, sample by sample: what a step from one node takes. ~1 ms on the host."""
-
-    def __init__(self, code: Any) -> None:
-        self.code = code
-        self.columns = [code.COLUMNS.index("a"), code.COLUMNS.index("b0")]
-        self.columns += [i for i, name in enumerate(code.COLUMNS) if name.startswith("d")]
-        self.order = int(code.EMBEDDED_ORDER) + 1
-        self.scales = hasattr(code, "scaled")
-
-    def trial(self, track: _Track, end: Any, reuses: bool) -> _Trial:
-        """reuses: the value at the end of a step is computed with it, and is the first of the next. LimitError."""
-        try:
-            return self._trial(track, end, reuses)
-        except (ArithmeticError, ValueError):
-            at = f"t = {float(track.node.t)!r}"
-            what = f"a coefficient of the step that starts at {at} is not finite; allowed: ends inside the domain"
-            raise LimitError(f"span: {what}") from None
-
-    def _trial(self, track: _Track, end: Any, reuses: bool) -> _Trial:
-        code, s = self.code, track.node
-        part = track.h / abs(float(code.span(s, end)))
-        last = part >= 1 - LAST
-        t = end if last else code.inner(s, end, real(part))
-        u = (s, *(code.inner(s, t, c) for c in code.ABSCISSAE[-1][1:]))
-        h = (code.span(s, t),)
-        rows = tuple(tuple(float(row[i]) for i in self.columns) for row in (f(s, t, h, u) for f in code.ROWS[-1]))
-        calls = tuple(self.call(node) for node in (*u[1:], *([t] if reuses else [])))
-        error = tuple(map(float, code.ERROR[0](s, t, h, (*u, t))))
-        speed = abs(self.slope(t if reuses else u[-1], s)[1])
-        return _Trial(t, float(h[0]), last, rows, calls, error, speed)
-
-    def reuses(self, start: Any, end: Any) -> bool:
-        """Whether the error estimate reads the value at the end of the step (first same as last)."""
-        middle = self.code.inner(start, end, real(1) / 2)
-        track = _Track(0, start, abs(float(self.code.span(start, middle))), [])
-        return self.trial(track, end, False).error[-1] != 0
-
-    def call(self, node: Any) -> tuple[float, float, float, float]:
-        """(time, cx, cr, cin): what the network is fed, F = cx x + cr raw, and the factor of its input."""
-        code = self.code
-        cx, cr = map(float, code.integrand(node))
-        return float(code.time(node.t)), cx, cr, float(code.scaled(node)) if self.scales else 1.0
-
-    def slope(self, node: Any, other: Any) -> tuple[float, float]:
-        """(p, q) of dx/dchi = p x + q F at ``node``, an end of a step whose other end is ``other``."""
-        for inside in (False, True):
-            try:
-                p, q = map(float, self.code.slope(self.code.inner(other, node, INSIDE).t if inside else node.t))
-                if math.isfinite(p) and math.isfinite(q):
-                    return p, q
-            except (ArithmeticError, ValueError):
-                continue
-        return math.nan, math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +107,12 @@ class _Run:
     """All samples of one call."""
 
     def __init__(self, code: Any, model: Model, dtype: torch.dtype, options: _Options) -> None:
-        self.pair, self.model, self.dtype, self.options = _Pair(code), model, dtype, options
+        self.pair, self.model, self.dtype, self.options = Pair(code), model, dtype, options
         self.converts = "cx" in code.COLUMNS
         self.reuses = False
 
     def integrand(self, x: torch.Tensor, numbers: torch.Tensor, tracks: Sequence[_Track]) -> torch.Tensor:
-        """F of some samples, one call of the network. numbers: float64 [n, 4], as ``_Pair.call`` has them."""
+        """F of some samples, one call of the network. numbers: float64 [n, 4], as ``Pair.call`` has them."""
         for track in tracks:
             track.evaluations += 1
         times = numbers[:, 0].to(torch.float64 if self.dtype == torch.float64 else torch.float32)
@@ -208,23 +131,23 @@ class _Run:
         rows = [j for j, track in enumerate(now.tracks) if not track.known]
         if rows:
             tracks = [now.tracks[j] for j in rows]
-            numbers = _host([self.pair.call(track.node) for track in tracks], now.x)
+            numbers = _host([self.pair.call(track.point) for track in tracks], now.x)
             now.f = _put(now.f, rows, self.integrand(_take(now.x, rows), numbers, tracks), range(len(rows)))
             for track in tracks:
                 track.known = True
 
     def single(self, now: _Rows, limit: Any, start: float, end: float) -> None:
         """One step of order 1 that touches an end of the domain, all samples alike."""
-        code = self.pair.code
-        s, t = now.tracks[0].node, code.node(real(end))
+        code, point = self.pair.wide.code, Point(end)
+        s, t = (at.node(self.pair.wide) for at in (now.tracks[0].point, point))
         finite = all(code.CHART_FINITE.get(end_at(code, time), True) for time in (start, end))
         row = dict(zip(code.COLUMNS, map(float, limit(s, t, (code.span(s, t) if finite else inf,))), strict=True))
         self.refresh(now)
         now.x = row["a"] * now.x + row["b0"] * now.f
         for track in now.tracks:
-            track.arrive(t, False)
+            track.arrive(point, False)
 
-    def attempt(self, now: _Rows, trials: Sequence[_Trial]) -> _Found:
+    def attempt(self, now: _Rows, trials: Sequence[Trial]) -> _Found:
         """One step of every row."""
         rows, calls, errors, speeds = (
             _host([getattr(t, name) for t in trials], now.x) for name in ("rows", "calls", "error", "speed")
@@ -250,10 +173,10 @@ class _Run:
         local = _norm(difference.detach() / scale) / size
         return _Found(new, values[-1] if self.reuses else None, local, _norm(difference) / size, stiffness)
 
-    def step(self, now: _Rows, end: Any) -> tuple[_Rows, _Rows]:
+    def step(self, now: _Rows, end: Point) -> tuple[_Rows, _Rows]:
         """Try one step of every row: (rows still under way, rows that arrived)."""
         self.refresh(now)
-        trials = [self.pair.trial(track, end, self.reuses) for track in now.tracks]
+        trials = [self.pair.trial(track.point, track.h, end, self.reuses) for track in now.tracks]
         found, rows = self.attempt(now, trials), list(range(len(trials)))
         errs = [err if math.isfinite(err) else math.inf for err in found.local.double().tolist()]
         good = [j for j in rows if errs[j] < math.inf]
@@ -261,7 +184,7 @@ class _Run:
             self.look(now, [j for j in rows if errs[j] == math.inf])
             if found.new.requires_grad and good:  # 0 times infinity: no gradient may pass a row that is not finite
                 found, rows = self.attempt(now.take(good), [trials[j] for j in good]), good
-        accepted, starts, (x, f) = [j for j in rows if errs[j] <= 1], [t.node for t in now.tracks], (now.x, now.f)
+        accepted, starts, (x, f) = [j for j in rows if errs[j] <= 1], [t.point for t in now.tracks], (now.x, now.f)
         self.accept(now, found, rows, accepted, trials)
         for track, trial, err in zip(now.tracks, trials, errs, strict=True):
             track.control(abs(trial.span), err, self.pair.order)
@@ -275,7 +198,7 @@ class _Run:
         return now.take(left), now.take(sorted(arrived))
 
     def accept(
-        self, now: _Rows, found: _Found, rows: Sequence[int], accepted: Sequence[int], trials: Sequence[_Trial]
+        self, now: _Rows, found: _Found, rows: Sequence[int], accepted: Sequence[int], trials: Sequence[Trial]
     ) -> None:
         """Move the accepted rows; row ``rows[k]`` is the k-th of what was found."""
         place = {j: k for k, j in enumerate(rows)}
@@ -289,12 +212,13 @@ class _Run:
         for j in accepted:
             now.tracks[j].arrive(trials[j].end, found.following is not None)
 
-    def segment(self, now: _Rows, j: int, start: Any, before: tuple[torch.Tensor, torch.Tensor]) -> Segment:
+    def segment(self, now: _Rows, j: int, start: Point, before: tuple[torch.Tensor, torch.Tensor]) -> Segment:
         """The step of row j from ``start``, with the state and F that it had there."""
-        end, chart = now.tracks[j].node, self.pair.code.chart
-        (p0, q0), (p1, q1) = self.pair.slope(start, end), self.pair.slope(end, start)
+        wide, chart = self.pair.wide, self.pair.wide.code.chart
+        s, t = (point.node(wide) for point in (start, now.tracks[j].point))
+        (p0, q0), (p1, q1) = self.pair.slope(wide, s, t), self.pair.slope(wide, t, s)
         (x0, f0), (x1, f1) = before, (now.x[j], now.f[j])
-        return Segment((float(chart(start.t)), float(chart(end.t))), (x0, x1), (p0 * x0 + q0 * f0, p1 * x1 + q1 * f1))
+        return Segment((float(chart(s.t)), float(chart(t.t))), (x0, x1), (p0 * x0 + q0 * f0, p1 * x1 + q1 * f1))
 
     @staticmethod
     def look(now: _Rows, rows: Sequence[int]) -> None:
@@ -304,14 +228,14 @@ class _Run:
             if not fine:
                 track = now.tracks[j]
                 raise RuntimeError(
-                    f"the model's output is not finite at t = {float(track.node.t)!r} (sample {track.sample})"
+                    f"the model's output is not finite at t = {track.point.time!r} (sample {track.sample})"
                 )
 
     def limit(self, now: _Rows, rows: Sequence[int], errs: Sequence[float]) -> None:
         """RuntimeError if a sample that is under way has used up its steps, or its step vanishes."""
         for j in rows:
             track = now.tracks[j]
-            at = f"t = {float(track.node.t)!r} (sample {track.sample})"
+            at = f"t = {track.point.time!r} (sample {track.sample})"
             if track.accepted + track.rejected >= self.options.most:
                 raise RuntimeError(
                     f"{self.options.most} steps were tried and {at} is reached; raise most= or the tolerances"
@@ -361,12 +285,12 @@ def integrate(
     code = solver._coefficients
     times = interval.default(code) if ends is None else interval.checked(ends, solver.domain)
     inside = interval.inside(code, times)
-    start, end = (code.node(real(t)) for t in (inside[0], inside[-1]))
-    whole = abs(float(code.span(start, end)))
+    start, end = Point(inside[0]), Point(inside[-1])
+    whole = abs(float(code.span(*(code.node(real(point.time)) for point in (start, end)))))
     run = _Run(code, model, x.dtype, _Options(rtol, atol, most, dense, whole))
     run.reuses = run.pair.reuses(start, end)
     state = x if x.dtype in (torch.float32, torch.float64) else x.float()
-    tracks = [_Track(b, code.node(real(times[0])), first or FIRST * whole, [times[0]]) for b in range(x.shape[0])]
+    tracks = [_Track(b, Point(times[0]), first or FIRST * whole, [times[0]]) for b in range(x.shape[0])]
     now = _Rows(tracks, state, torch.zeros_like(state), state.new_zeros(len(tracks)), state.new_zeros(len(tracks)))
     if inside[0] != times[0]:
         run.single(now, interval.limit(code, times[0], True), times[0], inside[0])

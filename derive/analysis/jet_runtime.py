@@ -6,15 +6,16 @@ tau, an integral a primitive, and an inverse function the reversion of a series.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
 from math import comb
-from types import FunctionType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 from derive.symbolic.jet_algebra import JetAlgebra
 from derive.symbolic.jets import Jet
+from runtime import rebind
 
 LARGEST = 10**6
 """Denominators of the rationals that numbers of a module (abscissae) are taken for."""
@@ -25,30 +26,7 @@ _ELEMENTARY = (
 
 def rebound(module: Any, algebra: JetAlgebra, base: Jet) -> SimpleNamespace:
     """The module's names with its functions in jet arithmetic; ``base``: the time t_0 + tau as a series in tau."""
-    names: dict[str, Any] = dict(vars(module))
-    own: dict[FunctionType, FunctionType] = {}
-    for f in _functions(tuple(names.values())):
-        if f.__module__ == names["__name__"]:
-            own[f] = FunctionType(f.__code__, names, f.__name__, f.__defaults__, f.__closure__)
-    for name, value in list(names.items()):
-        names[name] = _converted(value, own)
-    names.update({n: f for n, f in arithmetic(algebra, base).items() if n in names})
-    return SimpleNamespace(**names)
-
-
-def _functions(value: Any) -> list[FunctionType]:
-    """Functions in tuples of tuples."""
-    if isinstance(value, FunctionType):
-        return [value]
-    return [f for item in value for f in _functions(item)] if type(value) is tuple else []
-
-
-def _converted(value: Any, own: Mapping[FunctionType, FunctionType]) -> Any:
-    if isinstance(value, FunctionType):
-        return own.get(value, value)
-    if type(value) is tuple:
-        return tuple(_converted(item, own) for item in value)
-    return rational(value) if hasattr(value, "_mpf_") and not isinstance(value, type) else value
+    return rebind.rebound(module, rational, arithmetic(algebra, base))
 
 
 def rational(value: Any) -> Fraction:

@@ -73,6 +73,7 @@ ARROWS: dict[str, Row] = {
     ),
     # Emitted code runs as the runtime runs it, on other numbers.
     "derive.analysis.jet_module": Row((*COMMON, "derive.symbolic", "derive.analysis", "derive.measure.march")),
+    "derive.analysis.jet_runtime": Row((*COMMON, "derive.symbolic", "derive.analysis", "runtime.rebind")),
     # The method's numbers on the posed problem: a step's error constant depends on the schedule.
     "derive.analysis.numbers": Row((*COMMON, *LOWERED, "derive.analysis"), ("sympy", "mpmath")),
     "derive.derivation": Row((*COMMON, *LOWERED, "derive.analysis"), ("sympy",)),
@@ -132,6 +133,9 @@ ARROWS: dict[str, Row] = {
     "runtime": Row(("runtime",), ("torch", "mpmath"), ("triton", "diffusers", "k_diffusion", "tqdm")),
     # What the spec reader and the planner of coefficients use starts in milliseconds.
     "runtime.real": Row((), ("mpmath",)),
+    "runtime.rebind": Row(),
+    "runtime.near": Row(("runtime.rebind",)),
+    "runtime.pair": Row(("runtime.errors", "runtime.near", "runtime.real")),
     "runtime.quadrature": Row(("runtime.real",), ("mpmath",)),
     "runtime.propagator": Row(("runtime.real", "runtime.quadrature")),
     "runtime.grids": Row(("runtime.real",)),
