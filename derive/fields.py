@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from fractions import Fraction
 from functools import singledispatch
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from derive.parameters import (
     Field,
     Flag,
     Integer,
+    Integers,
     Moments,
     Number,
     Numbers,
@@ -168,6 +170,17 @@ def _(declared: Integer, reader: Reader, node: Node, key: str) -> Any:
         whole = isinstance(value, int) and not isinstance(value, bool)
         return reader.wrong(node, key, ("" if whole else "an integer, ") + describe(declared))
     return value
+
+
+@read_field.register
+def _(declared: Integers, reader: Reader, node: Node, key: str) -> Any:
+    found = [item.value for item in node.items if isinstance(item, Scalar)] if isinstance(node, Sequence) else []
+    values = [value for value in found if isinstance(value, int) and not isinstance(value, bool)]
+    if not isinstance(node, Sequence) or not values or len(values) < len(node.items) or len(values) > declared.longest:
+        return reader.wrong(node, key, describe(declared))
+    if any(a >= b for a, b in pairwise(values)) or not declared.low <= values[0] <= values[-1] <= declared.high:
+        return reader.fault(node, key, f"got {values}; allowed {describe(declared)}")
+    return tuple(values)
 
 
 @read_field.register

@@ -38,6 +38,15 @@ class Integer(Field):
 
 
 @dataclass(frozen=True, slots=True)
+class Integers(Field):
+    """A list of 1 to ``longest`` different integers in ``[low, high]``, rising. It arrives as a tuple."""
+
+    low: int = 0
+    high: int = 1
+    longest: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Number(Field):
     """An exact real number (int, decimal, or a rational such as ``"1/3"``), as a Fraction in ``low..high``."""
 
@@ -132,6 +141,7 @@ __all__ = [
     "Field",
     "Flag",
     "Integer",
+    "Integers",
     "Moments",
     "Number",
     "Numbers",

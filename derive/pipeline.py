@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,30 @@ class Derived:
     derivation: tuple[str, ...] = field(repr=False)
 
     @property
+    def integrands(self) -> tuple[Prediction, ...]:
+        """Everything that is interpolated, the method's own first."""
+        return (self.integrand, *(other.integrand for other in self.problem.others))
+
+    @property
     def claims(self) -> Mapping[str, Any]:
         return self.proof.as_dict(self.spec.name, self.spec.sha256, self.spec.references)
+
+
+@dataclass(frozen=True, slots=True)
+class Integrands:
+    """What is interpolated: one quantity, or several where the entries of a table choose.
+
+    quantities: by the first key of the spec that names each, the method's own first; places: which of them a key names.
+    """
+
+    quantities: Mapping[str, Prediction]
+    places: Mapping[str, int]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """For texts: their kinds, numbered where two are of one kind."""
+        kinds = [quantity.kind for quantity in self.quantities.values()]
+        return tuple(k if kinds.count(k) == 1 else f"{k} {kinds[: i + 1].count(k)}" for i, k in enumerate(kinds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +121,9 @@ def new_solver(
 
 def derive(spec: Spec) -> Derived:
     """Stops 2 to 6: everything symbolic. Raises SpecError with the place in the spec."""
-    schedule, prediction, integrand = resolve(spec)
-    problem = pose(spec, schedule, prediction, integrand)
-    tableau = tabulate(spec, problem)
+    schedule, prediction, integrands = resolve(spec)
+    problem = pose(spec, schedule, prediction, integrands)
+    tableau = tabulate(spec, problem, integrands)
     scale = network_scale(prediction.network)
     scale = None if scale is None else on_path(scale, schedule)
     program = optimise(lower(tableau, problem, spec.name, scale is not None))
@@ -119,7 +141,7 @@ def derive(spec: Spec) -> Derived:
     fed = _fed(spec, prediction, schedule)
     module = coefficients(tableau, problem, program, fed, scale, constants)
     text = derivation(spec.name, problem, tableau, proof, spec.references)
-    return Derived(spec, schedule, prediction, integrand, problem, tableau, proof, program, module, text)
+    return Derived(spec, schedule, prediction, problem.integrand, problem, tableau, proof, program, module, text)
 
 
 def cost(program: Program) -> tuple[int, int, int]:
@@ -128,17 +150,54 @@ def cost(program: Program) -> tuple[int, int, int]:
     return sum(p.kernels for p in program.repeated), sum(r for r, _ in moved), sum(w for _, w in moved)
 
 
-def resolve(spec: Spec) -> tuple[Schedule, Prediction, Prediction]:
+def resolve(spec: Spec) -> tuple[Schedule, Prediction, Integrands]:
     """Stop 2: names -> objects, by folder lookup: the schedule, what the network returns, what is interpolated."""
     faults: list[Fault] = []
     schedule = _build(spec, "derive.schedules", spec.problem.schedule, "problem.schedule", faults)
     prediction = _build(spec, "derive.predictions", spec.problem.prediction, "problem.prediction", faults)
-    integrand = _build(spec, "derive.predictions", spec.method.parameters["integrand"], "method.integrand", faults)
+    quantities = {
+        key: _build(spec, "derive.predictions", chosen, key, faults) for key, chosen in _quantities(spec).items()
+    }
     if not faults:
         faults += _unfit_grid(spec, schedule)
     if faults:
         raise SpecError(*faults)
-    return schedule, prediction, integrand
+    return schedule, prediction, _integrands(spec, quantities)
+
+
+def _quantities(spec: Spec) -> dict[str, Chosen]:
+    """Every place of the spec that says what is interpolated."""
+    found = {"method.integrand": spec.method.parameters["integrand"]}
+    for i, entry in enumerate(_entries(spec)):
+        if "integrand" in entry:
+            found[f"method.table[{i}].integrand"] = entry["integrand"]
+    return found
+
+
+def _entries(spec: Spec) -> tuple[Mapping[str, Any], ...]:
+    """The entries of a table of decisions; no other family has one."""
+    return tuple(spec.method.parameters.get("table", ()))
+
+
+def _integrands(spec: Spec, quantities: Mapping[str, Prediction]) -> Integrands:
+    """Each quantity once; the method's own first, unless no entry of a table keeps it."""
+    entries = _entries(spec)
+    keys = list(quantities)
+    if entries and all("integrand" in entry for entry in entries):
+        own = _pair(quantities[keys[0]])
+        keys = sorted(keys[1:], key=lambda key: _pair(quantities[key]) != own)
+    found: dict[tuple[Any, Any], str] = {}
+    for key in keys:
+        found.setdefault(_pair(quantities[key]), key)
+    order = list(found)
+    return Integrands(
+        {key: quantities[key] for key in found.values()}, {key: order.index(_pair(quantities[key])) for key in keys}
+    )
+
+
+def _pair(quantity: Prediction) -> tuple[Any, Any]:
+    """What a quantity is, whatever it is called."""
+    return quantity.c0, quantity.c1
 
 
 INDEX_GRIDS = ("linspace", "leading", "trailing", "simple")
@@ -173,19 +232,29 @@ def _build(spec: Spec, folder: str, chosen: Chosen, key: str, faults: list[Fault
         return None
 
 
-def pose(spec: Spec, schedule: Schedule, prediction: Prediction, integrand: Prediction) -> SemilinearProblem:
-    """Stop 3: the semilinear problem in the method's variable."""
+def pose(spec: Spec, schedule: Schedule, prediction: Prediction, integrands: Integrands) -> SemilinearProblem:
+    """Stop 3: the semilinear problem in the method's variable, in every integrand."""
     problem = load("derive.problems", spec.problem.kind)
-    try:
-        return problem.pose(schedule, prediction, integrand, spec.method.parameters["variable"])
-    except PoseError as error:
-        raise SpecError(spec.fault(error.key, str(error))) from error
+    posed = []
+    for place, integrand in integrands.quantities.items():
+        try:
+            posed.append(problem.pose(schedule, prediction, integrand, spec.method.parameters["variable"]))
+        except PoseError as error:
+            key = place if error.key == "method.integrand" else error.key
+            raise SpecError(spec.fault(key, str(error))) from error
+    return replace(posed[0], others=tuple(posed[1:]))
 
 
-def tabulate(spec: Spec, problem: SemilinearProblem) -> Tableau:
+def tabulate(spec: Spec, problem: SemilinearProblem, integrands: Integrands) -> Tableau:
     """Stop 4: the family's tableau for the kernel of the posed problem."""
     family = load("derive.families", spec.method.family)
     own = {k: v for k, v in spec.method.parameters.items() if k not in ("integrand", "variable")}
+    if "table" in own:
+        own["table"] = [
+            {**entry, "integrand": integrands.places.get(f"method.table[{i}].integrand", 0)}
+            for i, entry in enumerate(own["table"])
+        ]
+        own["kernels"] = dict(zip(integrands.names, (problem.kernel, *(other.kernel for other in problem.others))))
     try:
         tableau = family.build(problem.kernel, **own)
     except ValueError as error:
@@ -255,7 +324,7 @@ def explain(derived: Derived, stop: str, latex: bool = False) -> str:
     if latex:
         return _section(derived.derivation, {"": "", "pose": "## The problem", "prove": "## The proof"}[stop])
     stops: dict[str, str] = {
-        "resolve": f"{_listing(derived.schedule)}\n{_listing(derived.prediction)}\n{_listing(derived.integrand)}",
+        "resolve": "\n".join(map(_listing, (derived.schedule, derived.prediction, *derived.integrands))),
         "pose": str(derived.problem),
         "derive": str(derived.tableau),
         "prove": str(derived.proof),

@@ -17,6 +17,7 @@ from derive.parameters import (
     Field,
     Flag,
     Integer,
+    Integers,
     Moments,
     Number,
     Numbers,
@@ -50,6 +51,7 @@ def describe(declared: Field) -> str:
 
 
 describe.register(Integer, lambda f: f"{f.low} to {f.high}" if f.low != f.high else str(f.low))
+describe.register(Integers, lambda f: f"a list of 1 to {f.longest} different integers from {f.low} to {f.high}, rising")
 describe.register(Number, lambda f: f'a number{range_text(f)} (such as 2, 0.1 or "1/3")')
 describe.register(Choice, lambda f: ", ".join(f.options))
 describe.register(Flag, lambda f: "true, false")
@@ -129,6 +131,16 @@ def _moments_schema(declared: Moments) -> Json:
 
 
 field_schema.register(Integer, lambda f: {"type": "integer", "minimum": f.low, "maximum": f.high})
+field_schema.register(
+    Integers,
+    lambda f: {
+        "type": "array",
+        "items": {"type": "integer", "minimum": f.low, "maximum": f.high},
+        "minItems": 1,
+        "maxItems": f.longest,
+        "uniqueItems": True,
+    },
+)
 field_schema.register(Number, _number_schema)
 field_schema.register(Choice, lambda f: {"enum": list(f.options)})
 field_schema.register(Flag, lambda f: {"type": "boolean"})

@@ -32,6 +32,8 @@ from derive.symbolic.moments import (
 
 Start = Literal["ramp", "exact", "singlestep", "pseudo_rk4", "iterated"]
 Final = Literal["keep", "lower_order", "denoise"]
+MAX_INTEGRANDS = 8
+"""Integrands that a table may switch between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Row:
     x_history: tuple[PolyElement, ...] = ()
     given: tuple[Form, ...] = ()
     """Weights typed by hand (a tableau from a paper), w.r.t. C h of the whole step; empty: the moment equation decides."""
+    integrand: int = 0
+    """Which of the tableau's integrands its values are: Phi, C and the kernel are that one's."""
 
     def __post_init__(self) -> None:
         if self.given:
@@ -92,6 +96,12 @@ class Row:
     @property
     def thetas(self) -> tuple[Any, ...]:
         return tuple(node.theta for node in self.nodes)
+
+    @property
+    def chosen(self) -> bool:
+        """Whether its values of earlier steps are chosen among those there are, not the newest ones."""
+        past = [node.index for node in self.nodes if node.kind == "history"]
+        return past != list(range(len(past)))
 
     @property
     def relative(self) -> tuple[PolyElement, ...]:
@@ -128,7 +138,8 @@ class Row:
             return f"{self.name:<8} = Phi x + C [{body}]"
         differences = ["F0", *(f"F[0..{k}]" for k in range(1, len(self.nodes)))]
         body = " + ".join(f"({m.as_expr()}) {d}" for m, d in zip(self.newton, differences))
-        return f"{self.name:<8} = Phi x + C [{body}]"
+        where = f" at theta = {', '.join(map(_shown, self.thetas))}" if self.chosen else ""
+        return f"{self.name:<8} = Phi x + C [{body}]{where}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +162,19 @@ class Scheme:
     def __post_init__(self) -> None:
         if self.corrector is not None and self.stages:
             raise ValueError("a scheme corrects its output or has stages, not both")
+        if len({row.integrand for row in self.rows}) > 1:
+            raise ValueError("the rows of a scheme combine values of one integrand")
 
     @property
     def rows(self) -> tuple[Row, ...]:
         """Stage rows, the output, and where there are such, the corrector and the embedded row."""
         extra = (row for row in (self.corrector, self.embedded) if row is not None)
         return (*self.stages, self.output, *extra)
+
+    @property
+    def integrand(self) -> int:
+        """Which of the tableau's integrands its rows combine."""
+        return self.output.integrand
 
     @property
     def evaluations(self) -> int:
@@ -207,6 +225,7 @@ class Tableau:
     start: what is done before the history is full; starter: the one-step scheme that does it, if ``start`` has one;
     final: what is done on the last steps; family: who built it. table: the scheme of every grid step, by its place in
     ``schemes`` (a table of decisions has as many grid steps as entries; ``schemes`` are then in order of first use).
+    others: kernels of further integrands, where a table switches between several; names: of all of them, for texts.
     """
 
     family: str
@@ -217,12 +236,39 @@ class Tableau:
     references: tuple[str, ...] = field(default=())
     starter: Scheme | None = None
     table: tuple[int, ...] = ()
+    others: tuple[Kernel, ...] = ()
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.schemes:
             raise ValueError("a tableau has at least one scheme")
         if self.table and set(self.table) != set(range(len(self.schemes))):
             raise ValueError("a table uses every scheme, and no other")
+        if {scheme.integrand for scheme in self.schemes} != set(self.integrands):
+            raise ValueError("every integrand has a kernel, and a scheme that combines it")
+
+    def kernel_of(self, rows: Scheme | Row) -> Kernel:
+        """The kernel of the integrand that a scheme, or a row, combines."""
+        return (self.kernel, *self.others)[rows.integrand]
+
+    @property
+    def repeated(self) -> int:
+        """The scheme that a run goes on with: the last one; of a table the one that it uses most, the latest of such."""
+        count = len(self.schemes)
+        return max(range(count), key=lambda k: (self.table.count(k), k)) if self.table else count - 1
+
+    @property
+    def integrands(self) -> tuple[int, ...]:
+        """The places of all integrands, the method's first."""
+        return tuple(range(1 + len(self.others)))
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The integrands whose values at earlier grid points some row reads: what a history consists of."""
+        if not self.others:
+            return (0,)
+        read = {scheme.integrand for scheme in self.schemes if scheme.past or scheme.corrector is not None}
+        return tuple(sorted(read))
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -254,32 +300,39 @@ class Tableau:
         return all(row.given or row.moments[0] == row.exact[0] for row in self.rows)
 
     def __str__(self) -> str:
-        head = f"{self.family}, {self.steps} step{'s' if self.steps > 1 else ''}, {self.kernel}; start {self.start}, final {self.final}"
-        lines = [head, f"  nodes theta: {'  '.join(map(_shown, self.main.thetas))}"]
+        kernels = str(self.kernel)
+        if self.others:
+            named = zip(self.names, (self.kernel, *self.others), strict=True)
+            kernels = "; ".join(f"{name}: {kernel}" for name, kernel in named)
+        head = f"{self.family}, {self.steps} step{'s' if self.steps > 1 else ''}, {kernels}; start {self.start}, final {self.final}"
+        thetas = history_nodes(self.steps) if self.table else self.main.thetas
+        lines = [head, f"  nodes theta: {'  '.join(map(_shown, thetas))}"]
         for scheme in self.schemes:
-            lines += [f"  {row}" for row in scheme.rows]
+            of = f" (F: {self.names[scheme.integrand]})" if self.others else ""
+            lines += [f"  {row}{of}" for row in scheme.rows]
         return "\n".join(lines)
 
     def latex(self) -> str:
         """The rows, by scheme: in Newton form, or with the weights that were typed; for GitHub's renderer."""
         lines = []
         for scheme in (*self.schemes, *([self.starter] if self.starter else [])):
+            of = rf"^{{\mathrm{{{self.names[scheme.integrand]}}}}}" if self.others else ""
             for i, row in enumerate(scheme.stages, 1):
-                lines.append(_latex(row, f"X_{{{i}}}"))
+                lines.append(_latex(row, f"X_{{{i}}}", of))
             predicted = r"\hat x_{n+1}" if scheme.corrector is not None else "x_{n+1}"
-            lines.append(_latex(scheme.output, predicted))
+            lines.append(_latex(scheme.output, predicted, of))
             if scheme.corrector is not None:
-                lines.append(_latex(scheme.corrector, "x_{n+1}"))
+                lines.append(_latex(scheme.corrector, "x_{n+1}", of))
             if scheme.embedded is not None:
-                lines.append(_latex(scheme.embedded, r"\tilde x_{n+1}"))
+                lines.append(_latex(scheme.embedded, r"\tilde x_{n+1}", of))
         return "\n\n".join(f"$$ {line} $$" for line in lines)
 
 
-def _latex(row: Row, left: str) -> str:
-    """``x_{n+1} = Phi x_n + C [...]``; a stage's Phi and C belong to its own abscissa."""
+def _latex(row: Row, left: str, of: str = "") -> str:
+    """``x_{n+1} = Phi x_n + C [...]``; a stage's Phi and C belong to its own abscissa, ``of`` names their integrand."""
     from sympy import latex
 
-    at = "" if row.end == 1 else rf"_{{{_shown(row.end)}}}"
+    at = of + ("" if row.end == 1 else rf"_{{{_shown(row.end)}}}")
     terms = []
     if row.given:
         for node, form in zip(row.nodes, row.given, strict=True):
@@ -290,8 +343,17 @@ def _latex(row: Row, left: str) -> str:
         expr = moment.as_expr()
         text = latex(expr, symbol_names={s: _indexed(s.name) for s in expr.free_symbols})
         last = rf",\ldots,\theta_{k}" if k else ""
-        terms.append(rf"\left({text}\right) F[\theta_0{last}]")
-    return rf"{left} = \Phi{at}\,x_n + C{at}\,\Bigl[" + " + ".join(terms) + r"\Bigr]"
+        terms.append(rf"\left({text}\right) F{of}[\theta_0{last}]")
+    where = rf",\qquad \theta = {', '.join(_latex_theta(x) for x in row.thetas)}" if row.chosen else ""
+    return rf"{left} = \Phi{at}\,x_n + C{at}\,\Bigl[" + " + ".join(terms) + r"\Bigr]" + where
+
+
+def _latex_theta(theta: Any) -> str:
+    """A node in step ratios."""
+    from sympy import latex
+
+    expr = theta.as_expr() if hasattr(theta, "as_expr") else theta
+    return str(latex(expr, symbol_names={s: _indexed(s.name) for s in getattr(expr, "free_symbols", ())}))
 
 
 def _indexed(name: str) -> str:

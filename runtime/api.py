@@ -20,6 +20,7 @@ import torch
 
 from runtime import checks
 from runtime.errors import NonFiniteError
+from runtime.itinerary import kept
 from runtime.plan import Plan
 from runtime.planning import planned
 from runtime.solve import Model, Options, solve
@@ -126,12 +127,20 @@ class Solver:
         if len(given) != plan.history:
             raise ValueError(f"history: got {len(given)} values; the plan has {plan.history} history nodes")
         out = []
-        for value, (cx, cr) in zip(given, plan.integrand(x)):
+        columns = kept(self._coefficients)
+        for value, row in zip(given, plan.integrand(x)):
             if isinstance(value, (tuple, list)) and len(value) == 2:
                 at, raw = (checks.same_shape(v, x, "history") for v in value)
-                value = cr * raw if "cx" not in plan.columns else cx * at + cr * raw
-            out.append(checks.same_shape(value, x, "history").clone())
-        return tuple(out[::-1])[: plan.memory[0]]
+                pairs = zip(columns, row[::2], row[1::2])
+                values = [cx * at + cr * raw if names else cr * raw for names, cx, cr in pairs]
+            elif len(columns) > 1:
+                raise ValueError(
+                    f"history: got one value; allowed: the pair (x, raw), of which {len(columns)} are formed"
+                )
+            else:
+                values = [value]
+            out.append([checks.same_shape(v, x, "history").clone() for v in values])
+        return tuple(v for values in out[::-1] for v in values)[: plan.memory[0]]
 
     def step(self, plan: Plan, i: int, state: State, raw: torch.Tensor) -> State:
         """The state after evaluation ``i``, given ``raw = model(state.x, plan.time(i))``.

@@ -304,6 +304,12 @@ def span(route: Route, points: Sequence[Any], i: int, j: int) -> Any:
         return inf
 
 
+def kept(code: Any) -> tuple[tuple[str, ...], ...]:
+    """What a history keeps of each grid point: of every value the columns (cx, cr) that make it of state and output; () is
+    the output itself."""
+    return getattr(code, "KEPT", (("cx", "cr") if "cx" in code.COLUMNS else (),))
+
+
 def _calls(entry: Any) -> tuple[Callable, ...]:
     """The row functions of a step: one per call of the network."""
     return (entry,) if callable(entry) else entry
@@ -350,4 +356,4 @@ def _why(limits: list[tuple[str, tuple]], order: int) -> str:
     )
 
 
-__all__ = ["Leg", "Route", "Visit", "call_nodes", "point", "span", "visits"]
+__all__ = ["Leg", "Route", "Visit", "call_nodes", "kept", "point", "span", "visits"]

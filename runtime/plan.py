@@ -105,7 +105,7 @@ class Plan:
         return self._placed("denoised", lambda g: g.denoised[: self.steps], x)
 
     def integrand(self, x: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], ...]:
-        """(cx, cr) of each history node likewise."""
+        """(cx, cr) of each history node likewise; of several integrands that are kept one pair after the other."""
         return self._placed("history", lambda g: g.history, x)
 
     def _placed(self, name: str, what: Any, x: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], ...]:

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from runtime import checks
 from runtime.grids import GRIDS
+from runtime.itinerary import kept
 from runtime.plan import Plan
 from runtime.tabulate import Tabulated, cost, tabulate
 
@@ -149,7 +150,7 @@ def _tabulated(name: str, coefficients: Any, step: Any, nodes: list[Any], histor
         orders=tuple(map(max, zip(*(g.orders for g in grids)))),
         phases=phases,
         places=grids[0].places,
-        memory=_memory(step, phases, history),
+        memory=_memory(step, phases, history, len(kept(coefficients))),
         samples=len(given) if batched else None,
         grids=grids,
         which=tuple(distinct[row] for row in given),
@@ -172,8 +173,8 @@ def _common(grids: Sequence[Tabulated], step: Any) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _memory(step: Any, phases: Sequence[str], history: int) -> tuple[int, ...]:
-    """How many entries of the memory are alive before each call and after the last."""
+def _memory(step: Any, phases: Sequence[str], history: int, width: int) -> tuple[int, ...]:
+    """How many entries of the memory are alive before each call and after the last; ``width``: of each history node."""
     alive = [0]
     for phase in reversed(phases):
         if phase == "enter" and phase not in step.STEPS:
@@ -182,8 +183,9 @@ def _memory(step: Any, phases: Sequence[str], history: int) -> tuple[int, ...]:
                 "that begins with given values"
             )
         alive.append(step.NEEDS[phase] + max(alive[-1] - step.KEEPS[phase], 0))
-    if alive[-1] > history:
-        raise ValueError(f"history: got {history}; allowed: 0 or at least {alive[-1]}, what the first step reads")
+    if alive[-1] > history * width:
+        read = -(-alive[-1] // width)
+        raise ValueError(f"history: got {history}; allowed: 0 or at least {read}, what the first step reads")
     return tuple(alive[::-1])
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.errors import LimitError
-from runtime.itinerary import Route, Visit, call_nodes, point, span, visits
+from runtime.itinerary import Route, Visit, call_nodes, kept, point, span, visits
 from runtime.real import Real, real
 
 Row = tuple[float, ...]
@@ -29,8 +29,8 @@ class Tabulated:
     places: tuple[int, ...]
     times: Row
     denoised: tuple[tuple[float, float], ...]
-    history: tuple[tuple[float, float], ...]
-    """(cx, cr) of the integrand cx x + cr raw at each history node."""
+    history: tuple[Row, ...]
+    """(cx, cr) of the integrand cx x + cr raw at each history node; of several that are kept one pair after the other."""
 
 
 def tabulate(coefficients: Any, nodes: Sequence[float], history: int, inversion: bool) -> Tabulated:
@@ -46,7 +46,7 @@ def tabulate(coefficients: Any, nodes: Sequence[float], history: int, inversion:
         tuple(v.step for v in calls),
         tuple(grid.time(v.node.t) for v in calls),
         tuple(grid.denoised(v.node) for v in calls),
-        tuple((values["cx"], values["cr"]) for values in map(grid.evaluated, range(history))),
+        tuple(map(grid.kept, range(history))),
     )
 
 
@@ -107,7 +107,7 @@ class _Grid:
         Read from a first-order row that starts there: forwards, from the last node backwards.
         """
         values = {"cx": 0.0, "cr": 1.0}
-        if not {"cx", "cin"} & {*self.c.COLUMNS}:
+        if not any(kept(self.c)) and "cin" not in self.c.COLUMNS:
             return values
         forwards = j + 1 < len(self.points)
         other = j + 1 if forwards else j - 1
@@ -122,6 +122,11 @@ class _Grid:
             if row is not None:
                 return values | dict(zip(self.c.COLUMNS, row))
         raise LimitError(f"the integrand is not finite at t = {self.times[j]!r}; take history from other nodes")
+
+    def kept(self, j: int) -> Row:
+        """(cx, cr) of every value that a history keeps of node j."""
+        values = self.evaluated(j)
+        return tuple(v for columns in kept(self.c) for v in ((values[n] for n in columns) if columns else (0.0, 1.0)))
 
     def denoising(self) -> Visit:
         """x' = dx x + dr raw at the last node, written as a row of order 1: a = dx - b0 cx, b0 = dr/cr."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from derive.analysis.proof import SchemeProof, body, global_order, principal, prove_scheme
@@ -37,6 +38,8 @@ class Claims:
     """Which of ``schemes`` is the method: the last, or of a table the weakest of the steps it repeats."""
     body: tuple[int, int] | None = None
     """Of a table, the first and the last of the grid steps that a longer one repeats: its orders are those of longer ones."""
+    switches: str = ""
+    """Of a table that switches between integrands, which steps combine which, in words."""
 
     @property
     def main(self) -> SchemeProof:
@@ -101,6 +104,11 @@ class Claims:
             first, last = self.body
             repeated = f"steps {first} to {last} are" if last > first else f"step {first} is"
             lines.append(f"orders are those of longer tables of this shape: {repeated} what they repeat")
+        lines += (
+            [f"{self.switches}; leading error and stability are those of the steps they repeat"]
+            if self.switches
+            else []
+        )
         if main.uniform not in (None, self.order):
             lines.insert(1, f"order {main.uniform} on equal steps of the variable")
         if main.predictor is not None:
@@ -126,7 +134,7 @@ def prove(tableau: Tableau, cost: tuple[int, int, int], problem: Posed | None = 
 
     problem: for the stability on Gaussian data, where integrand and variable allow it.
     """
-    proofs = tuple(prove_scheme(scheme, tableau.kernel) for scheme in tableau.schemes)
+    proofs = tuple(prove_scheme(scheme, tableau.kernel_of(scheme)) for scheme in tableau.schemes)
     starter = None if tableau.starter is None else prove_scheme(tableau.starter, tableau.kernel)
     return Claims(
         schemes=proofs,
@@ -142,7 +150,21 @@ def prove(tableau: Tableau, cost: tuple[int, int, int], problem: Posed | None = 
         writes=cost[2],
         principal=principal(tableau, proofs),
         body=body(tableau) if tableau.table else None,
+        switches=switches(tableau),
     )
+
+
+def switches(tableau: Tableau) -> str:
+    """``steps 0 to 3 combine data, 4 to 9 noise``: the integrands of a table that has several; else nothing."""
+    if not tableau.others:
+        return ""
+    parts, first = [], 0
+    uses = [tableau.names[tableau.schemes[k].integrand] for k in tableau.table]
+    for name, run in groupby(uses):
+        last = first + len(list(run)) - 1
+        parts.append(f"{first} to {last} {name}" if last > first else f"{first} {name}")
+        first = last + 1
+    return f"integrand by step: {', '.join(parts)}"
 
 
 def refute(proved: Claims, claimed: dict[str, int]) -> list[Fault]:

@@ -53,6 +53,13 @@ class Oracle:
         self._spans: dict[tuple[Any, Any], list[Any]] = {}
         self._curves: dict[tuple[Any, Any], dict[Any, tuple[Any, Any]]] = {}
         self._inverses: dict[tuple[Any, Any, Any], Any] = {}
+        self._others: dict[int, Oracle] = {}
+
+    def of(self, integrand: int) -> Oracle:
+        """The oracle of the same tableau in another of its integrands."""
+        if integrand and integrand not in self._others:
+            self._others[integrand] = Oracle(self.tableau, self.problem.of(integrand), self.digits)
+        return self._others[integrand] if integrand else self
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -60,7 +67,11 @@ class Oracle:
         """The rows of one step, one for each call of the network: {a, b0, .., d1, .., cx, cr, cin} without zero columns."""
         rows = (*scheme.stages, scheme.output)
         places = [self.place(c, times) for c in scheme.abscissae]
-        return [self.weights(row, times) | self.evaluated(at) for row, at in zip(rows, places, strict=True)]
+        found = [self.weights(row, times) for row in rows]
+        for i, (values, at) in enumerate(zip(found, places, strict=True)):
+            for k in sorted({scheme.integrand, *(() if i else self.tableau.kept)}):
+                values |= self.evaluated(at, k)
+        return found
 
     def row(self, row: Row, nodes: Sequence[Any]) -> Values:
         """{a, b0, .., d1, .., cx, cr} of a row whose network call is at t_n."""
@@ -85,10 +96,12 @@ class Oracle:
         output, embedded = both
         return [output.get(name, self.mp.zero) - embedded.get(name, self.mp.zero) for name in names]
 
-    def evaluated(self, time: Any) -> Values:
-        """What belongs to a call of the network at ``time``: cx, cr and, where there is one, cin."""
-        cx, cr = self.problem.to_integrand
-        out = {"cx": self.at(cx, time), "cr": self.at(cr, time)}
+    def evaluated(self, time: Any, integrand: int = 0) -> Values:
+        """What belongs to a call of the network at ``time``: cx, cr (of another integrand cx1, cr1, ..) and, where there
+        is one, cin."""
+        cx, cr = self.problem.of(integrand).to_integrand
+        which = integrand or ""
+        out = {f"cx{which}": self.at(cx, time), f"cr{which}": self.at(cr, time)}
         return out if self._scale is None else out | {"cin": self.at(self._scale, self.near(time))}
 
     def limit(self, row: Row, nodes: Sequence[Any]) -> Values:
@@ -106,7 +119,11 @@ class Oracle:
         """``time``, or where it is an end of the domain, a point inside that is as good as there."""
         noise, data = self._ends()
         inwards = {noise: data - noise, data: noise - data}.get(self.mp.mpf(time))
-        return time if inwards is None else time + inwards / self.mp.mpf(10) ** NEAR[self.problem.kernel.closed]
+        return time if inwards is None else time + inwards / self.mp.mpf(10) ** NEAR[self._closed]
+
+    @property
+    def _closed(self) -> bool:
+        return all(self.problem.of(k).kernel.closed for k in range(1 + len(self.problem.others)))
 
     def place(self, c: Any, times: Sequence[Any]) -> Any:
         """The time at abscissa ``c`` of the step from times[1] to times[0]."""
@@ -157,6 +174,9 @@ class Oracle:
 
     def weights(self, row: Row, times: Sequence[Any]) -> Values:
         """{a, b0, .., d1, ..}: the factor of x_n and the weights of F_n, F_{n-1}, .. and of the stages."""
+        return self.of(row.integrand)._weights(row, times)
+
+    def _weights(self, row: Row, times: Sequence[Any]) -> Values:
         mp, problem = self.mp, self.problem
         start, end = mp.mpf(times[1]), mp.mpf(self.place(row.end, times))
         h = self.at(problem.chart, mp.mpf(times[0])) - self.at(problem.chart, start)

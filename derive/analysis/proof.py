@@ -235,7 +235,7 @@ def _values(count: int) -> str:
 def body(tableau: Tableau) -> tuple[int, int]:
     """(first, last) step of a table's body: from the first to the last use of the scheme that it uses most (the latest of such)."""
     uses = list(tableau.table)
-    chosen = max(range(len(tableau.schemes)), key=lambda k: (uses.count(k), k))
+    chosen = tableau.repeated
     return uses.index(chosen), len(uses) - 1 - uses[::-1].index(chosen)
 
 

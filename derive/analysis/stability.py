@@ -26,7 +26,12 @@ ROUNDED = 9
 
 
 class Posed(Protocol):
-    """What is read of a problem: its integrand c0 x0 + c1 eps, the name of its variable, the schedule's alpha and sigma."""
+    """What is read of a problem: its integrand c0 x0 + c1 eps, the name of its variable, the schedule's alpha and sigma.
+
+    of: the same in another of the integrands that a table switches between.
+    """
+
+    def of(self, integrand: int) -> Posed: ...
 
     @property
     def schedule(self) -> Any: ...
@@ -130,11 +135,12 @@ def summary(tableau: Tableau, problem: Posed | None = None) -> StabilitySummary:
 
     Without a problem, or where integrand and variable are no pair of the test, there is no diffusion test.
     """
-    scheme = tableau.schemes[max(set(tableau.table), key=tableau.table.count) if tableau.table else -1]
+    scheme = tableau.schemes[tableau.repeated]
     last = scheme.corrector or scheme.output
     weights = history_weights(last, [QQ(1)] * max(1, scheme.past)) or (QQ(1),)
-    rate = tableau.kernel.rate
-    return StabilitySummary(scheme, rate, zero_stability(weights), pair_of(problem, rate) if problem else None)
+    rate = tableau.kernel_of(scheme).rate
+    pair = pair_of(problem.of(scheme.integrand), rate) if problem else None
+    return StabilitySummary(scheme, rate, zero_stability(weights), pair)
 
 
 def pair_of(problem: Posed, rate: Any) -> Pair | None:

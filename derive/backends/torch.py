@@ -17,12 +17,12 @@ from derive.backends._coefficients import constant, docstring
 from derive.backends._layout import INDENT, WIDTH, statement
 from derive.errors import InternalError
 from derive.program.ir import Combine, Evaluate, Keep, Line, Phase, Program
-from derive.program.memory import flow
+from derive.program.memory import LETTERS, flow
 
 FILE = "step_torch.py"
 TEMPLATE = "torch/step.py.jinja"
 
-_VALUE = re.compile(r"x'?|raw|m0|m\[[1-9][0-9]?\]|[a-z][a-z0-9_]{0,30}")
+_VALUE = re.compile(r"x'?|raw|[a-z]\[[1-9][0-9]?\]|[a-z][a-z0-9_]{0,30}")
 _COLUMN = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
@@ -120,8 +120,10 @@ def about(program: Program) -> str:
     if stages := sorted(v for v in values if re.fullmatch("k[0-9]+", v)):
         some = ", ".join(stages) if len(stages) < 3 else f"{stages[0]}, .., {stages[-1]}"
         more.append(f"{some}: the integrand at the stage{'s' if len(stages) > 1 else ''}")
-    if any(v.startswith("m[") for v in values):
-        more.append("m1: the integrand of one step ago")
+    letters = [letter for letter in LETTERS if any(v.startswith(f"{letter}[") for v in values)]
+    if letters:
+        one = " and ".join(f"{letter}1" for letter in letters)
+        more.append(f"{one}: the integrand{'s' * (len(letters) > 1)} of one step ago")
     known = f" ({'; '.join(more)})" if more else ""
     return (
         "x: the state; raw: the network's output there; c: a row in the order of COLUMNS, as scalars or [B, 1, ..., 1]; "
@@ -173,7 +175,7 @@ def _check(line: Line, known: set[str], phase: Phase) -> None:
 
 def _name(value: str) -> str:
     """The Python name of a value: ``m[1]`` -> ``m1``."""
-    return f"m{value[2:-1]}" if value.startswith("m[") else value
+    return f"{value[0]}{value[2:-1]}" if value[1:2] == "[" else value
 
 
 def _tuple(items: Sequence[str]) -> str:

@@ -9,16 +9,20 @@ left: midpoint and bh2 are mu_1 = mu_0/2, bh1 is mu_1 = 1/2, a linear relaxation
 predicted value kept (PEC); implicit, with the corrected state evaluated again (PECE); over the predicted and
 ``corrector_order`` known values. The last step needs no pseudo corrector and none is applied to it.
 
-What USF decides beyond this: the start point of a step among earlier states (a row with x_{n-j} for x_n), arbitrary
-subsets of values for each derivative (their moments are the remainders of theta^k by the subset's nodal polynomial), and
-the prediction of every step. That one needs no other rows, but another history: with F = p x0 + q eps, a value kept in one
-integrand becomes another one with the state at which it was found, F_B = u x + v F_A, so the memory of a step that
-changes the integrand holds (x, F) pairs and its columns one factor u_j, v_j for each value that is read.
+``nodes`` says which values an entry combines, 0 the newest, j that of j steps ago: a subset of those there are, with the
+weights that reproduce the same moments on them. ``integrand`` is the quantity that the entry takes for a polynomial: with
+F = p x0 + q eps any two of them differ by a multiple of the state, so a step in another one is another exact formula, with
+its own Phi, C and kernel. The values at a grid point are formed from state and output when the network is called, in every
+integrand whose past some entry reads; so every step finds its own values, and rows and coefficients are those of a table
+in one integrand.
+
+What USF decides beyond this: the start point of a step among earlier states (a row with x_{n-j} for x_n).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sympy as sp
@@ -27,11 +31,11 @@ from sympy.polys.rings import PolyElement
 from derive.families.exponential_multistep import MAX_STEPS, NAMED_WEIGHTS, ring_element
 from derive.families.exponential_multistep import PARAMETERS as MULTISTEP
 from derive.families.starters import past, span_row, stage
-from derive.parameters import Choice, Integer, Moments, Parameters, Records
+from derive.parameters import Choice, Integer, Integers, Moments, Parameters, Quantity, Records
 from derive.problems import PoseError
 from derive.symbolic.forms import ONE
 from derive.symbolic.moments import alphabet
-from derive.tableau import Kernel, Node, Row, Scheme, Tableau
+from derive.tableau import MAX_INTEGRANDS, Kernel, Node, Row, Scheme, Tableau
 
 LONGEST = 64
 NAMES = MULTISTEP["weights"].names  # type: ignore[attr-defined]
@@ -39,10 +43,17 @@ WORDS = tuple(NAMED_WEIGHTS)
 
 ENTRY: Parameters = {
     "order": Integer(low=1, high=MAX_STEPS, doc="integrand values the step combines"),
+    "nodes": Integers(
+        default=None, high=MAX_STEPS - 1, longest=MAX_STEPS, doc="which values, 0 the newest; default: the newest"
+    ),
+    "integrand": Quantity(default=None, doc="the quantity that the entry interpolates; default: the method's"),
     "taylor": Integer(default=None, low=1, high=MAX_STEPS, doc="derivatives kept and the value; default: order"),
     "weights": Moments(default="exact", words=WORDS, names=NAMES, highest=MAX_STEPS - 1, doc="of the step"),
     "corrector": Choice(default="none", options=("none", "pseudo", "implicit"), doc="none, PEC or PECE"),
     "corrector_order": Integer(default=None, low=1, high=MAX_STEPS, doc="known values it combines; default: order"),
+    "corrector_nodes": Integers(
+        default=None, high=MAX_STEPS - 1, longest=MAX_STEPS, doc="which known values; default: nodes, or the newest"
+    ),
     "corrector_weights": Moments(default="exact", words=WORDS, names=NAMES, highest=MAX_STEPS, doc="of the corrector"),
 }
 
@@ -60,30 +71,50 @@ PARAMETERS: Parameters = {
 REFERENCE = "arXiv:2312.07243 (Sec. 3); arXiv:2302.04867 (Alg. 5-8)"
 
 
-def build(kernel: Kernel, table: Sequence[Mapping[str, Any]], start: str = "ramp") -> Tableau:
-    """The tableau: distinct schemes in order of first use, and which of them every step takes. PoseError names the entry."""
+def build(
+    kernel: Kernel,
+    table: Sequence[Mapping[str, Any]],
+    start: str = "ramp",
+    kernels: Mapping[str, Kernel] | None = None,
+) -> Tableau:
+    """The tableau: distinct schemes in order of first use, and which of them every step takes. PoseError names the entry.
+
+    kernels: those of all integrands by name, ``kernel`` first; an entry's ``integrand`` is its place among them.
+    """
     entries = [dict(entry) for entry in table]
     _check(entries, start)
     if len(entries) > 1 and entries[-2].get("corrector") == "pseudo" and entries[-1].get("corrector", "none") == "none":
         entries[-1]["corrector"] = "pseudo"
+    every = tuple(kernels.values()) if kernels else (kernel,)
+    if len(every) > MAX_INTEGRANDS:
+        raise PoseError(
+            "method.table", f"got {len(every)} integrands; allowed: at most {MAX_INTEGRANDS} different ones"
+        )
     found: list[Scheme] = []
     places = []
     for i, entry in enumerate(entries):
-        scheme = _scheme(entry, f"method.table[{i}]", kernel)
+        integrand = entry.get("integrand", 0)
+        scheme = _scheme(entry, f"method.table[{i}]", every[integrand], integrand)
         if scheme not in found:
             found.append(scheme)
         places.append(found.index(scheme))
-    return Tableau("decisions", kernel, tuple(found), start, "keep", table=tuple(places))  # type: ignore[arg-type]
+    return Tableau(
+        "decisions",
+        kernel,
+        tuple(found),
+        start,  # type: ignore[arg-type]
+        "keep",
+        table=tuple(places),
+        others=every[1:],
+        names=tuple(kernels) if kernels and len(kernels) > 1 else (),
+    )
 
 
 def _check(entries: Sequence[Mapping[str, Any]], start: str) -> None:
     """Values that do not exist yet are not read; steps with kept predictions do not mix with others."""
     kinds = [entry.get("corrector", "none") for entry in entries]
     for i, entry in enumerate(entries):
-        for key in ("order", "corrector_order"):
-            if start == "ramp" and (entry.get(key) or 1) > i + 1:
-                known = f"{i + 1} value{'s are' if i else ' is'} known"
-                raise PoseError(f"method.table[{i}].{key}", f"got {entry[key]}, but {known} at this step")
+        _check_counts(entry, f"method.table[{i}]", i + 1 if start == "ramp" else None)
         if entry.get("taylor") and entry["taylor"] > entry["order"]:
             raise PoseError(
                 f"method.table[{i}].taylor",
@@ -97,16 +128,55 @@ def _check(entries: Sequence[Mapping[str, Any]], start: str) -> None:
             )
 
 
-def _scheme(entry: Mapping[str, Any], key: str, kernel: Kernel) -> Scheme:
+def _check_counts(entry: Mapping[str, Any], key: str, known: int | None) -> None:
+    """Values are there (``known`` of them; None: any), and as many as the entry says."""
+    for counted, chosen in (("order", "nodes"), ("corrector_order", "corrector_nodes")):
+        count, nodes = entry.get(counted), entry.get(chosen)
+        read, where = (1 + nodes[-1], chosen) if nodes else (count or 1, counted)
+        if nodes and count and len(nodes) != count:
+            raise PoseError(f"{key}.{chosen}", f"got {len(nodes)} nodes; allowed: {count}, the {counted} of the entry")
+        if known is not None and read > known:
+            there = f"{known} value{'s are' if known > 1 else ' is'} known"
+            raise PoseError(f"{key}.{where}", f"got {_listed(entry[where])}, but {there} at this step")
+    corrector = _corrector_nodes(entry)
+    if entry.get("corrector") == "pseudo" and corrector[0] != 0:
+        where = "corrector_nodes" if entry.get("corrector_nodes") else "nodes"
+        wanted = "corrector_nodes with 0, the value at the start of the step"
+        raise PoseError(f"{key}.{where}", f"got {_listed(corrector)} for a pseudo corrector; allowed: {wanted}")
+
+
+def _listed(value: int | Sequence[int]) -> str:
+    return str(value) if isinstance(value, int) else str(list(value))
+
+
+def _corrector_nodes(entry: Mapping[str, Any]) -> tuple[int, ...]:
+    """The known values that the corrector combines: as it says, else those of the step."""
+    if entry.get("corrector_nodes"):
+        return tuple(entry["corrector_nodes"])
+    if entry.get("corrector_order"):
+        return tuple(range(entry["corrector_order"]))
+    return tuple(entry.get("nodes") or range(entry["order"]))
+
+
+def _scheme(entry: Mapping[str, Any], key: str, kernel: Kernel, integrand: int) -> Scheme:
     order = entry["order"]
     dropped = {k: alphabet().ring.zero for k in range(entry.get("taylor") or order, order)}
-    step = _row("predict", past(order), kernel, entry.get("weights", "exact"), f"{key}.weights", dropped)
+    nodes = _values(entry.get("nodes") or range(order))
+    step = _row("predict", nodes, kernel, entry.get("weights", "exact"), f"{key}.weights", dropped)
+    step = replace(step, integrand=integrand)
     kind = entry.get("corrector", "none")
     if kind == "none":
         return Scheme((), step)
-    nodes = (stage(1, ONE), *past(entry.get("corrector_order") or order))
+    nodes = (stage(1, ONE), *_values(_corrector_nodes(entry)))
     again = _row("correct", nodes, kernel, entry.get("corrector_weights", "exact"), f"{key}.corrector_weights", {})
+    again = replace(again, integrand=integrand)
     return Scheme((), step, again) if kind == "pseudo" else Scheme((step,), again)
+
+
+def _values(chosen: Sequence[int]) -> tuple[Node, ...]:
+    """The values of so many steps ago."""
+    there = past(1 + max(chosen))
+    return tuple(there[j] for j in chosen)
 
 
 def _row(

@@ -21,7 +21,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from derive.measure.table import parts, stretched
-from runtime.itinerary import Visit, call_nodes, visits
+from runtime.itinerary import Visit, call_nodes, kept, visits
 
 Vector = tuple[Any, ...]
 Memory = tuple[Vector, ...]
@@ -114,7 +114,7 @@ def warm(solver: Emitted, points: Sequence[Any], exact: Exact, network: Network)
             solver = solver.changed(TABLE=(*body, *after))
         elif not given:
             first = max(k, len(before) + 1)
-    values = integrands(solver, points[: first + 1], exact, network)[::-1]
+    values = integrands(solver, points[: first + 1], exact, network)
     if enters:
         calls = solver.visits(points, first)
         return Departure(tuple(calls), exact(points[first]), values)
@@ -123,18 +123,24 @@ def warm(solver: Emitted, points: Sequence[Any], exact: Exact, network: Network)
 
 
 def integrands(solver: Emitted, points: Sequence[Any], exact: Exact, network: Network) -> tuple[Vector, ...]:
-    """F at all points but the last, oldest first, as the solver forms it from the network's output."""
-    columns = solver.code.COLUMNS
-    found = []
+    """What a history keeps of all points but the last, newest first: F as the solver forms it from the network's output,
+    in every integrand that it keeps."""
+    code = solver.code
+    found: list[Vector] = []
     for point, following in pairwise(points):
         x = exact(point)
         raw = network(x, point)
-        if "cx" in columns:
-            row = _first_row(solver.code, point, following)
-            cx, cr = (row[columns.index(name)] for name in ("cx", "cr"))
-            raw = tuple(cx * s + cr * r for s, r in zip(x, raw, strict=True))
-        found.append(raw)
+        row = dict(zip(code.COLUMNS, _first_row(code, point, following))) if any(kept(code)) else {}
+        found = [*(_converted(columns, row, x, raw) for columns in kept(code)), *found]
     return tuple(found)
+
+
+def _converted(columns: Sequence[str], row: Mapping[str, Any], x: Vector, raw: Vector) -> Vector:
+    """cx x + cr raw, or without columns what the network returned."""
+    if not columns:
+        return raw
+    cx, cr = (row[name] for name in columns)
+    return tuple(cx * s + cr * r for s, r in zip(x, raw, strict=True))
 
 
 def _first_row(code: Any, s: Any, t: Any) -> tuple[Any, ...]:

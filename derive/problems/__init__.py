@@ -32,7 +32,8 @@ class SemilinearProblem:
     it is None); kernel: closed or not; prefactor: P(t) with m_k = P h mu_k for a closed kernel; mass: the limit of the total
     weight where G vanishes; finite: whether chi is finite at "sigma_zero" / "alpha_zero"; departs: whether a step can start there
     (G finite and non-zero); to_integrand: (cx, cr) with F = cx x + cr N; to_data: the same for x0.
-    All expressions are in (t, alpha, sigma, rho, dalpha, dsigma): functions of one grid point.
+    All expressions are in (t, alpha, sigma, rho, dalpha, dsigma): functions of one grid point. others: the same problem in
+    further integrands, for methods that switch between several.
     """
 
     schedule: Schedule
@@ -51,6 +52,11 @@ class SemilinearProblem:
     vanishes: dict[str, bool]
     to_integrand: tuple[sp.Expr, sp.Expr]
     to_data: tuple[sp.Expr, sp.Expr]
+    others: tuple[SemilinearProblem, ...] = ()
+
+    def of(self, integrand: int) -> SemilinearProblem:
+        """The problem in the integrand at that place: 0 this one."""
+        return (self, *self.others)[integrand]
 
     def __str__(self) -> str:
         factor = self.factor if self.factor is not None else "exp(int A)"
@@ -63,5 +69,6 @@ class SemilinearProblem:
                 f"  chi      = {self.chart}",
                 f"  {self.kernel}" + (f", C = {self.prefactor} * h" if self.prefactor is not None else ""),
                 f"  F        = ({self.to_integrand[0]}) x + ({self.to_integrand[1]}) N",
+                *map(str, self.others),
             ]
         )

@@ -7,7 +7,8 @@ Coefficients are names here; what they are worth is written beside the program (
 Values: ``x`` the state that is evaluated, ``raw`` the network's output there, ``x'`` the next state to evaluate; ``m0``
 the integrand at t_n, ``m[j]`` that of j grid steps ago; ``k1, k2, ..`` the integrands of the stages; ``y`` the state at
 t_n, kept while stages are evaluated; ``xc`` a corrected state. Where the network returns the integrand itself, ``raw``
-stands in the place of the newest of them.
+stands in the place of the newest of them. Where a table switches between integrands, ``n0``, ``n[j]`` are those of the
+second, and so on (:mod:`derive.program.memory`).
 """
 
 from __future__ import annotations
@@ -152,6 +153,7 @@ class Program:
     history: how many integrand values of past grid points are kept between grid steps (0: none).
     steps: the ways to take a grid step, each the names of its phases by call; empty: every phase is a step.
     table: of a method whose grid steps are fixed in advance, the way of each of them, by its place in ``steps``.
+    kept: the letters of the integrands that the history holds of each grid point.
     """
 
     name: str
@@ -160,6 +162,7 @@ class Program:
     history: int
     steps: tuple[tuple[str, ...], ...] = ()
     table: tuple[int, ...] = ()
+    kept: str = "m"
 
     def phase(self, name: str) -> Phase:
         """The phase of that name."""
@@ -180,5 +183,6 @@ class Program:
         return next(way for way in self.ways if way[-1].name == "main")
 
     def __str__(self) -> str:
-        head = f"program {self.name}\n  columns {' '.join(self.columns)}; history m[{self.history}]"
+        past = ", ".join(f"{letter}[{self.history}]" for letter in self.kept) or "none"
+        head = f"program {self.name}\n  columns {' '.join(self.columns)}; history {past}"
         return "\n".join([head, *map(str, self.phases)])

@@ -15,7 +15,7 @@ from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, CoefficientModule, Function, Rows
 from derive.program.ends import limits
 from derive.program.ir import Program
-from derive.program.phases import begin_names, names
+from derive.program.phases import begin_names, conversion, names
 from derive.program.rows import CURVES, Lowering, corrector_row, error_row, every_scheme, scheme_rows
 from derive.symbolic.alphabet import dalpha, drho, dsigma, expm1, rho, t
 from derive.symbolic.forms import as_expr
@@ -72,7 +72,7 @@ def coefficients(
         ("WARP", "warp" if low.schedule.warp is not None else None, ""),
     )
     return CoefficientModule(
-        constants=(*fixed, *_tabled(tableau), *constants),
+        constants=(*fixed, *_tabled(tableau, program), *constants),
         node=tuple(node),
         functions=tuple(low.functions),
         tuples=tuples,
@@ -84,15 +84,20 @@ def coefficients(
     )
 
 
-def _tabled(tableau: Tableau) -> tuple[tuple[str, Any, str], ...]:
+def _tabled(tableau: Tableau, program: Program) -> tuple[tuple[str, Any, str], ...]:
     """What a table of decisions adds."""
     if not tableau.table:
         return ()
     reads = tuple(scheme.past + 1 for scheme in tableau.schemes)
-    return (
+    found = (
         ("TABLE", tableau.table, "the place in ROWS of every grid step's rows"),
         ("READS", reads, "grid points whose values each of ROWS combines, its corrector too"),
     )
+    if not tableau.others:
+        return found
+    pairs = (conversion(k) for k in tableau.kept)
+    kept = tuple(pair if pair[0] in program.columns else () for pair in pairs)
+    return (*found, ("KEPT", kept, "columns that make each value kept of a grid point of x and raw; () is raw itself"))
 
 
 def _schedule_functions(low: Lowering) -> None:
@@ -136,17 +141,26 @@ def _kernel_functions(low: Lowering) -> None:
     low.functions.append(
         Function("span", ("s", "t"), "chi(t) - chi(s) of two nodes: one step of the variable.", (), (step,))
     )
-    if problem.factor is None:
-        low.define("drift", ("t",), "A(t) of x' = A x + B F.", problem.drift.subs(CURVES))
-    if not problem.kernel.closed:
-        name = "B" if problem.factor is None else "B/G"
-        low.define(
-            "weight", ("t",), f"{name}: the weight of the integrand under the integral.", problem.weight.subs(CURVES)
-        )
+    for integrand in low.tableau.integrands:
+        _weight_functions(low.of(integrand))
     if low.adaptive:
         _slope_function(low)
     if low.samples:
         low.define("speed", ("t",), f"chi'(t): how fast {problem.variable} moves.", low.speed.subs(CURVES))
+
+
+def _weight_functions(low: Lowering) -> None:
+    """What is integrated of an integrand: its drift and weight, where they have no closed form."""
+    problem = low.problem
+    of = f" of {low.tableau.names[low.integrand]}" if low.tableau.others else ""
+    if problem.factor is None:
+        low.define(
+            low.called("drift"), ("t",), f"A(t) of x' = A x + B F{of and ', F' + of}.", problem.drift.subs(CURVES)
+        )
+    if not problem.kernel.closed:
+        name = "B" if problem.factor is None else "B/G"
+        doc = f"{name}: the weight of {of[4:] or 'the integrand'} under the integral."
+        low.define(low.called("weight"), ("t",), doc, problem.weight.subs(CURVES))
 
 
 def _slope_function(low: Lowering) -> None:

@@ -3,6 +3,9 @@
 A memory is a tuple of roles. A phase finds its named entries in front, and leaves what it keeps in front of the entries
 that it did not name. Between two calls of one step ``x`` becomes ``y`` and the newest value ``m0`` or ``k_i``; at the
 end of a grid step every integrand grows one step older, ``m[j]`` becoming ``m[j+1]``, and stages are forgotten.
+
+Where a table switches between integrands, each has a letter (:data:`LETTERS`: ``m0``, ``m[j]`` of the first, ``n0``, ``n[j]``
+of the second), and a history holds the values of each grid point in all that are kept: ``m[1], n[1], m[2], n[2], ..``.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from dataclasses import dataclass
 from derive.program.ir import Phase, Program
 
 Memory = tuple[str, ...]
+LETTERS = "mnpqrsuv"
+"""What values of the first integrand, the second, .. are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +62,11 @@ def _along(
 ) -> None:
     """From the fullest history, which has to do, to the shortest that still does."""
     for count in range(program.history, -1, -1):
-        memory = integrands(count)
+        memory = integrands(count, program.kept)
         found: dict[str, set[Memory]] = {name: set() for name in entries}
         wrong: dict[str, None] = {}
         for i in program.table:
-            left = _take(program.ways[i], memory, found, wrong)
+            left = _take(program, program.ways[i], memory, found, wrong)
             if left is None:
                 break
             memory = left
@@ -76,14 +81,14 @@ def _along(
 def _everywhere(
     program: Program, entries: dict[str, set[Memory]], leaves: dict[str, set[Memory]], faults: dict[str, None]
 ) -> None:
-    waiting = [integrands(count) for count in range(program.history + 1)]
+    waiting = [integrands(count, program.kept) for count in range(program.history + 1)]
     seen = set(waiting)
     while waiting:
         memory = waiting.pop()
         for way in program.ways:
             if not enters(way[0], memory):
                 continue
-            left = _take(way, memory, entries, faults)
+            left = _take(program, way, memory, entries, faults)
             if left is None:
                 continue
             leaves.setdefault(way[-1].name, set()).add(left)
@@ -96,16 +101,25 @@ def enters(phase: Phase, memory: Memory) -> bool:
     """Whether a step may begin with the phase: its values are there, and what it would carry along is history."""
     count = len(phase.memory)
     carried = memory[count : count + phase.keep.most - len(phase.keep.values)]
-    return memory[:count] == phase.memory and all(role.startswith("m[") for role in carried)
+    return memory[:count] == phase.memory and all(role[1:2] == "[" for role in carried)
 
 
-def integrands(count: int) -> Memory:
-    """``m[1], .., m[count]``."""
-    return tuple(f"m[{j}]" for j in range(1, count + 1))
+def integrands(count: int, letters: str = "m") -> Memory:
+    """``m[1], .., m[count]``; of several integrands ``m[1], n[1], m[2], ..``."""
+    return tuple(f"{letter}[{j}]" for j in range(1, count + 1) for letter in letters)
+
+
+def newest(integrand: int) -> str:
+    """``m0``, ``n0``, ..: the value at t_n in the first integrand, the second, .."""
+    return f"{LETTERS[integrand]}0"
 
 
 def _take(
-    way: tuple[Phase, ...], memory: Memory, entries: dict[str, set[Memory]], faults: dict[str, None]
+    program: Program,
+    way: tuple[Phase, ...],
+    memory: Memory,
+    entries: dict[str, set[Memory]],
+    faults: dict[str, None],
 ) -> Memory | None:
     """The memory after the step; None if it cannot be taken to its end."""
     for call, phase in enumerate(way):
@@ -120,7 +134,7 @@ def _take(
         memory = memory[: phase.keep.most]
     left = tuple(_older(role) for role in memory)
     past = left[1:] if left[:1] == ("y",) else left
-    if past != integrands(len(past)):
+    if past != integrands(len(past), program.kept)[: len(past)] or len(past) % max(len(program.kept), 1):
         faults[f"phase {way[-1].name}: leaves {', '.join(left)}, which is not a history"] = None
         return None
     return left
@@ -128,14 +142,14 @@ def _take(
 
 def role_in_step(value: str, call: int) -> str:
     """What a kept value is called by the next phase of the same step."""
-    newest = f"k{call}" if call else "m0"
-    return {"x": "y", "xc": "y", "raw": newest}.get(value, value)
+    return {"x": "y", "xc": "y", "raw": f"k{call}" if call else newest(0)}.get(value, value)
 
 
 def _older(role: str) -> str:
-    if role == "m0":
-        return "m[1]"
-    return f"m[{int(role[2:-1]) + 1}]" if role.startswith("m[") else role
+    letter, place = role[:1], role[1:]
+    if place == "0":
+        return f"{letter}[1]"
+    return f"{letter}[{int(place[1:-1]) + 1}]" if place.startswith("[") else role
 
 
-__all__ = ["Flow", "Memory", "enters", "flow", "integrands", "role_in_step"]
+__all__ = ["LETTERS", "Flow", "Memory", "enters", "flow", "integrands", "newest", "role_in_step"]

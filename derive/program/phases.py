@@ -9,17 +9,23 @@
 A table of decisions has one way per scheme, ``step_k``, and where steps are corrected one per pair that occurs, of the
 corrector applied on entry and the predictor: ``step_q_p`` (0: none).
 
+Where a table switches between integrands, a call converts the network's output to each of them that it reads or that
+the history keeps (``m0``, ``n0``, ..), while state and output are at hand: a later step of another integrand then finds its
+own values, and no step needs the states of the past or converts what it finds. What is kept is the same for every step.
+
 Weights that a tableau declares to be zero are not read. What a phase leaves is a prefix of what the next one finds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from derive.problems import SemilinearProblem
 from derive.program.ir import Combine, Evaluate, Keep, Line, Operation, Phase, Program
-from derive.program.memory import integrands
+from derive.program.memory import LETTERS, integrands
+from derive.program.memory import newest as newest_of
 from derive.tableau import Node, Row, Scheme, Tableau
 
 Term = tuple[str | None, str]
@@ -27,34 +33,76 @@ Term = tuple[str | None, str]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What all phases of a program share: whether raw is converted, the input scaled, and how much history stays."""
+    """What all phases of a program share.
 
-    converts: bool
+    converts: of every integrand, whether the network's output has to be converted to it; scaled: whether the network sees
+    a multiple of the state; history: how many past grid points stay; kept: the integrands in which they do.
+    """
+
+    converts: tuple[bool, ...]
     scaled: bool
     history: int
+    kept: tuple[int, ...] = (0,)
 
-    def evaluation(self, call: int, newest: str) -> tuple[list[Operation], str]:
-        """The operations that make the newest integrand, and its name."""
+    @property
+    def letters(self) -> str:
+        """The letters of the integrands that are kept."""
+        return "".join(LETTERS[k] for k in self.kept)
+
+    @property
+    def most(self) -> int:
+        """Values that a history has."""
+        return self.history * len(self.kept)
+
+    def evaluation(
+        self, wanted: Sequence[int], call: int = 0, lasts: bool = False
+    ) -> tuple[list[Operation], list[str]]:
+        """The operations that make the newest value in each of the ``wanted`` integrands, and their names.
+
+        lasts: whether later calls of the step read them. The network's own output stands for the value that it is; beside
+        others that are kept it gets the name of that value.
+        """
         node = f"n+c{call}" if call else "n"
         operations: list[Operation] = [Evaluate("raw", "x", node, "cin" if self.scaled else None)]
-        if not self.converts:
-            return operations, "raw"
-        operations.append(Combine((Line(newest, (("cx", "x"), ("cr", "raw"))),)))
-        return operations, newest
+        lines, names = [], []
+        for k in wanted:
+            name = f"k{call}" if call else newest_of(k)
+            if self.converts[k]:
+                cx, cr = conversion(k)
+                lines.append(Line(name, ((cx, "x"), (cr, "raw"))))
+            elif len(self.converts) == 1 or call or not (lasts or k in self.kept):
+                name = "raw"
+            else:
+                lines.append(Line(name, ((None, "raw"),)))
+            names.append(name)
+        return operations + ([Combine(tuple(lines))] if lines else []), names
+
+    def past(self, points: int) -> tuple[str, ...]:
+        """What the history holds of so many grid points."""
+        return integrands(points, self.letters)
+
+
+def conversion(integrand: int) -> tuple[str, str]:
+    """The columns (cx, cr) with F = cx x + cr raw."""
+    return (f"cx{integrand}", f"cr{integrand}") if integrand else ("cx", "cr")
 
 
 def lower(tableau: Tableau, problem: SemilinearProblem, name: str, scaled: bool) -> Program:
     """The unfused program; ``scaled``: the network sees a multiple of the state."""
-    phases, columns = phases_of(tableau, problem.to_integrand != (0, 1), scaled)
+    converts = tuple(problem.of(k).to_integrand != (0, 1) for k in tableau.integrands)
+    phases, columns = phases_of(tableau, converts, scaled)
     history = tableau.steps if tableau.corrects else tableau.steps - 1
     found = ways(tableau)
     table = tuple(found.index(way) for way in _taken(tableau))
-    return Program(name, phases, columns, history, found, table)
+    return Program(name, phases, columns, history, found, table, "".join(LETTERS[k] for k in tableau.kept))
 
 
-def phases_of(tableau: Tableau, converts: bool, scaled: bool) -> tuple[tuple[Phase, ...], tuple[str, ...]]:
-    """All phases, those of lower order first, and the columns of their coefficients."""
-    shape = Shape(converts, scaled, tableau.steps - 1)
+def phases_of(
+    tableau: Tableau, converts: bool | tuple[bool, ...], scaled: bool
+) -> tuple[tuple[Phase, ...], tuple[str, ...]]:
+    """All phases, those of lower order first, and the columns of their coefficients. converts: of every integrand."""
+    converted = converts if isinstance(converts, tuple) else (converts,)
+    shape = Shape(converted, scaled, tableau.steps - 1, tableau.kept)
     if tableau.corrects:
         phases = _correcting(tableau, shape)
     else:
@@ -123,7 +171,7 @@ def column(node: Node) -> str:
 
 def _single(shape: Shape) -> Phase:
     """Order 1 in one call, for methods that have no such scheme of their own: where an end of the domain asks for it."""
-    operations, newest = shape.evaluation(0, "m0")
+    operations, (newest,) = shape.evaluation((0,))
     operations.append(Combine((Line("x'", (("a", "x"), ("b0", newest))),)))
     operations.append(Keep((newest,)[: shape.history], shape.history))
     return Phase("start_1", (), tuple(operations))
@@ -136,23 +184,30 @@ def _calls(scheme: Scheme, called: tuple[str, ...], shape: Shape) -> list[Phase]
 
 
 def _call(scheme: Scheme, row: Row, call: int, name: str, shape: Shape) -> Phase:
-    past = integrands(scheme.past)
-    stages = tuple(f"k{i}" for i in range(1, call))
-    operations, newest = shape.evaluation(call, f"k{call}" if call else "m0")
-    values = (*stages, newest) if call else ()
-    first = "m0" if call else newest
+    past = shape.past(scheme.past)
+    own = scheme.integrand
+    found = tuple(sorted({own, *shape.kept}))
+    lasts = call < len(scheme.stages)
+    operations, newest = shape.evaluation((own,) if call else found, call, lasts)
+    here = {k: newest_of(k) for k in found} if call else dict(zip(found, newest, strict=True))
+    values = (*(f"k{i}" for i in range(1, call)), *newest) if call else ()
     terms: list[Term] = [("a", "y" if call else "x")]
     for node in _read(row):
-        at = values[node.index - 1] if node.kind == "stage" else (first, *past)[node.index]
-        terms.append((column(node), at))
+        terms.append((column(node), values[node.index - 1] if node.kind == "stage" else _at(node.index, own, here)))
     operations.append(Combine((Line("x'", tuple(terms)),)))
-    if call == len(scheme.stages):
-        operations.append(Keep((first, *past)[: shape.history], shape.history))
-    else:
-        kept = ("y" if call else "x", first, *values, *past)
-        carried = max(0, shape.history - 1 - len(past))  # the step itself adds a value to the history
+    if lasts:
+        kept = ("y" if call else "x", *here.values(), *values, *past)
+        carried = max(0, shape.most - len(shape.kept) - len(past))  # the step itself adds its own to the history
         operations.append(Keep(kept, len(kept) + carried))
-    return Phase(name, ("y", "m0", *stages, *past) if call else past, tuple(operations))
+    else:
+        operations.append(Keep((*(here[k] for k in shape.kept), *past)[: shape.most], shape.most))
+    before = ("y", *map(newest_of, found), *(f"k{i}" for i in range(1, call)), *past)
+    return Phase(name, before if call else past, tuple(operations))
+
+
+def _at(ago: int, integrand: int, newest: Mapping[int, str]) -> str:
+    """The value of an integrand so many grid points ago."""
+    return f"{LETTERS[integrand]}[{ago}]" if ago else newest[integrand]
 
 
 def _read(row: Row) -> list[Node]:
@@ -193,20 +248,23 @@ def _corrected(
     name: str, corrector: Row | None, predictor: Row, tableau: Tableau, shape: Shape, alone: bool = False
 ) -> Phase:
     """One call; ``alone``: nothing before it belongs to the history."""
-    operations, newest = shape.evaluation(0, "m0")
     ahead = _read(predictor)
     behind = _read(corrector) if corrector else []
-    past = integrands(max((*(n.index for n in ahead), *(n.index + 1 for n in behind if n.kind == "history"))))
+    found = tuple(sorted({*shape.kept, predictor.integrand}))
+    operations, newest = shape.evaluation(found)
+    here = dict(zip(found, newest, strict=True))
+    past = shape.past(max((*(n.index for n in ahead), *(n.index + 1 for n in behind if n.kind == "history"))))
     state = "x"
     if corrector:
         state = "xc"
         order = sorted(behind, key=lambda node: (node.kind != "stage", node.index))
-        terms = [(_corrector_column(n), newest if n.kind == "stage" else past[n.index]) for n in order]
+        ago = {node: 0 if node.kind == "stage" else node.index + 1 for node in order}
+        terms = [(_corrector_column(n), _at(ago[n], corrector.integrand, here)) for n in order]
         operations.append(Combine((Line("xc", (("ca", "y"), *terms)),)))
-    weights = tuple((column(n), (newest, *past)[n.index]) for n in ahead)
+    weights = tuple((column(n), _at(n.index, predictor.integrand, here)) for n in ahead)
     operations.append(Combine((Line("x'", (("a", state), *weights)),)))
-    most = 1 + tableau.steps
-    kept = (state, newest, *past)[:most]
+    most = 1 + tableau.steps * len(shape.kept)
+    kept = (state, *(here[k] for k in shape.kept), *past)[:most]
     operations.append(Keep(kept, len(kept) if alone else most))
     return Phase(name, ("y", *past) if corrector else past, tuple(operations))
 
@@ -223,9 +281,12 @@ def _columns(tableau: Tableau, shape: Shape) -> tuple[str, ...]:
     stages = max((n.index for n in nodes if n.kind == "stage"), default=0)
     columns = ["a", *(f"b{j}" for j in range(past + 1)), *(f"d{i}" for i in range(1, stages + 1))]
     if tableau.corrects:
-        count = max(len(s.corrector.nodes) for s in schemes if s.corrector)
+        known = [n.index for s in schemes if s.corrector for n in s.corrector.nodes if n.kind == "history"]
+        count = 2 + max(known, default=-1)
         columns += ["ca", *(f"cb{j}" for j in range(count))]
-    return (*columns, *(("cx", "cr") if shape.converts else ()), *(("cin",) if shape.scaled else ()))
+    for k, converts in enumerate(shape.converts):
+        columns += conversion(k) if converts else ()
+    return (*columns, *(("cin",) if shape.scaled else ()))
 
 
-__all__ = ["begin_names", "column", "lower", "names", "pairs", "phases_of", "ways"]
+__all__ = ["begin_names", "column", "conversion", "lower", "names", "pairs", "phases_of", "ways"]

@@ -8,6 +8,7 @@ written by the same lines; what differs is where the row starts, where it ends, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from math import factorial
 from typing import Any
@@ -18,6 +19,7 @@ from sympy.polys.rings import PolyElement
 from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, Function
 from derive.program.ir import Program
+from derive.program.phases import conversion
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, rho, sigma, t
 from derive.symbolic.forms import ONE, ZERO, Form, as_expr, shown
 from derive.tableau import Node, Row, Scheme, Tableau
@@ -45,12 +47,24 @@ END = Place("t", sp.Integer(1))
 
 
 class Lowering:
-    """Collects the functions of one coefficient module."""
+    """Collects the functions of one coefficient module. problem: in the integrand of the rows that are being written."""
 
     def __init__(self, tableau: Tableau, problem: SemilinearProblem, program: Program, scale: sp.Expr | None) -> None:
         self.tableau, self.problem, self.program, self.scale = tableau, problem, program, scale
+        self.problems = (problem, *problem.others)
+        self.integrand = 0
         self.schedule = problem.schedule
         self.functions: list[Function] = []
+
+    def of(self, integrand: int) -> Lowering:
+        """The same module, seen from another integrand."""
+        other = copy(self)
+        other.problem, other.integrand = self.problems[integrand], integrand
+        return other
+
+    def called(self, name: str) -> str:
+        """The name of a function that every integrand has of its own."""
+        return f"{name}_{self.integrand}" if self.integrand else name
 
     def node(self, expr: sp.Expr, which: str) -> sp.Expr:
         """The expression at the grid point that the function calls ``which``, in the fields of that Node."""
@@ -60,8 +74,9 @@ class Lowering:
     @property
     def slopes(self) -> tuple[sp.Symbol, ...]:
         """The slopes that a Node needs, because an expression at a grid point has them."""
-        p = self.problem
-        used = [*p.to_integrand, *p.to_data, *(e for e in (p.factor, p.prefactor, p.mass) if e is not None)]
+        used: list[sp.Expr] = []
+        for p in self.problems:
+            used += [*p.to_integrand, *p.to_data, *(e for e in (p.factor, p.prefactor, p.mass) if e is not None)]
         return tuple(x for x in (dalpha, dsigma) if any(e.has(x) for e in used))
 
     @property
@@ -95,9 +110,10 @@ class Lowering:
 
     def read_slopes(self) -> set[sp.Symbol]:
         """The slopes that anything in the module reads."""
-        p = self.problem
-        inside = [] if p.kernel.closed else [p.weight]
-        inside += [p.drift] if p.factor is None else []
+        p, inside = self.problem, []
+        for each in self.problems:
+            inside += [] if each.kernel.closed else [each.weight]
+            inside += [each.drift] if each.factor is None else []
         inside += [self.speed] if self.samples or self.adaptive else []
         inside += [p.drift, p.weight, p.factor or sp.Integer(1)] if self.adaptive else []
         return set(self.slopes) | {x for x in (dalpha, dsigma, drho) if any(e.has(x) for e in inside)}
@@ -129,11 +145,16 @@ class Lowering:
         values: Mapping[str, sp.Expr],
         call: str = "s",
         inner: bool = False,
+        kept: bool = True,
     ) -> str:
-        """The row function ``name``: all columns, zero where ``values`` says nothing; ``call``: where the network is called."""
+        """The row function ``name``: all columns, zero where ``values`` says nothing; ``call``: where the network is called.
+
+        kept: whether the network's output there becomes part of a history, in all integrands that it has.
+        """
         known = dict(values)
-        if "cx" in self.program.columns:
-            known |= dict(zip(("cx", "cr"), (self.node(e, call) for e in self.problem.to_integrand), strict=True))
+        for k in sorted({self.integrand, *(self.tableau.kept if kept and call == "s" else ())}):
+            pair = zip(conversion(k), self.problems[k].to_integrand, strict=True)
+            known |= {column: self.node(e, call) for column, e in pair if column in self.program.columns}
         if self.scale is not None:
             known["cin"] = self.node(self.scale, call)
         columns = self.program.columns
@@ -151,10 +172,12 @@ def every_scheme(tableau: Tableau) -> tuple[Scheme, ...]:
 def scheme_rows(low: Lowering, scheme: Scheme, names: Sequence[str]) -> str | tuple[str, ...]:
     """The row functions of a scheme, one per network call, called ``names``; one name alone for one call."""
     rows = (*scheme.stages, scheme.output)
+    low = low.of(scheme.integrand)
+    of = f" of {low.tableau.names[low.integrand]}" if low.tableau.others else ""
     for i, (row, name) in enumerate(zip(rows, names, strict=True)):
         place = Place(f"u[{i + 1}]", as_expr(row.end)) if i < len(scheme.stages) else END
         call = f"u[{i}]" if i else "s"
-        doc = _doc(row, place, i, len(rows), "" if low.tableau.table else "Order ")
+        doc = _doc(row, place, i, len(rows), "" if low.tableau.table else "Order ", of)
         body, a, weights = row_body(low, row, place)
         values = {"a": a} | {_column(n): w for n, w in zip(row.nodes, weights, strict=True)}
         low.finish(name, doc, body, values, call, inner=bool(scheme.stages))
@@ -165,27 +188,35 @@ def _column(node: Any) -> str:
     return f"{'b' if node.kind == 'history' else 'd'}{node.index}"
 
 
-def _doc(row: Row, place: Place, i: int, count: int, order: str) -> str:
+def _doc(row: Row, place: Place, i: int, count: int, order: str, of: str = "") -> str:
     terms = "".join(
         f" + {_column(n)} {'F' if n.kind == 'history' else 'K'}{n.index}"
         for n in sorted(row.nodes, key=lambda n: (n.kind, n.index))
     )
     if count == 1:
-        values = f"{order}{len(row.nodes)}" if order else f"{len(row.nodes)} value{'s' * (len(row.nodes) > 1)}"
+        values = f"{order}{len(row.nodes)}" if order else f"{len(row.nodes)} value{'s' * (len(row.nodes) > 1)}{of}"
         return f"{values}: x' = a x{terms}."
-    where = f"stage {i + 1} at theta = {shown(place.abscissa)}" if place is not END else "the step"
+    where = (
+        f"stage {i + 1} at theta = {shown(place.abscissa)}" if place is not END else f"the step{of and ', values' + of}"
+    )
     return f"Call {i + 1} of {count}, {where}: x' = a {'y' if i else 'x'}{terms}."
 
 
 def corrector_row(low: Lowering, row: Row, name: str) -> str:
     """The function of a corrector: (ca, cb0, .., cbk) of x_t = ca x_s + cb0 F(t) + cb1 F(s) + ..."""
+    low = low.of(row.integrand)
     body, a, weights = row_body(low, row, END)
-    values = {0 if n.kind == "stage" else n.index + 1: w for n, w in zip(row.nodes, weights, strict=True)}
-    count = max(len(scheme.corrector.nodes) for scheme in low.tableau.schemes if scheme.corrector)
+    values = {_known(n): w for n, w in zip(row.nodes, weights, strict=True)}
+    count = sum(column.startswith("cb") for column in low.program.columns)
     returns = (a, *(values.get(j, sp.Integer(0)) for j in range(count)))
-    terms = " + ".join(["ca x(s)", "cb0 F(t)", *(f"cb{j} F{j}" for j in range(1, len(row.nodes)))])
+    terms = " + ".join(["ca x(s)", "cb0 F(t)", *(f"cb{j} F{j}" for j in sorted(values)[1:])])
     low.functions.append(Function(name, ("s", "t", "h"), f"Corrects x(t) = {terms}.", tuple(body), returns))
     return name
+
+
+def _known(node: Node) -> int:
+    """Which of F(t), F(s), .. a corrector's node is."""
+    return 0 if node.kind == "stage" else node.index + 1
 
 
 def error_row(low: Lowering, scheme: Scheme) -> str:
@@ -207,8 +238,7 @@ def error_row(low: Lowering, scheme: Scheme) -> str:
 def row_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Expr, list[sp.Expr]]:
     """(assignments, a, weight of every node) of a row that starts at ``s`` and ends at ``place``."""
     past = max((n.index for n in row.nodes if n.kind == "history"), default=0)
-    used = [n for n in row.nodes if n.kind == "history"] if not row.given else []
-    past = past if used else 0
+    past = 0 if row.given or len(row.nodes) == 1 else past
     body = [
         Assign((f"r{j}",), sp.Symbol(f"h[{j + 1}]") / H0, comment="" if j else "step ratios, newest first")
         for j in range(past)
@@ -237,12 +267,13 @@ def row_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Ex
 def _integrals(low: Lowering, place: Place, count: int) -> Assign:
     """``mu0, .. = moments(..)`` over the row's span, with Phi in front where G has no closed form."""
     names = tuple(f"mu{k}" for k in range(count))
+    weight, drift = low.called("weight"), low.called("drift")
     args = ("chart", "s.t", place.time, count, low.schedule.data, *low.knots)
     if low.problem.factor is None:
         return Assign(
-            ("a", *names), call="propagated", args=("weight", "drift", *args), comment="Phi, int Phi weight theta^k dt"
+            ("a", *names), call="propagated", args=(weight, drift, *args), comment="Phi, int Phi weight theta^k dt"
         )
-    return Assign(names, call="moments", args=("weight", *args), comment="int weight theta^k dt")
+    return Assign(names, call="moments", args=(weight, *args), comment="int weight theta^k dt")
 
 
 def _given_body(

@@ -32,11 +32,13 @@ ANY_ALPHA, ANY_SIGMA = sp.symbols("a s")
 
 
 def _problem(c0, c1, variable, alpha=ANY_ALPHA, sigma=ANY_SIGMA):
-    return SimpleNamespace(
+    posed = SimpleNamespace(
         schedule=SimpleNamespace(alpha=alpha, sigma=sigma),
         integrand=SimpleNamespace(c0=sp.Integer(c0), c1=sp.Integer(c1)),
         variable=variable,
     )
+    posed.of = [posed].__getitem__
+    return posed
 
 
 @pytest.mark.parametrize(

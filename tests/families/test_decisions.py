@@ -198,7 +198,7 @@ def test_a_spec_with_a_table_reads_back_as_itself():
     [
         ("{order: 7}", "method.table[0].order", "allowed 1 to 6"),
         ("{order: 1}, {ordr: 2}", "method.table[1].ordr", "order"),
-        ("{order: 1}, 3", "method.table[1]", "a mapping with the keys order, taylor"),
+        ("{order: 1}, 3", "method.table[1]", "a mapping with the keys order, nodes"),
         ("{order: 1, corrector: full}", "method.table[0].corrector", "none, pseudo, implicit"),
         ("{}", "method.table[0].order", "missing"),
         ("", "method.table", "a list of 1 to 64 mappings"),
@@ -212,4 +212,5 @@ def test_a_wrong_table_is_refused_in_its_place(table, key, text):
 
 def test_what_a_spec_may_write():
     assert list(PARAMETERS) == ["table", "integrand", "variable", "start"] and PARAMETERS["table"].longest == 64
-    assert list(ENTRY) == ["order", "taylor", "weights", "corrector", "corrector_order", "corrector_weights"]
+    step = ["order", "nodes", "integrand", "taylor", "weights"]
+    assert list(ENTRY) == [*step, "corrector", "corrector_order", "corrector_nodes", "corrector_weights"]

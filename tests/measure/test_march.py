@@ -95,7 +95,7 @@ def test_the_memory_of_a_warm_start_is_the_history() -> None:
     departure = warm(emitted, points, exact, network)
     assert [call.phase for call in departure.calls] == ["main", "main"]
     values = integrands(emitted, points[:3], exact, network)
-    assert departure.x == exact(points[2]) and departure.memory == (exact(points[1]), values[1], values[0])
+    assert departure.x == exact(points[2]) and departure.memory == (exact(points[1]), *values)
     states = [m[0] for _, m in march(emitted, departure, network)]
     corrected, point = states[0], points[2]
     assert max(abs(a - b) for a, b in zip(corrected, exact(point), strict=True)) < 1e-2
