@@ -344,8 +344,28 @@ def order_verdict(module: ModuleType, step: ModuleType, derived: Any) -> tuple[b
     return close, f"measured order {fit.order_estimate:.3f} on a nonlinear problem, uneven grid; proved {order}"
 
 
+USUAL_STEPS = 20
+"""The steps of a default grid that does not say how many."""
+
+
+def unplanned(solver: Any) -> str:
+    """Why no solve can begin on the default grid; empty if one can, or there is none."""
+    code = solver._coefficients
+    if not code.GRID:
+        return ""
+    steps = code.GRID.get("steps")
+    history = code.STEPS - 1 if code.START == "exact" else 0
+    try:
+        solver.plan(steps=steps or USUAL_STEPS, history=history)
+    except ValueError as error:
+        from runtime.errors import LimitError
+
+        return str(error) if steps or isinstance(error, LimitError) else ""
+    return ""
+
+
 def run(folder: Path) -> dict[str, Any]:
-    """The report: ok, lines, and the figures."""
+    """The report: ok, lines, and the figures; grid: why the default grid cannot be planned, if it cannot."""
     from derive.pipeline import derive
     from derive.spec import read_spec
 
@@ -368,6 +388,7 @@ def run(folder: Path) -> dict[str, Any]:
         "lines": [("" if ok else "FAILS: ") + line for ok, line in verdicts],
         "ulp": ulps,
         "step": difference,
+        "grid": unplanned(package.solver),
     }
 
 

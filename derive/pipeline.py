@@ -115,6 +115,8 @@ def new_solver(
         raise InternalError(
             "what was generated fails its own check; nothing is written\n" + "\n".join(checked["lines"])
         )
+    if checked.get("grid"):
+        raise SpecError(spec.fault("grid", f"no solve can begin on it: {checked['grid']}"))
     written = emit.write(files, folder, force, Path(spec_path))
     return Result(derived, folder, tuple(written), checked)
 
