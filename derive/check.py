@@ -129,17 +129,8 @@ class Trial:
             scheme = type(scheme)((), multistep_row(1, self.derived.tableau.kernel))
         got = emitted_calls(self.module, functions, abscissae, times)
         exact = self.oracle.calls(scheme, self.oracle.inside(times) if zero else times)
-        if zero:
-            exact = [self.kept(scheme, values) for values in exact]
         for i, (row, meant) in enumerate(zip(got, exact, strict=True), 1):
             yield from self.compared(where if len(got) == 1 else f"{where}, call {i}", row, meant, zero)
-
-    def kept(self, scheme: Any, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Without the conversions to integrands that the step does not combine, if one of them is infinite where it starts."""
-        others = {k for k in self.derived.tableau.kept if k != scheme.integrand}
-        names = {f"{name}{k or ''}" for name in ("cx", "cr") for k in others}
-        infinite = any(abs(values[name]) > 1 / NEGLIGIBLE for name in names if name in values)
-        return {name: value for name, value in values.items() if not (infinite and name in names)}
 
     def abscissae(self, where: str, scheme: Any, got: Sequence[Any], times: Sequence[float]) -> Iterator[Entry]:
         """Where the network is called: as fractions of the step, and as times."""

@@ -68,8 +68,8 @@ def prediction(kind: str, c0: sp.Expr, c1: sp.Expr, factor: sp.Expr | None, **co
 
 
 def planar(expr: sp.Expr) -> sp.Expr:
-    """The expression with rho written as sigma/alpha."""
-    return expr.subs(rho, sigma / alpha)
+    """The expression in (alpha, sigma): rho is sigma/alpha, lambda its logarithm."""
+    return expr.subs(lam, -sp.log(rho)).subs(rho, sigma / alpha)
 
 
 def convert(source: Prediction, target: Prediction) -> tuple[sp.Expr, sp.Expr]:

@@ -158,7 +158,8 @@ def _weight(p: sp.Expr, q: sp.Expr, speed: sp.Expr, factor: sp.Expr | None) -> s
 def on_path(expr: sp.Expr, schedule: Schedule) -> sp.Expr:
     """The expression of one grid point, shortened by what always holds on this schedule's path.
 
-    alpha^2 + sigma^2 = 1 (VP), alpha + sigma = 1 (flow), alpha = 1 (VE); slopes that are numbers.
+    alpha^2 + sigma^2 = 1 (VP), alpha + sigma = 1 (flow), alpha = 1 (VE); slopes that are numbers; on a VP path
+    alpha alpha' + sigma sigma' = 0.
     """
     constants = {
         symbol: value
@@ -170,6 +171,8 @@ def on_path(expr: sp.Expr, schedule: Schedule) -> sp.Expr:
         if value.is_Rational
     }
     expr = expr.subs(constants)
+    if expr.has(dsigma) and schedule.invariant == 1 / sp.sqrt(1 + rho**2):
+        expr = sp.Integer(0) if sp.cancel(expr.subs(dsigma, -alpha * dalpha / sigma)) == 0 else expr
     for whole, path in ((alpha**2 + sigma**2, 1 / sp.sqrt(1 + rho**2)), (alpha + sigma, 1 / (1 + rho))):
         if schedule.invariant == path:
             rational = expr.is_rational_function(alpha, sigma)
@@ -178,8 +181,8 @@ def on_path(expr: sp.Expr, schedule: Schedule) -> sp.Expr:
 
 
 def _planar(expr: sp.Expr) -> sp.Expr:
-    """The expression in (alpha, sigma), rho eliminated."""
-    return expr.subs(rho, sigma / alpha)
+    """The expression in (alpha, sigma), rho and lambda eliminated."""
+    return expr.subs(lam, -sp.log(rho)).subs(rho, sigma / alpha)
 
 
 def _normal_factor(factor: sp.Expr) -> sp.Expr:

@@ -13,7 +13,7 @@ import sympy as sp
 
 from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, Rows
-from derive.program.rows import END, H0, Lowering, divided, row_body, scheme_rows
+from derive.program.rows import H0, Lowering, divided, scheme_rows
 from derive.schedules import at_schedule
 from derive.symbolic.alphabet import alpha, sigma, t
 from derive.symbolic.evaluate import evaluate, mpmath_algebra
@@ -86,18 +86,13 @@ def _at_end(
     """(arriving, leaving): rows at the end by scheme, of the schemes that combine the integrand at hand."""
     problem, schemes = low.problem, low.tableau.schemes
     places = [k for k, scheme in enumerate(schemes) if scheme.integrand == low.integrand]
-    single = [k for k in places if schemes[k].past == 0 and not schemes[k].stages]
-    single = [k for k in single if len(schemes[k].output.nodes) == 1 and schemes[k].output.interpolatory]
+    single = [k for k in places if not schemes[k].stages and _only_newest(schemes[k].output)]
     exponential = problem.kernel.closed and problem.kernel.rate != 0
     own = {k: rows[k] for k in (places if problem.finite[end] else single if not problem.kernel.closed else ())}
-    departs = _departs(problem, end)
+    departs = _departs(problem, end) and all(_determined(low.problems[k], end) for k in low.tableau.kept)
     if exponential:
         own = dict.fromkeys(single, _exhausted(low)) if single and (departs or not problem.vanishes[end]) else {}
     leaving = {k: row for k, row in own.items() if departs and (schemes[k].past == 0 or exponential)}
-    if not all(_determined(low.problems[k], end) for k in low.tableau.kept):  # what is kept there nobody reads, unless
-        leaving = (
-            {} if problem.finite[end] else {k: _unkept(low, schemes[k]) for k in leaving}
-        )  # the variable is finite
     if problem.vanishes[end]:
         own = {k: row for row in _concentrated(low, [schemes[k].output for k in single[:1]], end) for k in single}
     elif not (exponential or (_determined(problem, end) and _samples(low, end))):
@@ -105,6 +100,11 @@ def _at_end(
     if not _samples(low, end):
         leaving = {k: row for k, row in leaving.items() if not schemes[k].stages}
     return own, leaving
+
+
+def _only_newest(row: Row) -> bool:
+    """Whether the row combines the value at t_n, exactly, and no other."""
+    return [(n.kind, n.index) for n in row.nodes] == [("history", 0)] and row.interpolatory
 
 
 def _reaching(low: Lowering, rows: Rows, end: str) -> Rows:
@@ -158,29 +158,14 @@ def _plain(low: Lowering) -> list[Row]:
     return [scheme.output for scheme in schemes[:last]] or [multistep_row(1, low.problem.kernel)]
 
 
-def _unkept(low: Lowering, scheme: Scheme) -> str:
-    """The row of one value that starts where the history keeps nothing, since other integrands are infinite there."""
-    kernel = low.problem.kernel
-    if kernel.closed and kernel.rate != 0:
-        return _exhausted(low, kept=False)
-    name = low.called("departure")
-    if all(f.name != name for f in low.functions):
-        body, a, (weight,) = row_body(low, scheme.output, END)
-        low.finish(name, "One value, at an end of the domain.", body, {"a": a, "b0": weight}, kept=False)
-    return name
-
-
-def _exhausted(low: Lowering, kept: bool = True) -> str:
-    """Order 1 where the variable is infinite: int e^{-q chi} is (P_t - (G_t/G_s) P_s)/(-q), q the kernel's rate.
-
-    kept: whether the value at its start becomes part of a history.
-    """
-    name = low.called("limit" if kept else "departure")
+def _exhausted(low: Lowering) -> str:
+    """Order 1 where the variable is infinite: int e^{-q chi} is (P_t - (G_t/G_s) P_s)/(-q), q the kernel's rate."""
+    name = low.called("limit")
     if all(f.name != name for f in low.functions):
         a, _ = low.propagator()
         at_t, at_s = (low.node(low.problem.prefactor, w) for w in ("t", "s"))  # type: ignore[arg-type]
         doc = "Order 1 where an end of the step has an infinite variable: the analytic limit."
-        low.finish(name, doc, [], {"a": a, "b0": (at_t - a * at_s) / -low.rate}, kept=kept)
+        low.finish(name, doc, [], {"a": a, "b0": (at_t - a * at_s) / -low.rate})
     return name
 
 

@@ -145,14 +145,13 @@ class Lowering:
         values: Mapping[str, sp.Expr],
         call: str = "s",
         inner: bool = False,
-        kept: bool = True,
     ) -> str:
         """The row function ``name``: all columns, zero where ``values`` says nothing; ``call``: where the network is called.
 
-        kept: whether the network's output there becomes part of a history, in all integrands that it has.
+        At the start of a step, ``s``, its output becomes part of the history, in every integrand that this keeps.
         """
         known = dict(values)
-        for k in sorted({self.integrand, *(self.tableau.kept if kept and call == "s" else ())}):
+        for k in sorted({self.integrand, *(self.tableau.kept if call == "s" else ())}):
             pair = zip(conversion(k), self.problems[k].to_integrand, strict=True)
             known |= {column: self.node(e, call) for column, e in pair if column in self.program.columns}
         if self.scale is not None:

@@ -146,3 +146,15 @@ def test_charts_have_names():
         "schedule vp_linear; network returns noise; integrand data"
     )
     assert CHARTS["t"] == t
+
+
+def test_what_vanishes_along_a_vp_path_is_zero():
+    """alpha alpha' + sigma sigma' = 0: a velocity needs no state of a network that returns v."""
+    assert posed("vp_linear", "v", "velocity", "t").to_integrand[0] == 0
+    assert posed("subvp", "v", "velocity", "t").to_integrand[0] != 0
+
+
+def test_a_quantity_may_know_lambda():
+    returns = prediction("linear", x0=sp.Integer(1), eps=-sp.exp(lam / 4))
+    problem = pose(schedule("vp_linear"), returns, prediction("data"), "lambda")
+    assert not any(e.has(lam) for e in (*problem.to_integrand, *problem.to_data))
