@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import sympy as sp
 
@@ -51,6 +52,7 @@ def derivation(
     """The lines of derivation.md."""
     lines = [f"# {name}", ""]
     lines += _posed(problem)
+    lines += _switching(problem, tableau)
     lines += _derived(problem, tableau)
     lines += _ends(problem, tableau)
     lines += _proved(proof, tableau)
@@ -80,6 +82,28 @@ def _posed(problem: SemilinearProblem) -> list[str]:
     ]
 
 
+def _switching(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
+    """The same in every further integrand of a table that has several."""
+    if not tableau.others:
+        return []
+    lines = [
+        rf"That is the integrand $F^{{\mathrm{{{tableau.names[0]}}}}}$. Other steps of the table take another quantity for a polynomial; each has its own",
+        r"$A$, $B$ and $G$, and the values that a step reads were formed when the network was called:",
+        "",
+    ]
+    for name, other in zip(tableau.names[1:], problem.others, strict=True):
+        of = rf"^{{\mathrm{{{name}}}}}"
+        quantity = _linear(other.integrand.c0, other.integrand.c1, "x_0", r"\varepsilon")
+        factor = _tex(other.factor) if other.factor is not None else r"\exp\int A\,dt"
+        weight = rf"\frac{{B{of}}}{{G{of}}}" if other.factor is not None else f"B{of}"
+        lines += [
+            rf"$$ F{of} = {quantity} = {_linear(*other.to_integrand, 'x', 'N')}, \qquad A{of} = {_tex(other.drift)}, \qquad "
+            rf"{weight} = {_tex(other.weight)}, \qquad G{of} = {factor}. $$",
+            "",
+        ]
+    return lines
+
+
 def _derived(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
     return [
         "## The step",
@@ -87,10 +111,21 @@ def _derived(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
         rf"$F$ is a polynomial in $\chi = {_tex(problem.chart)}$. With $h = \chi_{{n+1}} - \chi_n$,",
         r"$\theta = (\chi - \chi_n)/h$ and the step ratios $r_j = h_{n-1-j}/h_n$, the nodes are $0, -r_0, -(r_0 + r_1), \ldots$",
         "",
-        *_kernel(problem, tableau),
+        *_kernels(problem, tableau),
         "",
         *_rows(tableau),
     ]
+
+
+def _kernels(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
+    """The kernel; of a table in several integrands that of each."""
+    if not tableau.others:
+        return _kernel(problem, tableau.kernel.rate)
+    lines = []
+    for k, name in zip(tableau.integrands, tableau.names, strict=True):
+        posed = problem.of(k)
+        lines += ["", rf"For $F^{{\mathrm{{{name}}}}}$:", *_kernel(posed, posed.kernel.rate)]
+    return lines[1:]
 
 
 def _rows(tableau: Tableau) -> list[str]:
@@ -115,8 +150,7 @@ def _rows(tableau: Tableau) -> list[str]:
     return lines
 
 
-def _kernel(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
-    rate = tableau.kernel.rate
+def _kernel(problem: SemilinearProblem, rate: Any) -> list[str]:
     if rate is None or problem.prefactor is None:
         return [
             r"The kernel has no closed form in this variable: $C = G(t)$ and, by quadrature,",
@@ -163,21 +197,28 @@ def _ends(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
         lines[2:] = [
             f"- The table says how each of its {len(tableau.table)} steps is taken{given}; no other number of steps."
         ]
-    ends = {"sigma_zero": r"$\sigma = 0$", "alpha_zero": r"$\alpha = 0$"}
-    for end, name in ends.items():
+    for k in tableau.integrands:
+        of = rf"For $F^{{\mathrm{{{tableau.names[k]}}}}}$: " if tableau.others else ""
+        lines += [f"- {of}{line[0].lower() if of else line[0]}{line[1:]}" for line in _touching(problem.of(k))]
+    return [*lines, ""]
+
+
+def _touching(problem: SemilinearProblem) -> list[str]:
+    """What becomes of a step that touches an end where alpha or sigma is zero."""
+    lines = []
+    for end, name in {"sigma_zero": r"$\sigma = 0$", "alpha_zero": r"$\alpha = 0$"}.items():
         if end not in (problem.schedule.noise_end, problem.schedule.data_end):
             continue
         if problem.vanishes[end]:
             what = "$G$ vanishes, the kernel concentrates at the end of the step, and the row extrapolates $F$ to it"
             lines.append(
-                f"- Into {name} {what}"
-                + ("." if problem.finite[end] else r": order 1, since $\chi$ is infinite there.")
+                f"Into {name} {what}" + ("." if problem.finite[end] else r": order 1, since $\chi$ is infinite there.")
             )
         elif problem.finite[end]:
-            lines.append(rf"- At {name} $\chi$ and the row are regular: no special case.")
+            lines.append(rf"At {name} $\chi$ and the row are regular: no special case.")
         else:
-            lines.append(rf"- Into {name} $\chi$ is infinite and the row is its analytic limit.")
-    return [*lines, ""]
+            lines.append(rf"Into {name} $\chi$ is infinite and the row is its analytic limit.")
+    return lines
 
 
 def _proved(proof: Claims, tableau: Tableau) -> list[str]:
@@ -196,6 +237,11 @@ def _proved(proof: Claims, tableau: Tableau) -> list[str]:
             f"  steps {first} to {last}; the order is that of the weakest of these, and a scheme of order $q$ that is used before or",
             "  after them costs $O(h^{q+1})$.",
         ]
+    if tableau.others:
+        own = rf"F^{{\mathrm{{{tableau.names[tableau.schemes[proof.principal].integrand]}}}}}"
+        lines.append(
+            f"- Each scheme has its order with the kernel of its own integrand; the $F$ and $P$ of the leading error are those of ${own}$."
+        )
     if proof.starter is not None:
         lines.append(f"- The start has order {proof.starter.order}, by {proof.starter.engine}.")
     if main.predictor is not None:

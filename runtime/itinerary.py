@@ -322,8 +322,8 @@ def _why_entry(limits: list[tuple[str, tuple]], leg: Leg, known: int) -> str:
         return f"{entry}: {_why([], 1)}"
     if leg.spans > max(known, 1):
         return (
-            f"{entry} combines {leg.spans} values, and the grid has {known} with a finite variable there; allowed: "
-            f"order 1 to {max(known, 1)}"
+            f"{entry} reads back over {leg.spans} grid points, and {known} there {'has' if known == 1 else 'have'} a finite "
+            f"variable; allowed: order 1 to {max(known, 1)}, nodes 0 to {max(known, 1) - 1}"
         )
     what = " and ".join(text for text, _ in limits)
     if not all(any(rows) for _, rows in limits):

@@ -246,9 +246,9 @@ def test_what_is_said_of_a_step_without_coefficients() -> None:
         [out], 1
     )
     leg = Leg(4, 1, ("step_1",), (), (0,), 3)
-    assert "entry 4 of the solver's table combines 3 values, and the grid has 2 with" in _why_entry([], leg, 2)
+    assert "entry 4 of the solver's table reads back over 3 grid points, and 2 there have" in _why_entry([], leg, 2)
     alone = Leg(4, 1, ("step_1",), (), (0,), 1)
-    assert "combines" not in _why_entry(
+    assert "reads back" not in _why_entry(
         [to], alone, 0
     ) and "ends at sigma = 0, where only a step of one value" in _why_entry([to], alone, 0)
     assert "have no finite limit" in _why_entry([out], alone, 1)
