@@ -77,10 +77,10 @@ def emitted_calls(
     module: ModuleType, functions: Any, abscissae: Sequence[Any], nodes: Sequence[float]
 ) -> list[tuple[float, ...]]:
     """What row functions (one, or one for each call of the step) return for the step from nodes[1] to nodes[0]."""
-    from runtime.itinerary import call_nodes
+    from runtime.itinerary import call_nodes, point
     from runtime.real import inf, real
 
-    points = [module.node(real(x)) for x in nodes]
+    points = [point(module, real(x)) for x in nodes]
     ends = ((module.DOMAIN[0], module.NOISE_END), (module.DOMAIN[1], module.DATA_END))
     infinite = [at for at, end in ends if end != "regular" and not module.CHART_FINITE[end]]
     apart = [nodes[j] in infinite or nodes[j + 1] in infinite for j in range(len(nodes) - 1)]

@@ -20,6 +20,7 @@ import torch
 
 from runtime import checks, interval
 from runtime.dense import Adaptive, Segment
+from runtime.itinerary import point
 from runtime.pair import Pair, Point, Trial
 from runtime.real import inf, real
 from runtime.tabulate import end_at
@@ -138,14 +139,14 @@ class _Run:
 
     def single(self, now: _Rows, limit: Any, start: float, end: float) -> None:
         """One step of order 1 that touches an end of the domain, all samples alike."""
-        code, point = self.pair.wide.code, Point(end)
-        s, t = (at.node(self.pair.wide) for at in (now.tracks[0].point, point))
+        code, arrival = self.pair.wide.code, Point(end)
+        s, t = (at.node(self.pair.wide) for at in (now.tracks[0].point, arrival))
         finite = all(code.CHART_FINITE.get(end_at(code, time), True) for time in (start, end))
         row = dict(zip(code.COLUMNS, map(float, limit(s, t, (code.span(s, t) if finite else inf,))), strict=True))
         self.refresh(now)
         now.x = row["a"] * now.x + row["b0"] * now.f
         for track in now.tracks:
-            track.arrive(point, False)
+            track.arrive(arrival, False)
 
     def attempt(self, now: _Rows, trials: Sequence[Trial]) -> _Found:
         """One step of every row."""
@@ -286,7 +287,7 @@ def integrate(
     times = interval.default(code) if ends is None else interval.checked(ends, solver.domain)
     inside = interval.inside(code, times)
     start, end = Point(inside[0]), Point(inside[-1])
-    whole = abs(float(code.span(*(code.node(real(point.time)) for point in (start, end)))))
+    whole = abs(float(code.span(*(point(code, real(at.time)) for at in (start, end)))))
     run = _Run(code, model, x.dtype, _Options(rtol, atol, most, dense, whole))
     run.reuses = run.pair.reuses(start, end)
     state = x if x.dtype in (torch.float32, torch.float64) else x.float()

@@ -11,6 +11,7 @@ from typing import Any
 
 from runtime.errors import LimitError
 from runtime.grids import GRIDS
+from runtime.itinerary import point
 from runtime.real import real
 from runtime.tabulate import end_at
 
@@ -54,7 +55,7 @@ def inside(code: Any, times: tuple[float, ...]) -> tuple[float, ...]:
     if first and not (code.CHART_FINITE[first] and len(leaving) == len(code.ROWS)):
         low = 1
     if last and not (
-        code.CHART_FINITE[last] and len(arriving) == len(code.ROWS) and _converts(code, code.node(real(times[-1])))
+        code.CHART_FINITE[last] and len(arriving) == len(code.ROWS) and _converts(code, point(code, real(times[-1])))
     ):
         high -= 1
     for t, wanted, there in ((times[0], low, leaving), (times[-1], high < len(times), arriving)):

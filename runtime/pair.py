@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.errors import LimitError
+from runtime.itinerary import point as grid_point
 from runtime.near import Near, near, settled
 from runtime.real import real
 
@@ -27,7 +28,7 @@ class Point:
 
     def node(self, numbers: Arithmetic) -> Any:
         if numbers not in self.nodes:
-            self.nodes[numbers] = numbers.code.node(numbers.number(self.time))
+            self.nodes[numbers] = numbers.node(self.time)
         return self.nodes[numbers]
 
 
@@ -50,10 +51,10 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arithmetic:
-    """The pair's module in some numbers; number: from a float; rounded: numbers that are added in one place as floats."""
+    """The pair's module in some numbers; node: the grid point at a time; rounded: numbers added in one place, as floats."""
 
     code: Any
-    number: Callable[[float], Any]
+    node: Callable[[float], Any]
     rounded: Callable[[Sequence[Any]], tuple[float, ...]]
 
 
@@ -64,10 +65,10 @@ class Pair:
     """
 
     def __init__(self, code: Any) -> None:
-        self.wide = Arithmetic(code, real, lambda values: tuple(map(float, values)))
+        self.wide = Arithmetic(code, lambda time: grid_point(code, real(time)), _finite)
         self.ladder = [self.wide]
         if (light := near(code)) is not None:
-            self.ladder.insert(0, Arithmetic(light, Near, settled))
+            self.ladder.insert(0, Arithmetic(light, lambda time: light.node(Near(time)), settled))
         self.columns = [code.COLUMNS.index("b0")]
         self.columns += [i for i, name in enumerate(code.COLUMNS) if name.startswith("d")]
         self.order = int(code.EMBEDDED_ORDER) + 1
@@ -91,7 +92,7 @@ class Pair:
         code, rounded, s = numbers.code, numbers.rounded, start.node(numbers)
         part = step / abs(float(code.span(s, end.node(numbers))))
         last = part >= 1 - LAST
-        point = end if last else Point(float(code.inner(s, end.node(numbers), numbers.number(part)).t))
+        point = end if last else Point(float(code.inner(s, end.node(numbers), part).t))
         t = point.node(numbers)
         u = (s, *(code.inner(s, t, c) for c in code.ABSCISSAE[-1][1:]))
         h = (code.span(s, t),)
@@ -134,6 +135,13 @@ class Pair:
             except (ArithmeticError, ValueError):
                 continue
         return math.nan, math.nan
+
+
+def _finite(values: Sequence[Any]) -> tuple[float, ...]:
+    out = tuple(map(float, values))
+    if not all(map(math.isfinite, out)):
+        raise ArithmeticError("a number that is not finite")
+    return out
 
 
 __all__ = ["Arithmetic", "Pair", "Point", "Trial"]

@@ -15,7 +15,7 @@ from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, Rows
 from derive.program.rows import H0, Lowering, divided, scheme_rows
 from derive.schedules import at_schedule
-from derive.symbolic.alphabet import alpha, sigma, t
+from derive.symbolic.alphabet import alpha, dalpha, dsigma, sigma, t
 from derive.symbolic.evaluate import evaluate, mpmath_algebra
 from derive.symbolic.moments import exact_moments, newton_moments
 from derive.tableau import Row, Scheme, multistep_row
@@ -34,25 +34,28 @@ def limits(low: Lowering, rows: Rows) -> dict[str, Rows]:
     out: dict[str, Rows] = {}
     for end in ENDS:
         arrive, leave = f"TO_{end.upper()}", f"FROM_{end.upper()}"
-        if end not in (schedule.noise_end, schedule.data_end) or not _smooth(low, end):
+        departs = _departs(low, end)
+        if end not in (schedule.noise_end, schedule.data_end):
             out[arrive] = out[leave] = ()
         elif kernel.closed and kernel.rate != 0:
             if problem.vanishes[end]:
                 out[arrive] = _concentrated(low, _plain(low)[:1], end)
             else:
                 out[arrive] = (_exhausted(low), *_decaying(low, end))
-            out[leave] = (_exhausted(low),) if _departs(problem, end) else ()
+            out[leave] = (_exhausted(low),) if departs else ()
         else:
             regular = problem.finite[end]
             arriving = (_reaching(low, rows, end) if regular else ()) or (_single(low, rows),)
             possible = regular or not kernel.closed
             alone = low.tableau.steps == 1 and _samples(low, end)
             leaving = rows if regular and alone else (_single(low, rows),)
-            out[leave] = leaving if possible and _departs(problem, end) else ()
+            out[leave] = leaving if possible and departs else ()
             if problem.vanishes[end]:
                 out[arrive] = _concentrated(low, _plain(low)[: len(arriving)], end)
             else:
                 out[arrive] = arriving if possible else ()
+        if not _smooth(low, end, _arrival(problem)):
+            out[arrive] = ()
     return out
 
 
@@ -72,9 +75,11 @@ def _of_table(low: Lowering, rows: Rows) -> dict[str, Rows]:
     for end in ENDS:
         arriving: dict[int, str | tuple[str, ...]] = {}
         leaving: dict[int, str | tuple[str, ...]] = {}
-        for integrand in low.tableau.integrands if end in ends and _smooth(low, end) else ():
+        for integrand in low.tableau.integrands if end in ends else ():
             into, out_of = _at_end(low.of(integrand), rows, end)
-            arriving, leaving = arriving | into, leaving | out_of
+            if _smooth(low, end, _arrival(low.problems[integrand])):
+                arriving |= into
+            leaving |= out_of
         for name, found in ((f"TO_{end.upper()}", arriving), (f"FROM_{end.upper()}", leaving)):
             out[name] = tuple(found.get(k, ()) for k in range(len(rows))) if found else ()
     return out
@@ -89,13 +94,13 @@ def _at_end(
     single = [k for k in places if not schemes[k].stages and _only_newest(schemes[k].output)]
     exponential = problem.kernel.closed and problem.kernel.rate != 0
     own = {k: rows[k] for k in (places if problem.finite[end] else single if not problem.kernel.closed else ())}
-    departs = _departs(problem, end) and all(_determined(low.problems[k], end) for k in low.tableau.kept)
+    departs = _departs(low, end) and all(_determined(low.problems[k], end) for k in low.tableau.kept)
     if exponential:
         own = dict.fromkeys(single, _exhausted(low)) if single and (departs or not problem.vanishes[end]) else {}
     leaving = {k: row for k, row in own.items() if departs and (schemes[k].past == 0 or exponential)}
     if problem.vanishes[end]:
         own = {k: row for row in _concentrated(low, [schemes[k].output for k in single[:1]], end) for k in single}
-    elif not (exponential or (_determined(problem, end) and _samples(low, end))):
+    elif not (exponential or _evaluated(low, end)):
         own = {k: row for k, row in own.items() if not schemes[k].stages or schemes[k].abscissae[-1] != 1}
     if not _samples(low, end):
         leaving = {k: row for k, row in leaving.items() if not schemes[k].stages}
@@ -109,21 +114,43 @@ def _only_newest(row: Row) -> bool:
 
 def _reaching(low: Lowering, rows: Rows, end: str) -> Rows:
     """Rows that may end there: those that call the network at the end itself need F, and the kernel, to be finite there."""
-    if _determined(low.problem, end) and _samples(low, end):
+    if _evaluated(low, end):
         return rows
     schemes = low.tableau.schemes
     last = next((k for k, s in enumerate(schemes) if s.stages and s.abscissae[-1] == 1), len(rows))
     return rows[:last]
 
 
-def _departs(problem: SemilinearProblem, end: str) -> bool:
+def _evaluated(low: Lowering, end: str) -> bool:
+    """Whether the network may be called at the end in a step that arrives there."""
+    return _determined(low.problem, end) and _samples(low, end) and _smooth(low, end, _called(low.problem))
+
+
+def _departs(low: Lowering, end: str) -> bool:
     """Whether a step can start at the end: G is finite and not 0 there, and so is what the network says about F."""
-    return problem.departs[end] and _determined(problem, end)
+    return (
+        end in (low.schedule.noise_end, low.schedule.data_end)
+        and low.problem.departs[end]
+        and _determined(low.problem, end)
+        and _smooth(low, end, (*low.slopes, *_called(low.problem)))
+    )
 
 
-def _smooth(low: Lowering, end: str) -> bool:
-    """Whether the slopes that a grid point carries are finite at the end: sigma' is not where sigma is a square root."""
-    return not low.slopes or _finite_at(low, end, low.slopes, lambda *slopes: max(map(abs, slopes)) < STEEPEST)
+def _arrival(problem: SemilinearProblem) -> tuple[sp.Expr, ...]:
+    """What a row reads of the grid point where it ends; conversions belong to the points where the network is called."""
+    return tuple(e for e in (problem.factor, problem.prefactor, problem.mass) if e is not None)
+
+
+def _called(problem: SemilinearProblem) -> tuple[sp.Expr, ...]:
+    """What is read where the network is called, and what its output and the integrand are made of."""
+    quantities = (problem.prediction, problem.integrand)
+    return (*problem.to_integrand, *(c for quantity in quantities for c in (quantity.c0, quantity.c1)))
+
+
+def _smooth(low: Lowering, end: str, expressions: Sequence[sp.Expr]) -> bool:
+    """Whether the slopes in these are finite at the end: sigma' is not where sigma is a square root."""
+    slopes = [x for x in (dalpha, dsigma) if any(e.has(x) for e in expressions)]
+    return not slopes or _finite_at(low, end, slopes, lambda *values: max(map(abs, values)) < STEEPEST)
 
 
 def _samples(low: Lowering, end: str) -> bool:
