@@ -87,8 +87,8 @@ def _switching(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
     if not tableau.others:
         return []
     lines = [
-        rf"That is the integrand $F^{{\mathrm{{{tableau.names[0]}}}}}$. Other steps of the table take another quantity for a polynomial; each has its own",
-        r"$A$, $B$ and $G$, and the values that a step reads were formed when the network was called:",
+        rf"That is the integrand $F^{{\mathrm{{{tableau.names[0]}}}}}$. Other steps of the table take another quantity for a",
+        r"polynomial; each has its own $A$, $B$ and $G$, and the values that a step reads were formed when the network was called:",
         "",
     ]
     for name, other in zip(tableau.names[1:], problem.others, strict=True):
