@@ -8,7 +8,7 @@ from runtime.inverse import solve_for
 from runtime.real import real
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 3), (3, 0), (0, 2), (2, 0), (-5, 2)])
+@pytest.mark.parametrize(("low", "high"), [(0, 3), (3, 0), (0, 2), (2, 0), (-5, 2), (-2, 2), (2, -2)])
 def test_a_distance_of_one_is_not_none(low: int, high: int) -> None:
     for chart, target in ((lambda t: t, 1), (lambda t: -t, -1), (lambda t: 2 * t, 2)):
         assert solve_for(chart, real(target), real(low), real(high)) == 1

@@ -56,6 +56,8 @@ def test_signs_of_close_numbers():
 
 def test_roots_are_reduced():
     assert square_root(8) == square_root(2) * 2
+    assert square_root(12) == square_root(3) * 2 and square_root(12).terms == ((3, QQ(2)),)
+    assert square_root(Fraction(1, 1200)).terms == ((3, QQ(1, 60)),)
     assert square_root(Fraction(9, 4)) == QQ(3, 2)
     assert square_root(Fraction(1, 2)) == square_root(2) / 2
     assert not isinstance(square_root(10**40), Surd)
