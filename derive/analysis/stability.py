@@ -135,7 +135,12 @@ def summary(tableau: Tableau, problem: Posed | None = None) -> StabilitySummary:
 
     Without a problem, or where integrand and variable are no pair of the test, there is no diffusion test.
     """
-    scheme = tableau.schemes[tableau.repeated]
+    return of_scheme(tableau, tableau.repeated, problem)
+
+
+def of_scheme(tableau: Tableau, place: int, problem: Posed | None = None) -> StabilitySummary:
+    """The stability of a run that goes on with the scheme at that place."""
+    scheme = tableau.schemes[place]
     last = scheme.corrector or scheme.output
     weights = history_weights(last, [QQ(1)] * max(1, scheme.past)) or (QQ(1),)
     rate = tableau.kernel_of(scheme).rate
@@ -169,4 +174,4 @@ def _rounded(x: float, digits: int = ROUNDED) -> float:
     return float(f"{x:.{digits}g}") if isfinite(x) else x
 
 
-__all__ = ["Gaussian", "Posed", "StabilitySummary", "pair_of", "summary"]
+__all__ = ["Gaussian", "Posed", "StabilitySummary", "of_scheme", "pair_of", "summary"]

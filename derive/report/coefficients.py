@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from derive.report.figures import MUTED, figure, series, styled
 from derive.report.material import Material, Section, gallery, picture
 from derive.report.prose import inline
-from derive.report.step_numbers import Numbers, numbers
+from derive.report.step_numbers import Numbers, heading, numbers
 
 PLACE = 40
 WIDEST = 4.0
@@ -24,12 +25,21 @@ Curve = tuple[str, Any, Any]
 
 
 def build(material: Material) -> Section:
-    found = numbers(material.derived.tableau)
-    body = _along_the_grid(material) if found is None else _closed(found)
+    tableau = material.derived.tableau
+    found = numbers(tableau)
+    body = "".join(_labelled(each, f"{i}-" if len(found) > 1 else "") for i, each in enumerate(found, 1))
+    if not all(tableau.kernel_of(scheme).closed for scheme in tableau.schemes):
+        body += _along_the_grid(material)
     return Section("coefficients", "Coefficients", body, wide=True)
 
 
-def _closed(found: Numbers) -> str:
+def _labelled(found: Numbers, place: str) -> str:
+    """The weights of a scheme, of a table under a heading that says which steps they are of."""
+    head = f"<h3>{escape(heading(found.label))}</h3>" if found.label else ""
+    return head + _closed(found, place)
+
+
+def _closed(found: Numbers, place: str) -> str:
     several = found.step(Fraction(1)).known > 1
     panels = [*(["h"] if found.rate else []), *(["r"] if several else [])]
     if not panels:
@@ -37,17 +47,19 @@ def _closed(found: Numbers) -> str:
             found
         )
     count = len(found.rows(np.array([1.0]), Fraction(1)))
-    return gallery(*(_picture(found, kind, row) for row in range(count) for kind in panels))
+    return gallery(*(_picture(found, kind, row, place) for row in range(count) for kind in panels))
 
 
-def _picture(found: Numbers, kind: str, row: int) -> str:
+def _picture(found: Numbers, kind: str, row: int, place: str) -> str:
     name, curves = _curves(found, kind)[row]
     ratio = "the step ratio $r$ (all ratios equal" + (", $h = 1$)" if found.rate else ")")
     name = "the " * (not name.startswith("stage")) + name
     caption = f"Weights of {name} in units of $C$ against " + ("$h$, on equal steps." if kind == "h" else ratio + ".")
     title = f"Weights of {name} against {'h' if kind == 'h' else 'the step ratio'}"
     described = "; ".join(f"{value} from {y[0]:.3g} to {y[-1]:.3g}" for value, _, y in curves)
-    return picture(_drawn(curves, kind), f"weights-{row}-{kind}", title, f"Curves: {described}.", inline(caption))
+    return picture(
+        _drawn(curves, kind), f"weights-{place}{row}-{kind}", title, f"Curves: {described}.", inline(caption)
+    )
 
 
 def _numbers(found: Numbers) -> str:

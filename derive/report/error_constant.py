@@ -19,7 +19,9 @@ SOME = (Fraction(1, 2), Fraction(1), Fraction(2))
 
 
 def build(material: Material) -> Section | None:
-    found = numbers(material.derived.tableau)
+    tableau, proof = material.derived.tableau, material.derived.proof
+    method = tableau.schemes[proof.principal]
+    found = next((each for each in numbers(tableau) if each.scheme == method), None)
     if found is None:
         return None
     several = found.step(Fraction(1)).known > 1
@@ -33,6 +35,8 @@ def build(material: Material) -> Section | None:
     )
     if found.step(Fraction(1)).a and found.scheme.corrector is None:
         caption += " The errors of the stages are not in it."
+    if found.label:
+        caption = f"Of the weakest of the steps that the table repeats, {found.label}. {caption}"
     where = {
         "h": "the step h" + " at three step ratios" * several,
         "r": "the step ratio" + " at several h" * bool(found.rate),

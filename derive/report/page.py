@@ -60,7 +60,7 @@ def _facts(material: Material) -> list[tuple[str, str]]:
         ("schedule", spec.problem.schedule.kind),
         ("network returns", spec.problem.prediction.kind),
         ("method", spec.method.family),
-        ("interpolates", f"{method['integrand'].kind} in {method['variable']}"),
+        ("interpolates", f"{' and '.join(q.kind for q in material.derived.integrands)} in {method['variable']}"),
     ]
 
 
@@ -100,6 +100,8 @@ def _proved(material: Material) -> Iterator[str]:
     yield f"Order {claim('order', claims['order'])} {grids}, and not {claims['order'] + 1}: {inline(main.because)}."
     rules = inline("start `{start}` and final `{final}`".format_map(claims))
     yield f"Order {claim('global_order', claims['global_order'])} of a whole run, with {rules}."
+    if material.derived.proof.body is not None:
+        yield inline(_repeated(*material.derived.proof.body))
     if claims["stiff_order"] is not None:
         yield f"Order {claim('stiff_order', claims['stiff_order'])} uniformly in the stiffness."
     leading = claim("error_constant.leading", claims["error_constant"]["leading"])
@@ -107,6 +109,12 @@ def _proved(material: Material) -> Iterator[str]:
     if claims["zero_stable"]:
         yield "Zero-stable" + (" on every grid." if claims["history"] else ": a one-step method.")
     yield f"By {inline(claims['proof'])}."
+
+
+def _repeated(first: int, last: int) -> str:
+    """What the orders of a table are about."""
+    steps = f"steps {first} to {last}" if last > first else f"step {first}"
+    return f"Orders, leading error and stability are those of longer tables of this shape, which repeat {steps}."
 
 
 def _measured(material: Material) -> Iterator[str]:
@@ -127,7 +135,7 @@ def _assumed(material: Material) -> Iterator[str]:
     yield "Errors are those of the solver against the exact flow of the network as it is; the network's own error is not part of them."
     if claims["history"]:
         yield "Step ratios stay between two positive bounds."
-    if not tableau.kernel.closed:
+    if not all(tableau.kernel_of(scheme).closed for scheme in tableau.schemes):
         yield "Nothing of the kernel beyond smoothness: its moments come from quadratures that are checked to 24 digits."
     if "wrong with" in str(claims["proof"]):
         yield "Random points of a finite field stand for identities (the probability of error is stated with the proof)."

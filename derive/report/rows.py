@@ -7,8 +7,9 @@ from typing import Any
 
 from derive.report.material import Material, Section, table, tag
 from derive.report.prose import formula
+from derive.report.step_numbers import taken
 from derive.report.texts import tex
-from derive.tableau import Row, Scheme
+from derive.tableau import Row, Scheme, Tableau
 
 PLACE = 30
 
@@ -16,18 +17,30 @@ PLACE = 30
 def build(material: Material) -> Section:
     tableau, proof = material.derived.tableau, material.derived.proof
     rows: list[tuple[str, ...]] = []
-    schemes = [(f"order {p.order}", s) for p, s in zip(proof.schemes, tableau.schemes)]
+    schemes = [(_label(tableau, k, p.order), s) for k, (p, s) in enumerate(zip(proof.schemes, tableau.schemes))]
     if tableau.starter is not None:
         schemes.append((f"start, order {proof.starter.order}", tableau.starter))
     for label, scheme in schemes:
         rows += _scheme(label, scheme)
     head = ("scheme", "output", "ends at", "combines the values at")
-    told = table(
-        head, rows, f"Rows by scheme; the last scheme is the method itself. {str(tableau.kernel).capitalize()}."
-    )
+    told = table(head, rows, _caption(tableau))
     listing = tag("pre", escape(str(material.derived.program)), tabindex="0")
     program = f"<details><summary>The program that was generated from them</summary>{listing}</details>"
     return Section("rows", "The rows", told + _grid(material) + program, wide=True)
+
+
+def _label(tableau: Tableau, place: int, order: int) -> str:
+    return f"{taken(tableau, place)}; order {order}" if tableau.table else f"order {order}"
+
+
+def _caption(tableau: Tableau) -> str:
+    if not tableau.table:
+        return f"Rows by scheme; the last scheme is the method itself. {str(tableau.kernel).capitalize()}."
+    named = zip(tableau.names or ("",), (tableau.kernel, *tableau.others), strict=True)
+    kernels = "; ".join(f"{name}: {kernel}" if name else str(kernel) for name, kernel in named)
+    return (
+        f"The {len(tableau.table)} steps of the table, counted from 0, by scheme. {kernels[:1].upper()}{kernels[1:]}."
+    )
 
 
 def _scheme(label: str, scheme: Scheme) -> list[tuple[str, ...]]:

@@ -7,6 +7,7 @@ across it and 1 along it; the curve beside it shows what becomes of noise that t
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import BoundaryNorm, ListedColormap
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 from derive.analysis.gaussian import DiffusionMap, DiffusionTest, diffusion_map
 from derive.analysis.recurrence import characteristic
 from derive.analysis.root_condition import StabilityMap, arithmetic, largest_root, stability_map
-from derive.analysis.stability import StabilitySummary, summary
+from derive.analysis.stability import StabilitySummary, of_scheme, summary
 from derive.report.figures import INK, MUTED, SERIES, figure, styled
 from derive.report.material import Material, Section, gallery, picture
 from derive.report.prose import inline
+from derive.report.step_numbers import heading, taken
 from derive.symbolic.forms import ONE, ZERO
+from derive.tableau import Tableau
 
 PLACE = 60
 LEVELS = (0.0, 0.5, 0.8, 0.95, 1.0 + 1e-9, 1.05, 1.2, 2.0, 1e9)
@@ -31,13 +34,39 @@ POINTS = 201
 
 
 def build(material: Material) -> Section:
-    found = summary(material.derived.tableau, material.derived.problem)
-    lines = [inline(line[:1].upper() + line[1:] + ".") for line in str(found).splitlines()]
+    tableau, problem = material.derived.tableau, material.derived.problem
+    found = summary(tableau, problem)
     pictures = [*_diffusion(found), *_plane(found)]
-    body = "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>" + (gallery(*pictures) if pictures else "")
+    body = _lines(found) + (gallery(*pictures) if pictures else "")
     if not pictures:
         body += "<p>" + escape(NOTHING) + "</p>"
+    if tableau.table:
+        judged = escape(REPEATED.format(taken(tableau, tableau.repeated)))
+        body = f"<p>{judged}</p>{body}{_others(tableau, problem)}"
     return Section("stability", "Stability", body, wide=True)
+
+
+REPEATED = (
+    "What follows is about a run that takes one step of the table again and again, the one that the table uses most ({}). "
+    "A table as a whole has so many steps and no more, and nothing to be stable."
+)
+
+
+def _lines(found: StabilitySummary) -> str:
+    lines = [inline(line[:1].upper() + line[1:] + ".") for line in str(found).splitlines()]
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
+
+
+def _others(tableau: Tableau, problem: Any) -> str:
+    """The other steps of a table, each as if a run went on with it."""
+    parts = [
+        f"<h4>{escape(heading(taken(tableau, k)))}</h4>" + _lines(of_scheme(tableau, k, problem))
+        for k in range(len(tableau.schemes))
+        if k != tableau.repeated
+    ]
+    if not parts:
+        return ""
+    return f"<details><summary>The other steps, each as if a run went on with it</summary>{''.join(parts)}</details>"
 
 
 NOTHING = (

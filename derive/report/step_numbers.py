@@ -20,10 +20,14 @@ MOST_RATIOS = 16
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A scheme at one step ratio (all r_j equal) on an array of h >= 0; ``rate`` None is not possible."""
+    """A scheme at one step ratio (all r_j equal) on an array of h >= 0; ``rate`` None is not possible.
+
+    label: which grid steps of a table it takes, in words; nothing where the scheme is the method.
+    """
 
     scheme: Scheme
     rate: Any
+    label: str = ""
 
     def step(self, ratio: Fraction) -> Step:
         r = QQ(ratio.numerator, ratio.denominator)
@@ -70,6 +74,41 @@ def _values(step: Step, corrects: bool) -> list[str]:
     return past + later
 
 
-def numbers(tableau: Tableau) -> Numbers | None:
-    """The method of a tableau; None where the kernel is known by its moments only."""
-    return Numbers(tableau.schemes[-1], tableau.kernel.rate) if tableau.kernel.closed else None
+def numbers(tableau: Tableau) -> tuple[Numbers, ...]:
+    """The method of a tableau, of a table every scheme, in order of first use; none where the kernel is known by its
+    moments only."""
+    chosen = range(len(tableau.schemes)) if tableau.table else [tableau.repeated]
+    schemes = [(k, tableau.schemes[k], tableau.kernel_of(tableau.schemes[k])) for k in chosen]
+    return tuple(Numbers(s, kernel.rate, taken(tableau, k)) for k, s, kernel in schemes if kernel.closed)
+
+
+def taken(tableau: Tableau, place: int) -> str:
+    """``steps 2 to 5 and 7: 3 values of data``: what a table does with the scheme at that place."""
+    if not tableau.table:
+        return ""
+    runs: list[list[int]] = []
+    for i, k in enumerate(tableau.table):
+        if k == place and runs and runs[-1][1] == i - 1:
+            runs[-1][1] = i
+        elif k == place:
+            runs.append([i, i])
+    *most, last = [f"{a} to {b}" if b > a else str(a) for a, b in runs]
+    scheme = tableau.schemes[place]
+    ago = [node.index for node in scheme.output.nodes if node.kind == "history"]
+    count = len(ago)
+    of = f" of {tableau.names[scheme.integrand]}" if tableau.others else ""
+    of += f" ({', '.join(map(str, ago))} steps ago)" if scheme.output.chosen else ""
+    steps = "step" if len(runs) == 1 and runs[0][0] == runs[0][1] else "steps"
+    where = f"{', '.join(most)} and {last}" if most else last
+    return f"{steps} {where}: {count} value{'s' * (count > 1)}{of}{_corrected(scheme)}"
+
+
+def heading(text: str) -> str:
+    """The same at the start of a line."""
+    return text[:1].upper() + text[1:]
+
+
+def _corrected(scheme: Scheme) -> str:
+    if scheme.corrector is not None:
+        return ", corrected"
+    return ", corrected and evaluated again" if scheme.stages else ""

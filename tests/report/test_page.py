@@ -50,6 +50,16 @@ KINDS = {
         spec("family: predictor_corrector\n  steps: 2\n  integrand: data\n  variable: lambda", "vp_linear", "noise"),
         [*ALWAYS, "constant"],
     ),
+    "table": (
+        spec(
+            "family: decisions\n  integrand: data\n  variable: lambda\n  table: [{order: 1, integrand: noise}, "
+            "{order: 2}, {order: 2, nodes: [0, 2]}, {order: 3}, {order: 3}, {order: 3}, {order: 1, corrector: implicit}, "
+            "{order: 1}]",
+            "vp_linear",
+            "noise",
+        ),
+        [*ALWAYS, "constant"],
+    ),
 }
 
 
@@ -279,3 +289,19 @@ def test_a_page_takes_less_than_twenty_seconds(tmp_path, name):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime < 20
+
+
+def test_a_page_of_a_table_says_what_belongs_to_which_step(pages):
+    """Weights of every distinct scheme under its steps; the stability of one of them, which is named; the others beside it."""
+    text, derived = pages("table")
+    tableau = derived.tableau
+    heads = re.findall("<h3>(Steps? [0-9].*?)</h3>", text)
+    wanted = ["Step 0: 1 value of noise", "Step 1: 2 values of data", "Step 2: 2 values of data (0, 2 steps ago)"]
+    wanted += ["Steps 3 to 5: 3 values of data", "Step 6: 1 value of data, corrected and evaluated again"]
+    assert heads == [*wanted, "Step 7: 1 value of data"] and len(heads) == len(tableau.schemes)
+    stability = text[text.index('id="stability"') : text.index('id="convergence"')]
+    assert "(steps 3 to 5: 3 values of data)" in stability and "<h4>Step 0: 1 value of noise</h4>" in stability
+    assert stability.count("<h4>") == len(tableau.schemes) - 1
+    assert "Of the weakest of the steps that the table repeats, steps 3 to 5: 3 values of data." in text
+    assert "data: kernel exp(-h*(1 - theta)); noise: kernel exp(h*(1 - theta))" in text.lower()
+    assert "which repeat steps 3 to 5." in text and ">data and noise in lambda<" in text
