@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from derive.symbolic.jet_algebra import JetAlgebra
-from derive.symbolic.jets import Jet
+from derive.symbolic.jets import Jet, NotAResidue
 from runtime import rebind
 
 LARGEST = 10**6
@@ -60,10 +60,12 @@ def arithmetic(algebra: JetAlgebra, base: Jet) -> dict[str, Any]:
 
 
 def at_time(series: Jet, time: Any, base: Jet) -> Jet:
-    """A series in tau at a time t_0 + tau(h)."""
+    """A series in tau at a time t_0 + tau(h); NotAResidue for a time about another point than t_0."""
     tau = time - base[0] if isinstance(time, Jet) else Jet.constant(0, series.precision)
     if tau.is_zero:
         return Jet.constant(series[0], series.precision)
+    if tau.valuation < 1:
+        raise NotAResidue("an inverse function of the schedule takes another branch modulo p")
     straight = tau.valuation == 1 and not any(tau.c[1:])
     return series.at(tau[1]) if straight else series.compose(tau)
 

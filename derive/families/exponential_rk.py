@@ -26,7 +26,7 @@ from derive.families.starters import past, span_row, stage
 from derive.parameters import Choice, Moments, Numbers, Parameters
 from derive.problems import PoseError
 from derive.symbolic.forms import ONE
-from derive.tableau import Kernel, Node, Scheme, Tableau
+from derive.tableau import Kernel, Node, Row, Scheme, Tableau
 
 MAX_NODES = 6
 
@@ -121,7 +121,16 @@ def _interpolating(
     used = read(points)
     lower = span_row("embedded", read(points[:-1]), kernel) if pair else None
     last = span_row("output", used, kernel, ONE, _overrides(weights, len(used), kernel))
-    return Scheme(tuple(stages), last, embedded=lower)
+    return Scheme(tuple(stages), last if last.interpolatory else _without_zeros(last), embedded=lower)
+
+
+def _without_zeros(row: Row) -> Row:
+    """The row without the values whose weight is 0, as typed weights: the midpoint rule does not read F(x_n)."""
+    weights = row.forms(())
+    used = [(node, form) for node, form in zip(row.nodes, weights, strict=True) if form]
+    if len(used) in (0, len(weights)):
+        return row
+    return Row(row.name, tuple(n for n, _ in used), (), (), row.end, given=tuple(form for _, form in used))
 
 
 def _overrides(weights: str | Mapping[int, sp.Expr], count: int, kernel: Kernel) -> dict[int, PolyElement]:

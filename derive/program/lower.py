@@ -38,7 +38,7 @@ def coefficients(
     low = Lowering(tableau, problem, program, network_scale)
     _schedule_functions(low)
     _kernel_functions(low)
-    if any(scheme.stages for scheme in every_scheme(tableau)):
+    if low.adaptive or any(c not in (0, 1) for scheme in every_scheme(tableau) for c in scheme.abscissae):
         _inner_function(low)
     rows = tuple(scheme_rows(low, scheme, names(k, tableau)) for k, scheme in enumerate(tableau.schemes))
     tuples: dict[str, Rows] = {"ROWS": rows}

@@ -12,7 +12,7 @@ import sympy as sp
 from derive.analysis import jet_order, jet_runtime
 from derive.symbolic import alphabet as ab
 from derive.symbolic.jet_algebra import JetAlgebra
-from derive.symbolic.jets import Jet, P
+from derive.symbolic.jets import Jet, NotAResidue, P
 from runtime.real import real, sqrt
 
 TERMS = 14
@@ -74,6 +74,12 @@ def test_a_series_at_a_time_that_bends() -> None:
     time = Jet(0, [BASE[0], 1, 1] + [0] * (TERMS - 3))
     inner = Jet(0, [1, 1, 1] + [0] * (TERMS - 3))
     assert jet_runtime.at_time(one_and_tau * one_and_tau, time, BASE) == inner * inner
+
+
+def test_a_time_on_another_branch_asks_for_other_constants() -> None:
+    """An inverse function of the schedule has a root in it, and F_p does not say which."""
+    with pytest.raises(NotAResidue, match="another branch"):
+        jet_runtime.at_time(cube(BASE), BASE + 1, BASE)
 
 
 @pytest.mark.parametrize("start,end", PLACES)

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import mpmath as mp
 import pytest
+import sympy as sp
 from sympy import QQ
 
 from derive.analysis import stiff, trees
@@ -324,3 +325,18 @@ def test_refusals_name_the_key(options, key, words):
     assert refused.value.key == key
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kernel", [NOISE, DATA, Kernel(QQ(0)), Kernel(None)])
+def test_a_value_without_weight_is_not_read(kernel):
+    """The midpoint rule is phi_1 times the value in the middle; any other moment keeps both values."""
+    (row,) = build(kernel, weights="midpoint", nodes=[HALF]).schemes[-1].rows[1:]
+    assert [(n.kind, n.index, n.theta) for n in row.nodes] == [("stage", 1, QQ(1, 2))]
+    assert row.forms(()) == (phi(1, ONE),)
+    for other in (build(kernel, weights="midpoint", nodes=[THIRD]), build(kernel, nodes=[HALF])):
+        assert [n.kind for n in other.schemes[-1].output.nodes] == ["history", "stage"]
+
+
+def test_an_output_without_any_weight_stays_as_it_is():
+    scheme = build(weights={0: sp.Integer(0), 1: sp.Integer(0)}, nodes=[HALF]).schemes[-1]
+    assert len(scheme.output.nodes) == 2 and not any(scheme.output.forms(()))
