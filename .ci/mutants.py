@@ -5,8 +5,8 @@ changed module. What cannot change a number or a decision by construction is lef
 types, ``if TYPE_CHECKING``, imports, docstrings, the text of messages, ``__str__`` and ``__repr__``, decorators (cache
 sizes, options of dataclasses) and ``strict`` of ``zip``. Whether an error is raised is a decision: a raise is dropped.
 
-The operators ``scale6`` and ``scale9`` multiply by 1 + 1e-6 and 1 + 1e-9 in exact integers: a convergence test misses a
-coefficient that is wrong by that much, an order condition does not.
+The operator ``scale`` multiplies by 1 + 1e-9 in exact integers: a convergence test misses a coefficient that is wrong by
+that much, an order condition does not.
 """
 
 from __future__ import annotations
@@ -84,17 +84,13 @@ def constant(step: int) -> Change:
     return change
 
 
-def scale(power: int) -> Change:
-    def change(node: ast.AST) -> ast.AST | None:
-        number = isinstance(node, ast.Constant) and type(node.value) is float and node.value
-        made = isinstance(node, ast.Call) and _called(node) in NUMBERS and getattr(node.args[0], "value", 1) != 0
-        product = isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)) and not _text(node)
-        if number or made or product:
-            grown = ast.BinOp(node, ast.Mult(), ast.Constant(10**power + 1))
-            return ast.BinOp(grown, ast.Div(), ast.Constant(10**power))
-        return None
-
-    return change
+def scale(node: ast.AST) -> ast.AST | None:
+    number = isinstance(node, ast.Constant) and type(node.value) is float and node.value
+    made = isinstance(node, ast.Call) and _called(node) in NUMBERS and getattr(node.args[0], "value", 1) != 0
+    product = isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)) and not _text(node)
+    if number or made or product:
+        return ast.BinOp(ast.BinOp(node, ast.Mult(), ast.Constant(10**9 + 1)), ast.Div(), ast.Constant(10**9))
+    return None
 
 
 def boolean(node: ast.AST) -> ast.AST | None:
@@ -160,8 +156,7 @@ OPERATORS: dict[str, Change] = {
     "boundary": boundary,
     "plus1": constant(1),
     "minus1": constant(-1),
-    "scale6": scale(6),
-    "scale9": scale(9),
+    "scale": scale,
     "boolean": boolean,
     "condition": condition,
     "unary": unary,
@@ -251,14 +246,26 @@ def sites(source: str) -> list[Site]:
     return [site for site, *_ in _mutants(ast.parse(source), source.splitlines())]
 
 
-def apply(source: str, index: int) -> str:
-    """The module with mutant ``index`` of :func:`sites` in it."""
+def trees(source: str) -> Iterator[tuple[int, ast.Module]]:
+    """(index, the module with that mutant in it); the tree is changed back when the next one is asked for."""
     tree = ast.parse(source)
-    for i, (_, parent, name, position, changed) in enumerate(_mutants(tree, source.splitlines())):
-        if i == index:
-            if position is None:
-                setattr(parent, name, changed)
-            else:
-                getattr(parent, name)[position] = changed
-            return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
-    raise IndexError(index)
+    for index, (_, parent, name, position, changed) in enumerate(_mutants(tree, source.splitlines())):
+        if position is None:
+            before = getattr(parent, name)
+            setattr(parent, name, changed)
+        else:
+            before = getattr(parent, name)[position]
+            getattr(parent, name)[position] = changed
+        yield index, ast.fix_missing_locations(tree)
+        if position is None:
+            setattr(parent, name, before)
+        else:
+            getattr(parent, name)[position] = before
+
+
+def apply(source: str, wanted: int) -> str:
+    """The module with mutant ``wanted`` of :func:`sites` in it."""
+    for index, tree in trees(source):
+        if index == wanted:
+            return ast.unparse(tree) + "\n"
+    raise IndexError(wanted)
