@@ -104,7 +104,7 @@ def _read(text: str) -> tuple[Tree, str]:
 
 def _place(tree: Tree) -> tuple[Any, ...]:
     """Small trees first; of one size, those with fewer whites on top."""
-    return (tree.order, tree.whites, tree.children is None, tuple(_place(child) for child in tree.children or ()))
+    return (tree.order, tree.whites, tuple(_place(child) for child in tree.children or ()))
 
 
 @dataclass(frozen=True, slots=True)

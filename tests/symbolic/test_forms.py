@@ -9,9 +9,9 @@ import mpmath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sympy import QQ
+from sympy import QQ, Rational, Symbol, sqrt
 
-from derive.symbolic.forms import ONE, ZERO, Form, Step, collect, constant, exact_moments, interpolatory, phi
+from derive.symbolic.forms import ONE, ZERO, Form, Step, as_expr, collect, constant, exact_moments, interpolatory, phi
 from derive.symbolic.surds import square_root
 
 HALF = QQ(1, 2)
@@ -130,3 +130,15 @@ def test_explicit_steps_use_earlier_values_only():
     assert not Step((ZERO, HALF, ONE), 1, ((one, zero, zero), (one, zero, one)), (one, one, one)).explicit
     assert not Step((ZERO, QQ(-1), ONE), 2, ((one, one, one),), (one, one, one)).explicit
     assert Step((ZERO, QQ(-1), ONE), 2, ((one, one, zero),), (one, one, one)).explicit
+
+
+def test_exact_numbers_as_sympy_writes_them():
+    h = Symbol("h")
+    assert as_expr(h / 3) == h / 3
+    assert as_expr(QQ(-7, 3)) == Rational(-7, 3) and as_expr(5) == 5
+    assert as_expr(square_root(12) / 5 + 1) == 2 * sqrt(3) / 5 + 1
+
+
+def test_a_phi_function_at_zero_is_one_over_its_factorial():
+    for k, inverse in enumerate((1, 1, 2, 6, 24)):
+        assert phi(k, ZERO).value(lambda k, c: None, number) == MP.mpf(1) / inverse

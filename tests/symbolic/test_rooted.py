@@ -89,3 +89,21 @@ def test_a_tree_has_a_vertex():
 def test_examples_in_the_docstrings():
     found = doctest.testmod(module)
     assert found.attempted and not found.failed
+
+
+def test_children_are_written_small_ones_first_then_those_with_fewer_whites_on_top():
+    assert str(read("N[N[N,N],L[N]]")) == "N[L[N],N[N,N]]"
+    assert str(read("N[L[L],L[N],N[N]]")) == "N[N[N],L[N],L[L]]"
+    assert str(read("N[L,N]")) == "N[N,L]"
+
+
+def test_a_grove_begins_with_the_empty_forest():
+    found = grove(3)
+    assert found.first[:2] == [0, 0] and found.size[:2] == [0, 1]
+    assert len(found.forests) == found.size[-1] == 1 + 2 + (4 + 3)
+
+
+@pytest.mark.parametrize("parts", [(-1, ()), (-1, None), (0, None), (-2, (Tree(1, None),))])
+def test_what_is_no_tree_is_not_made(parts):
+    with pytest.raises(ValueError, match="at least one vertex"):
+        Tree(*parts)
