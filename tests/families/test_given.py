@@ -29,6 +29,7 @@ KROGSTAD = {
 }  # fmt: skip
 ETD2 = {"c": ["0", "1"], "a": [[], ["phi1(z)"]], "b": ["phi1(z) - phi2(z)", "phi2(z)"]}
 LAWSON2 = {"c": ["0", "1"], "a": [[], ["exp(z)"]], "b": ["exp(z)/2", "1/2"]}
+LAWSON_MIDPOINT = {"c": ["0", "1/2"], "a": [[], ["exp(z/2)/2"]], "b": ["0", "exp(z/2)"]}
 B = KROGSTAD["b"]
 
 
@@ -118,6 +119,7 @@ def test_tables_on_their_own_span_work_for_any_kernel():
         (LAWSON2 | {"b": ["exp(z/2)/2", "1/2"]}, "method.b[0]", "allowed: a number times exp(z)"),
         (LAWSON2 | {"b": ["exp(z)/2", "1/3"]}, "method.b", "residual -1/6"),
         (LAWSON2 | {"a": [[], ["1"]]}, "method.a[1][0]", "in a table without phi functions"),
+        (LAWSON_MIDPOINT | {"b": ["0", "exp(z)"]}, "method.b[1]", "at c = 1/2, in a table without phi functions; allowed: a number times exp(z/2)"),
     ],
 )  # fmt: skip
 def test_wrong_tables_are_refused_at_their_place(table, key, words):
@@ -155,3 +157,19 @@ def test_functions_of_other_spans_need_an_exponential_kernel():
     assert refused.value.key == "method.a[2][0]"
     assert "phi2(z) has no meaning in a variable whose kernel is not exponential" in str(refused.value)
     assert "phi_k(z/2)" in str(refused.value)
+
+
+def test_a_long_residual_is_cut():
+    def shown(*more):
+        with pytest.raises(PoseError) as refused:
+            build(ETD2 | {"b": ["phi1(z) - phi2(z)", " + ".join(["phi2(z)", *more])]})
+        return str(refused.value).partition("residual ")[2]
+
+    terms = [f"phi{k}(z/{n})" for k in (1, 2, 3) for n in range(2, 8)]
+    fits, cut = shown(*terms[:9], "33333*exp(z)"), shown(*terms)
+    assert len(fits) == 120 and not fits.endswith("..") and fits.endswith("33333*exp(z)")
+    assert len(cut) == 122 and cut.endswith("..")
+
+
+def test_lawson_at_the_midpoint():
+    assert order(build(LAWSON_MIDPOINT)) == 2
