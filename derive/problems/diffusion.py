@@ -13,6 +13,7 @@ pair of integrand and variable gets its moments by quadrature.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 import sympy as sp
@@ -99,7 +100,7 @@ def _check_determined(key: str, quantity: Prediction, schedule: Schedule) -> Non
     """
     if quantity.factor is not None:
         return
-    for time, before, after in _sampled(alpha * quantity.c1 - sigma * quantity.c0, schedule):
+    for time, before, after in _sampled(key, alpha * quantity.c1 - sigma * quantity.c0, schedule):
         if not before * after > 0:
             what = f"{quantity.kind} does not determine x0 and eps near t = {time:.4g}"
             raise PoseError(
@@ -110,7 +111,7 @@ def _check_determined(key: str, quantity: Prediction, schedule: Schedule) -> Non
 def _check_monotone(name: str, chart: sp.Expr, schedule: Schedule) -> None:
     """PoseError unless chi moves one way through the whole interval."""
     sign = 0
-    for time, before, after in _sampled(chart, schedule):
+    for time, before, after in _sampled("method.variable", chart, schedule):
         step = (after > before) - (after < before)
         if step == 0 or step == -sign:
             what = "does not change" if step == 0 else "turns around"
@@ -121,31 +122,40 @@ def _check_monotone(name: str, chart: sp.Expr, schedule: Schedule) -> None:
         sign = step
 
 
-def _sampled(expr: sp.Expr, schedule: Schedule) -> Iterator[tuple[float, Any, Any]]:
-    """(time, value before, value) at 256 points inside the interval, from noise to data, in 100 bits."""
+def _sampled(key: str, expr: sp.Expr, schedule: Schedule) -> Iterator[tuple[float, Any, Any]]:
+    """(time, value before, value) at 256 points inside the interval, from noise to data, in 100 bits.
+
+    PoseError at ``key`` where a value is not finite or not real, there, at 64 points more that approach the ends, or at an
+    end that is regular.
+    """
     algebra = mpmath_algebra(100)
     curve = at_schedule(expr, schedule)
     noise, data = (algebra.number(end) for end in (schedule.noise, schedule.data))
+
+    def value(part: Any) -> tuple[float, Any]:
+        time = noise + (data - noise) * part
+        try:
+            found = evaluate(curve, {t: time}, algebra, schedule.tables)
+        except (ZeroDivisionError, ValueError):
+            raise PoseError(key, f"{show(str(expr))} is not finite at t = {float(time):.4g}; allowed: finite") from None
+        except TypeError as error:  # a function that SymPy has put in, as in sqrt(t**2)
+            raise PoseError(key, f"{show(str(expr))} on this schedule: {error}; allowed: smooth functions") from None
+        if not algebra.context.isfinite(found):
+            raise PoseError(key, f"{show(str(expr))} is not finite at t = {float(time):.4g}; allowed: finite")
+        if algebra.context.im(found) != 0:
+            raise PoseError(key, f"{show(str(expr))} is not real at t = {float(time):.4g}; allowed: a real function")
+        return float(time), found
+
+    near = [algebra.number(Fraction(1, 2**k)) for k in range(9, 41)]
+    ends = [part for part, end in ((0, schedule.noise_end), (1, schedule.data_end)) if end == "regular"]
+    for part in (*near, *(1 - part for part in near), *ends):
+        value(part)
     before = None
     for k in range(1, 257):
-        time = noise + (data - noise) * k / 257
-        try:
-            value = evaluate(curve, {t: time}, algebra, schedule.tables)
-        except (ZeroDivisionError, ValueError):
-            raise PoseError(
-                "method.variable", f"{show(str(expr))} is not finite at t = {float(time):.4g}; allowed: finite"
-            ) from None
-        except TypeError as error:  # a function that SymPy has put in, as in sqrt(t**2)
-            raise PoseError(
-                "method.variable", f"{show(str(expr))} on this schedule: {error}; allowed: smooth functions"
-            ) from None
-        if algebra.context.im(value) != 0:
-            raise PoseError(
-                "method.variable", f"{show(str(expr))} is not real at t = {float(time):.4g}; allowed: a real function"
-            )
+        time, found = value(algebra.number(Fraction(k, 257)))
         if before is not None:
-            yield float(time), before, value
-        before = value
+            yield time, before, found
+        before = found
 
 
 def _weight(p: sp.Expr, q: sp.Expr, speed: sp.Expr, factor: sp.Expr | None) -> sp.Expr:
@@ -200,9 +210,8 @@ def _finite(chart: sp.Expr, schedule: Schedule, end: str) -> bool:
     if end == "sigma_zero":
         value = chart.subs({sigma: 0, rho: 0, t: schedule.data})
     else:
-        value = (
-            sp.limit(chart.subs({alpha: 0, t: schedule.noise}), rho, sp.oo) if chart.has(rho) else chart.subs(alpha, 0)
-        )
+        value = chart.subs({alpha: 0, t: schedule.noise})
+        value = sp.limit(value, rho, sp.oo) if value.has(rho) else value
     return not value.has(sp.oo, sp.zoo, sp.nan, -sp.oo)
 
 

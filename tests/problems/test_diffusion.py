@@ -1,5 +1,6 @@
 """The posed problem: which kernels are closed, and that a closed kernel is the integral it claims to be."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -158,3 +159,37 @@ def test_a_quantity_may_know_lambda():
     returns = prediction("linear", x0=sp.Integer(1), eps=-sp.exp(lam / 4))
     problem = pose(schedule("vp_linear"), returns, prediction("data"), "lambda")
     assert not any(e.has(lam) for e in (*problem.to_integrand, *problem.to_data))
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "variable", "what"),
+    [
+        ("vp_scaled_linear", {"steps": 1000}, sp.sqrt(t), "'sqrt(t)' is not real at t = -0.0"),  # its times end at -1
+        ("vp_scaled_linear", {"steps": 1000}, sp.log(t), "'log(t)' is not real at t = -0.0"),
+        ("vp_linear", {}, sp.log(1 - t), "'log(1 - t)' is not finite at t = 1"),  # regular there
+        ("vp_linear", {}, 1 / (t - 1), "'1/(t - 1)' is not finite at t = 1"),
+    ],
+)
+def test_a_variable_is_a_real_number_up_to_the_ends(kind, parameters, variable, what):
+    with pytest.raises(PoseError, match=re.escape(what)) as refused:
+        pose(schedule(kind, **parameters), prediction("noise"), prediction("noise"), variable)
+    assert refused.value.key == "method.variable"
+
+
+def test_a_prediction_is_a_real_number_up_to_the_ends():
+    network = prediction("linear", x0=sp.sqrt(t), eps=sp.Integer(1))
+    with pytest.raises(PoseError, match=r"is not real at t = -0\.0") as refused:
+        pose(schedule("vp_scaled_linear", steps=1000), network, prediction("noise"), "lambda")
+    assert refused.value.key == "problem.prediction"
+
+
+@pytest.mark.parametrize(
+    ("variable", "sigma_zero", "alpha_zero"),
+    [
+        (sp.log(t), False, True), (sp.log(1 - t), True, False), (sp.sqrt(t), True, True), (1 / (2 - t), True, True),
+        (sp.log(rho + t), False, False), (rho / (1 + rho) + t, True, True), (sp.sqrt(1 - t), True, True),
+    ],
+)  # fmt: skip
+def test_where_a_variable_is_finite(variable, sigma_zero, alpha_zero):
+    problem = pose(schedule("flow"), prediction("velocity"), prediction("velocity"), variable)
+    assert problem.finite == {"sigma_zero": sigma_zero, "alpha_zero": alpha_zero}
