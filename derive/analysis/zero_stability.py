@@ -3,7 +3,9 @@ r"""Zero-stability: the roots of rho(zeta) on fixed and on varying step ratios.
 A method x_{n+1} = sum_i V_i x_{n-i} + .. is zero-stable if the roots of zeta^k - sum_i V_i zeta^{k-1-i} lie in the closed
 disc, those on the circle simple. Adams, UniPC, DEIS and SA rows have V = (1): the roots are 1 and 0, on every grid. On a
 varying grid the products of companion matrices have to stay bounded; the root 1 is split off by passing to differences.
-With a fixed ratio omega the end of stability is a root of a polynomial in omega (BDF2: 1 + sqrt 2; Grigorieff 1983).
+For methods with V other than (1) that is sampled here, not proved (:func:`product_growth`), but for two steps: there the
+difference of two states is multiplied by one number, and :func:`ratio_limit` holds on varying grids, too. No family has
+such rows, so no claim rests on it. With a fixed ratio omega the end of stability is a root of a polynomial in omega (BDF2: 1 + sqrt 2; Grigorieff 1983).
 """
 
 from __future__ import annotations
@@ -81,7 +83,8 @@ def parasitic(p: Polynomial) -> Polynomial:
 def ratio_limit(p: Polynomial) -> EndPoint | None:
     """Up to which fixed step ratio omega the method is zero-stable; p: coefficients in Q[omega], leading first.
 
-    None if it is not for small omega.
+    None if it is not for small omega. Of a method of two steps that holds for ratios that vary: differences of states are
+    multiplied by numbers below a bound smaller than 1 while the ratios stay in a closed interval below the limit.
     """
     return first_exit(parasitic(p))
 
@@ -89,10 +92,11 @@ def ratio_limit(p: Polynomial) -> EndPoint | None:
 def product_growth(
     weights: Callable[..., Sequence[float]], carried: int, box: tuple[float, float], length: int = 6, points: int = 5
 ) -> tuple[float, ...]:
-    """max |M_n .. M_1| (largest row sum) for n = 1 .. length over step ratios drawn from a grid of the box.
+    """max |M_n .. M_1| (largest row sum) for n = 1 .. length over step ratios *sampled* from a grid of the box.
 
     M: the companion matrix of the differences x_{n+1} - x_n. weights(omega_n, omega_{n-1}, ..) returns V for the
-    ``carried`` newest ratios. A value below 1 at some n: products contract along every sequence of these ratios.
+    ``carried`` newest ratios. A value above 1 that grows refutes stability; one below 1 is evidence, no proof: ratios
+    between the samples are not looked at, and of many products only the largest are followed.
     """
     matrices = {ratios: _differences(weights(*ratios)) for ratios in product(np.linspace(*box, points), repeat=carried)}
     size = next(iter(matrices.values())).shape[0]
