@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import factorial
 from typing import Any
 
@@ -10,15 +11,20 @@ import pytest
 import sympy as sp
 from sympy import QQ
 
-from derive.analysis.claims import prove
-from derive.analysis.proof import body
-from derive.errors import SpecError
+from derive.analysis.claims import prove, refute
+from derive.analysis.proof import body, prove_scheme
+from derive.errors import InternalError, SpecError
 from derive.families import exponential_multistep, predictor_corrector
 from derive.families.decisions import ENTRY, PARAMETERS, build
 from derive.problems import PoseError
+from derive.program.ir import Program
+from derive.program.memory import LETTERS
+from derive.program.passes import optimise
+from derive.program.phases import phases_of, ways
+from derive.program.verify import verify
 from derive.spec import read_spec_text
 from derive.symbolic.moments import alphabet
-from derive.tableau import Kernel
+from derive.tableau import MAX_INTEGRANDS, Kernel
 from tests.families.exact_field import E, H, K, phi, residuals, solve, weights
 from tests.families.published import nodes
 
@@ -162,6 +168,18 @@ def test_refusals_name_the_entry():
         ([{"order": 1}, {"order": 3}], "method.table[1].order", "2 values are known"),
         ([{"order": 1, "corrector": "pseudo", "corrector_order": 2}], "method.table[0].corrector_order", "got 2"),
         ([{"order": 1}, {"order": 2, "taylor": 3}], "method.table[1].taylor", "allowed: 1 to 2"),
+        ([{"order": 1}, {"order": 2, "nodes": (0, 2)}], "method.table[1].nodes", "got [0, 2], but 2 values are known"),
+        ([{"order": 2, "nodes": (0,)}], "method.table[0].nodes", "got 1 nodes; allowed: 2, the order of the entry"),
+        (
+            [{"order": 1, "corrector": "implicit", "corrector_nodes": (0, 1)}],
+            "method.table[0].corrector_nodes",
+            "got [0, 1], but 1 value is known",
+        ),
+        (
+            [{"order": 1}, {"order": 1, "corrector": "implicit", "corrector_order": 2, "corrector_nodes": (0,)}],
+            "method.table[1].corrector_nodes",
+            "got 1 nodes; allowed: 2, the corrector_order of the entry",
+        ),
         ([{"order": 1, "weights": {1: sp.Integer(1)}}], "method.table[0].weights", "moment 1 of a row with 1 nodes"),
     ):
         error = refused(entries)
@@ -169,6 +187,133 @@ def test_refusals_name_the_entry():
     mixed = refused([{"order": 1}, {"order": 1, "corrector": "pseudo"}, {"order": 1}])
     assert mixed.key == "method.table[0].corrector" and "allowed beside pseudo correctors: pseudo" in str(mixed)
     assert build(DATA, [{"order": 2}, {"order": 2}], "exact").table == (0, 0)
+    kept = [{"order": 1, "corrector": "pseudo"}, {"order": 1, "nodes": (1,), "corrector": "pseudo"}]
+    error = refused(kept)
+    assert error.key == "method.table[1].nodes" and "allowed: corrector_nodes with 0" in str(error)
+    assert build(DATA, [kept[0], {**kept[1], "corrector_nodes": (0, 1)}, {"order": 1}]).table == (0, 1, 0)
+    named = refused([kept[0], {**kept[1], "corrector_nodes": (1,)}])
+    assert named.key == "method.table[1].corrector_nodes"
+
+
+def test_a_step_over_chosen_values():
+    """Nodes 0 and 2: the derivative is a difference over two steps; moments 0 and 1 are exact, moment 2 is not."""
+    tableau = build(DATA, [{"order": 1}, {"order": 2}, {"order": 2, "nodes": (0, 2)}, {"order": 2, "nodes": (0, 2)}])
+    row = tableau.schemes[2].output
+    thetas = [nodes(3)[0], nodes(3)[2]]
+    assert [node.index for node in row.nodes] == [0, 2] and row.chosen and tableau.steps == 3
+    first = phi(2, -1) / thetas[1]
+    assert own(tableau.schemes[2], True) == [phi(1, -1) - first, first]
+    zeroth, once = residuals(thetas, own(tableau.schemes[2], True), -1)
+    assert not zeroth and not once
+    proved = prove(tableau, COST)
+    assert (
+        proved.order == 2 and proved.main.residual and "2 values reproduce moments 0 to 1 only" in proved.main.because
+    )
+    assert proved.schemes[2].variable_grid == {"F''": "r0/4 + r1/4 + 1/6"} and "at theta = 0, -r0 - r1" in str(tableau)
+    assert r"\theta = 0, - r_{0} - r_{1}" in tableau.latex()
+
+
+@pytest.mark.parametrize("kernel", [DATA, NOISE, ANY])
+@pytest.mark.parametrize("chosen", [(0,), (1,), (0, 3), (1, 2), (0, 2, 5), (0, 1, 3, 4), (0, 1, 2, 4, 5)])
+def test_every_subset_of_values_has_the_order_of_its_size_and_no_more(chosen, kernel):
+    tableau = build(kernel, [{"order": len(chosen), "nodes": chosen}] * 2, "exact")
+    proved = prove(tableau, COST)
+    assert proved.order == proved.global_order == len(chosen)
+    assert [fault.key for fault in refute(proved, {"order": len(chosen)})] == []
+    assert [fault.key for fault in refute(proved, {"order": len(chosen) + 1})] == ["claims.order"]
+
+
+def test_the_corrector_of_chosen_values():
+    """By default over the same values; its own where they are given."""
+    step = {"order": 2, "nodes": (0, 2), "corrector": "implicit"}
+    same, other = build(DATA, [step, {**step, "corrector_nodes": (0, 1, 3)}], "exact").schemes
+    assert [(n.kind, n.index) for n in same.output.nodes] == [("stage", 1), ("history", 0), ("history", 2)]
+    assert [n.index for n in other.output.nodes] == [1, 0, 1, 3] and other.past == 3
+    newest = build(DATA, [{**step, "corrector_order": 2}], "exact").schemes[0]
+    assert [n.index for n in newest.output.nodes] == [1, 0, 1]
+    proved = prove(build(DATA, [{**step, "corrector": "pseudo"}] * 3, "exact"), COST)
+    assert (proved.order, proved.main.predictor) == (3, 2)
+
+
+BOTH = {"data": DATA, "noise": NOISE}
+
+
+def mixed(*entries: dict[str, Any], start: str = "ramp", **kernels: Kernel) -> Any:
+    """A table in data (0) and noise (1), or in these kernels."""
+    known = kernels or BOTH
+    return build(next(iter(known.values())), entries, start, known)
+
+
+def test_every_step_has_the_kernel_of_its_integrand():
+    tableau = mixed({"order": 1, "integrand": 1}, {"order": 2, "integrand": 1}, {"order": 2}, {"order": 2})
+    assert [scheme.integrand for scheme in tableau.schemes] == [1, 1, 0] and tableau.kept == (0, 1)
+    assert [tableau.kernel_of(scheme) for scheme in tableau.schemes] == [NOISE, NOISE, DATA]
+    assert tableau.names == ("data", "noise") and tableau.others == (NOISE,)
+    assert prove(tableau, COST).switches == "integrand by step: 0 to 1 noise, 2 to 3 data"
+    assert "noise: kernel exp(h*(1 - theta))" in str(tableau) and r"F^{\mathrm{noise}}[\theta_0" in tableau.latex()
+    one = mixed({"order": 1}, {"order": 1, "integrand": 1}, {"order": 2})
+    assert one.kept == (0,) and mixed({"order": 1}, {"order": 1, "integrand": 1}).kept == ()
+    assert mixed({"order": 1, "corrector": "pseudo"}, {"order": 1, "integrand": 1, "corrector": "pseudo"}).kept == (
+        0,
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("entries", "order", "global_order"),
+    [
+        ([(1, 1), (2, 1), (3, 0), (3, 0), (3, 0)], 3, 2),
+        ([(1, 1), (2, 1), (2, 0), (3, 0), (2, 1), (3, 0)], 2, 2),
+        ([(1, 0), (1, 1), (2, 0), (2, 1), (2, 0), (2, 1)], 2, 2),
+        ([(1, 1), (2, 0), (2, 0), (1, 1)], 2, 2),
+        ([(1, 1), (1, 0), (1, 1), (2, 0), (1, 1)], 1, 1),
+    ],
+)
+@pytest.mark.parametrize("kernels", [BOTH, {"noise": Kernel(QQ(0)), "v": ANY}], ids=["lambda", "rho"])
+def test_the_order_of_a_table_in_several_integrands(entries, order, global_order, kernels):
+    """Of each step with its own kernel; switching costs nothing."""
+    tableau = mixed(*({"order": p, "integrand": k} for p, k in entries), **kernels)
+    proved = prove(tableau, COST)
+    assert (proved.order, proved.global_order) == (order, global_order)
+    assert [fault.key for fault in refute(proved, {"order": order + 1})] == ["claims.order"]
+    for scheme, found in zip(tableau.schemes, proved.schemes, strict=True):
+        assert found == prove_scheme(scheme, list(kernels.values())[scheme.integrand])
+
+
+def test_a_scheme_combines_one_integrand_and_every_integrand_is_combined():
+    tableau = mixed({"order": 1}, {"order": 2, "integrand": 1, "corrector": "implicit"})
+    second = tableau.schemes[1]
+    with pytest.raises(ValueError, match="values of one integrand"):
+        replace(second, stages=(replace(second.stages[0], integrand=0),))
+    with pytest.raises(ValueError, match="every integrand has a kernel"):
+        replace(tableau, others=())
+    with pytest.raises(ValueError, match="every integrand has a kernel"):
+        replace(tableau, others=(NOISE, ANY))
+    with pytest.raises(PoseError, match="got 9 integrands; allowed: at most 8 different ones"):
+        mixed({"order": 1}, **{f"q{k}": DATA for k in range(9)})
+    assert len(LETTERS) == MAX_INTEGRANDS
+
+
+def test_what_the_program_of_a_table_in_two_integrands_keeps():
+    """A pair of values for every grid point, the newest first; one evaluation and one kernel a call."""
+    tableau = mixed({"order": 1, "integrand": 1}, {"order": 2}, {"order": 2, "integrand": 1, "corrector": "implicit"})
+    phases, columns = phases_of(tableau, (True, False), False)
+    made = optimise(Program("pair", phases, columns, 1, ways(tableau), (0, 1, 2), "mn"))
+    assert verify(made) is made and columns == ("a", "b0", "b1", "d1", "cx", "cr")
+    assert str(made.phase("step_2")).splitlines() == [
+        "  phase step_2: node n; finds m[1], n[1]",
+        "    raw      = evaluate x @ n",
+        "    m0       = combine cx*x + cr*raw",
+        "    n0       = combine raw",
+        "    x'       = combine a*x + b0*m0 + b1*m[1]",
+        "    keep m0, n0",
+    ]
+    first, second = made.phase("step_3_1"), made.phase("step_3_2")
+    assert first.keep.values == ("x", "m0", "n0", "n[1]") and second.memory == ("y", "m0", "n0", "n[1]")
+    assert all(phase.evaluations == phase.kernels == 1 for phase in made.phases)
+    wrong = replace(made, kept="nm")
+    with pytest.raises(InternalError, match="is not a history"):
+        verify(wrong)
 
 
 SPEC = """
@@ -193,6 +338,17 @@ def test_a_spec_with_a_table_reads_back_as_itself():
     assert tableau.table == (0, 1) and tableau.schemes[1].evaluations == 2
 
 
+def test_a_spec_with_nodes_and_integrands_reads_back_as_itself():
+    text = SPEC.format(
+        table="{order: 1, integrand: noise}, {order: 1}, {order: 2, nodes: [0, 2], integrand: {x0: 1, eps: sigma}}"
+    )
+    spec = read_spec_text(text)
+    assert spec.method.parameters["table"][2]["nodes"] == (0, 2)
+    again = read_spec_text(spec.canonical())
+    assert again.method == spec.method and again.canonical() == spec.canonical()
+    assert 'nodes: [0, 2], integrand: {kind: linear, x0: "1", eps: "sigma"}' in spec.canonical()
+
+
 @pytest.mark.parametrize(
     ("table", "key", "text"),
     [
@@ -201,6 +357,17 @@ def test_a_spec_with_a_table_reads_back_as_itself():
         ("{order: 1}, 3", "method.table[1]", "a mapping with the keys order, nodes"),
         ("{order: 1, corrector: full}", "method.table[0].corrector", "none, pseudo, implicit"),
         ("{}", "method.table[0].order", "missing"),
+        ("{order: 2, nodes: 2}", "method.table[0].nodes", "a list of 1 to 6 different integers from 0 to 5, rising"),
+        ("{order: 2, nodes: [0, 1.5]}", "method.table[0].nodes", "a list of 1 to 6 different integers"),
+        ("{order: 2, nodes: [0, [1]]}", "method.table[0].nodes", "a list of 1 to 6 different integers"),
+        ("{order: 2, nodes: []}", "method.table[0].nodes", "a list of 1 to 6 different integers"),
+        ("{order: 2, nodes: [0, true]}", "method.table[0].nodes", "a list of 1 to 6 different integers"),
+        ("{order: 2, nodes: [0, 6]}", "method.table[0].nodes", "got [0, 6]; allowed a list of 1 to 6 different"),
+        ("{order: 2, nodes: [2, 0]}", "method.table[0].nodes", "got [2, 0]; allowed a list of 1 to 6 different"),
+        ("{order: 2, nodes: [1, 1]}", "method.table[0].nodes", "got [1, 1]; allowed a list of 1 to 6 different"),
+        ("{order: 2, corrector_nodes: [-1]}", "method.table[0].corrector_nodes", "got [-1]; allowed a list of"),
+        ("{order: 1, integrand: noice}", "method.table[0].integrand", "did you mean 'noise'"),
+        ("{order: 1, integrand: {x0: z, eps: 1}}", "method.table[0].integrand.x0", "z"),
         ("", "method.table", "a list of 1 to 64 mappings"),
     ],
 )

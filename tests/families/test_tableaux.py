@@ -50,8 +50,8 @@ def typed(table):
 
 def tableau(family, integrand, variable, body):
     spec = read_spec_text(SPEC.format(family=family, integrand=integrand, variable=variable, body=body))
-    schedule, prediction, quantity = pipeline.resolve(spec)
-    return pipeline.tabulate(spec, pipeline.pose(spec, schedule, prediction, quantity))
+    schedule, prediction, integrands = pipeline.resolve(spec)
+    return pipeline.tabulate(spec, pipeline.pose(spec, schedule, prediction, integrands), integrands)
 
 
 @pytest.mark.parametrize("name", tableaux.names("exponential"))
