@@ -221,14 +221,9 @@ def main() -> int:
         place = Path(name).resolve()
         tree = copy_tree(place / "tree0")
         tests = [f"tests/{f}" for f in sorted(folders)]
-        coverage = Coverage(place)
-        recorded = options.log.with_suffix(".coverage") if options.log else None
-        if recorded:
-            coverage.load(recorded)
+        coverage = Coverage(place, options.log.with_suffix(".coverage") if options.log else None)
         try:
             rest = collected(tree, tests, waiting, coverage, options.jobs, options.budget, report)
-            if recorded:
-                coverage.save(recorded)
             print(f"[{time.monotonic() - began:.0f} s] {len(rest)} mutants by a changed file", flush=True)
             trees = [tree, *(shutil.copytree(tree, place / f"tree{j}") for j in range(1, options.jobs))]
             Files(trees, coverage, options.budget, report).run(rest)

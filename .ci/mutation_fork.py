@@ -55,6 +55,7 @@ class Coverage:
     """Of the tests as they are: seconds of each, the tests that call each function, which fail, what imports call."""
 
     place: Path
+    path: Path | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     reached: dict[str, set[str]] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
@@ -62,16 +63,17 @@ class Coverage:
     digests: dict[str, str] = field(default_factory=dict)
     killers: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    def load(self, path: Path) -> None:
-        """What an earlier run has recorded; tests whose file has changed since are recorded anew."""
-        if path.exists():
-            self.seconds, reached, self.digests = json.loads(path.read_text(encoding="utf-8"))
+    def __post_init__(self) -> None:
+        """What an earlier run has left at ``path``; tests whose file has changed since are recorded anew."""
+        if self.path and self.path.exists():
+            self.seconds, reached, self.digests = json.loads(self.path.read_text(encoding="utf-8"))
             self.reached = {key: set(tests) for key, tests in reached.items()}
 
-    def save(self, path: Path) -> None:
-        reached = {key: sorted(tests) for key, tests in self.reached.items()}
-        seconds = {test: time for test, time in self.seconds.items() if test not in self.failed}
-        path.write_text(json.dumps([seconds, reached, self.digests]), encoding="utf-8")
+    def save(self) -> None:
+        if self.path:
+            reached = {key: sorted(tests) for key, tests in self.reached.items()}
+            seconds = {test: time for test, time in self.seconds.items() if test not in self.failed}
+            self.path.write_text(json.dumps([seconds, reached, self.digests]), encoding="utf-8")
 
     def forget(self, tree: Path, names: set[str]) -> set[str]:
         """Leaves what is known of tests in ``names`` whose file is as it was; returns the other names."""
@@ -214,6 +216,7 @@ def collected(
                         coverage.seconds, coverage.failed, coverage.digests = seconds, set(failed), digests
                         coverage.reached = {k: set(v) for k, v in reached.items()}
                         coverage.imported = {k: set(v) for k, v in imported.items()}
+                        coverage.save()
                         total = sum(seconds.values())
                         print(f"{len(seconds)} tests, {total:.0f} s; {len(mutants)} mutants to try", flush=True)
                     case ["rest", index, chosen]:
