@@ -107,7 +107,7 @@ class Solver:
 
         x: [B, *S] or 0-d, floating; copied, never written to. float16 and bfloat16 become a float32 state.
         history: for each history node of the plan, oldest first, the integrand there ([B, *S]) or the pair (x, raw)
-        that it follows from.
+        that it follows from; a table of decisions that keeps several integrands takes pairs.
         """
         self._own(plan)
         checks.sample(x, "x")

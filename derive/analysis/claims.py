@@ -40,6 +40,8 @@ class Claims:
     """Of a table, the first and the last of the grid steps that a longer one repeats: its orders are those of longer ones."""
     switches: str = ""
     """Of a table that switches between integrands, which steps combine which, in words."""
+    kept: int = 1
+    """In how many integrands the values of the history are kept."""
 
     @property
     def main(self) -> SchemeProof:
@@ -125,6 +127,7 @@ class Claims:
         lines.append(
             f"{most}{calls} evaluation{'s' * (calls > 1)} and {kernels} kernel{'s' * (kernels > 1)} a step, "
             f"{self.reads} reads + {self.writes} writes, history {self.history}"
+            + (f" in {self.kept} integrands" if self.kept > 1 else "")
         )
         return "\n".join(lines)
 
@@ -151,6 +154,7 @@ def prove(tableau: Tableau, cost: tuple[int, int, int], problem: Posed | None = 
         principal=principal(tableau, proofs),
         body=body(tableau) if tableau.table else None,
         switches=switches(tableau),
+        kept=len(tableau.kept),
     )
 
 

@@ -16,7 +16,7 @@ def build(material: Material) -> Section:
         ("kernels a step", claim("cost.kernels", cost["kernels"])),
         ("tensors read a step", claim("cost.reads", cost["reads"])),
         ("tensors written a step", claim("cost.writes", cost["writes"])),
-        ("integrand values kept between steps", claim("history", claims["history"])),
+        (_history(material.derived.proof.kept), claim("history", claims["history"])),
     ]
     told = table(
         ("what", "how much"), [(escape(name), value) for name, value in rows], "The cost of one step, network aside"
@@ -28,3 +28,7 @@ def build(material: Material) -> Section:
         "of memory traffic a step. Within a kernel every value is read once and written once."
     )
     return Section("cost", "Cost", told + paragraph(note))
+
+
+def _history(integrands: int) -> str:
+    return "integrand values kept between steps" + (f", each in {integrands} integrands" if integrands > 1 else "")
