@@ -5,7 +5,8 @@ disc, those on the circle simple. Adams, UniPC, DEIS and SA rows have V = (1): t
 varying grid the products of companion matrices have to stay bounded; the root 1 is split off by passing to differences.
 For methods with V other than (1) that is sampled here, not proved (:func:`product_growth`), but for two steps: there the
 difference of two states is multiplied by one number, and :func:`ratio_limit` holds on varying grids, too. No family has
-such rows, so no claim rests on it. With a fixed ratio omega the end of stability is a root of a polynomial in omega (BDF2: 1 + sqrt 2; Grigorieff 1983).
+such rows, so no claim rests on it. With a fixed ratio
+omega the end of stability is a root of a polynomial in omega (BDF2: 1 + sqrt 2; Grigorieff 1983).
 """
 
 from __future__ import annotations
