@@ -174,6 +174,7 @@ def main() -> int:
     parser.add_argument("--gate", type=float, default=95.0, help="per cent that must be killed")
     parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests that one mutant may cost")
     parser.add_argument("--log", type=Path, help="outcomes are added here; what it calls killed is not tried again")
+    parser.add_argument("--again", action="store_true", help="only what the log calls alive and no reason explains")
     parser.add_argument("--recheck", action="store_true", help="try the explained ones too, and name the killed ones")
     parser.add_argument("--only", nargs="+", default=[], help="folders of tests that are run", metavar="FOLDER")
     parser.add_argument("--without", nargs="+", default=[], help="folders of tests that are not run", metavar="FOLDER")
@@ -206,7 +207,7 @@ def main() -> int:
             outcome[mutant] = "killed"
         elif reason and before and not options.recheck:
             outcome[mutant] = "equivalent"
-        else:
+        elif before or not options.again:
             waiting.append(mutant)
 
     def report(mutant: Mutant, result: str, by: str = "") -> None:
