@@ -254,7 +254,7 @@ def measured_global_order(
     """
     chosen = emitted(solver)
     start = "exact" if chosen.code.START == "exact" else "own"
-    final = "own" if chosen.code.FINAL == "lower_order" else "keep"
+    final = "own" if chosen.code.FINAL == "lower_order" or chosen.table else "keep"
     return measured_order(chosen, start, final=final, grid=grid, cap=cap, seed=seed)
 
 
