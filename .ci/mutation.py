@@ -7,9 +7,9 @@
     python .ci/mutation.py --log mutants.log                   and later, with the same log: what survived and has no reason
 
 The tree is copied; the checkout is never written to. A first run of the tests records which functions each test calls. A
-mutant is tried on the tests that call its function: first those that found its neighbours, then the folder of tests that
-mirrors its module, then the others, fastest first; --budget ends a trial after so many seconds of tests, and what is then
-alive counts as a survivor. A survivor with a written reason in .ci/mutation_survivors.toml is an equivalent mutant: it
+mutant is tried on the tests that call its function: first those that found its neighbours, then the fastest, of the folder
+of tests that mirrors its module and of the others by turns; --budget ends a trial after so many seconds of tests, and what
+is then alive counts as a survivor. A survivor with a written reason in .ci/mutation_survivors.toml is an equivalent mutant: it
 counts neither way; --recheck tries those again that the log knows, and names those that a test kills. Exit 1 below the
 gate.
 

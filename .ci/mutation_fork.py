@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
@@ -97,7 +98,8 @@ class Coverage:
                 yield key
 
     def of(self, mutant: Mutant, budget: float) -> list[str]:
-        """Tests for a mutant, those that found its neighbours first, as many as ``budget`` seconds allow."""
+        """Tests for a mutant, those that found its neighbours first, as many as ``budget`` seconds allow: cheap ones first,
+        of the folder that mirrors its module and of the others by turns."""
         calling: set[str] = set().union(*(self.reached[key] for key in self._keys(mutant, self.reached)))
         if not calling:
             calling = {t for key, tests in self.reached.items() if key.startswith(mutant.file + "::") for t in tests}
@@ -110,14 +112,20 @@ class Coverage:
             t for t in self.seconds if t.partition("::")[0] in files
         } - calling  # they may share what one computed
         killers = [t for k in (f"{path}::{mutant.site.function}", f"{path}") for t in reversed(self.killers[k][-6:])]
-        parts = [killers]
-        parts += [sorted(p, key=lambda t: (not t.startswith(mirror), self.seconds[t], t)) for p in (calling, beside)]
+        near, far = (
+            [t for t in sorted(calling, key=self._cost) if t.startswith(mirror) == own] for own in (True, False)
+        )
+        mixed = [t for pair in zip_longest(near, far) for t in pair if t]
+        parts = [killers, mixed, sorted(beside, key=self._cost)]
         spent, chosen = 0.0, {}
         for test in (t for part in parts for t in part):
             if test not in chosen and test not in self.failed and (not chosen or spent + self.seconds[test] <= budget):
                 chosen[test] = None
                 spent += self.seconds[test]
         return list(chosen)
+
+    def _cost(self, test: str) -> tuple[float, str]:
+        return self.seconds[test], test
 
     def blocked(self, mutant: Mutant) -> set[str]:
         """Files of tests that have called the mutant's function when they were imported; ``CALLED``: modules have."""
