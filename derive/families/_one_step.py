@@ -61,7 +61,7 @@ def table(
     c: Sequence[Form], a: Sequence[Sequence[Form]], b: Sequence[Form], embedded: Sequence[Form] | None, prefix: str
 ) -> Table:
     """The table with rows cut to their values. Raises PoseError at ``prefix`` + key where it is not an explicit table."""
-    abscissae = tuple(form.series(1)[0] for form in c)
+    abscissae = tuple(form.at_zero for form in c)
     count = len(abscissae)
     if sign(abscissae[0]):
         raise PoseError(f"{prefix}c[0]", f"got {number_words(abscissae[0])}; allowed 0: the step starts with F(x_n)")
@@ -112,7 +112,7 @@ def _check_sum(key: str, name: str, end: Any, row: tuple[Form, ...], prefix: str
         total = total + form
     exact = phi(1, end, end)
     if at_zero:
-        total, exact = constant(total.series(1)[0]), constant(end)
+        total, exact = constant(total.at_zero), constant(end)
     residual = total - exact
     if residual:
         text = entry_text(residual)

@@ -83,7 +83,7 @@ def build(
     """
     entries = [dict(entry) for entry in table]
     _check(entries, start)
-    if len(entries) > 1 and entries[-2].get("corrector") == "pseudo" and entries[-1].get("corrector", "none") == "none":
+    if any(entry.get("corrector") == "pseudo" for entry in entries):  # all but the last are then, by _check
         entries[-1]["corrector"] = "pseudo"
     every = tuple(kernels.values()) if kernels else (kernel,)
     if len(every) > MAX_INTEGRANDS:
@@ -113,6 +113,7 @@ def build(
 def _check(entries: Sequence[Mapping[str, Any]], start: str) -> None:
     """Values that do not exist yet are not read; steps with kept predictions do not mix with others."""
     kinds = [entry.get("corrector", "none") for entry in entries]
+    others = kinds[:-1] if kinds[-1] == "none" else kinds
     for i, entry in enumerate(entries):
         _check_counts(entry, f"method.table[{i}]", i + 1 if start == "ramp" else None)
         if entry.get("taylor") and entry["taylor"] > entry["order"]:
@@ -120,7 +121,6 @@ def _check(entries: Sequence[Mapping[str, Any]], start: str) -> None:
                 f"method.table[{i}].taylor",
                 f"got {entry['taylor']}; allowed: 1 to {entry['order']}, the values there are",
             )
-        others = kinds[:-1] if kinds[-1] == "none" and len(kinds) > 1 else kinds
         if "pseudo" in others and kinds[i] != "pseudo" and i < len(others):
             raise PoseError(
                 f"method.table[{i}].corrector",
@@ -132,10 +132,10 @@ def _check_counts(entry: Mapping[str, Any], key: str, known: int | None) -> None
     """Values are there (``known`` of them; None: any), and as many as the entry says."""
     for counted, chosen in (("order", "nodes"), ("corrector_order", "corrector_nodes")):
         count, nodes = entry.get(counted), entry.get(chosen)
-        read, where = (1 + nodes[-1], chosen) if nodes else (count or 1, counted)
+        read, where = (1 + nodes[-1], chosen) if nodes else (count, counted)
         if nodes and count and len(nodes) != count:
             raise PoseError(f"{key}.{chosen}", f"got {len(nodes)} nodes; allowed: {count}, the {counted} of the entry")
-        if known is not None and read > known:
+        if read and known is not None and read > known:
             there = f"{known} value{'s are' if known > 1 else ' is'} known"
             raise PoseError(f"{key}.{where}", f"got {_listed(entry[where])}, but {there} at this step")
     corrector = _corrector_nodes(entry)

@@ -77,7 +77,7 @@ def _checked(weights: Sequence[Fraction], steps: int) -> tuple[object, ...]:
 
 def adams(count: int) -> tuple[object, ...]:
     """The Adams-Bashforth weights on equal steps: 1; 3/2, -1/2; 23/12, -16/12, 5/12; .."""
-    return tuple(form.series(1)[0] for form in multistep_row(count, Kernel(QQ(0))).forms((ONE,) * count))
+    return tuple(form.at_zero for form in multistep_row(count, Kernel(QQ(0))).forms((ONE,) * count))
 
 
 def constant_row(row: Row, weights: Sequence[object], kernel: Kernel) -> Row:

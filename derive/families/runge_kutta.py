@@ -78,7 +78,7 @@ def _carried(given: shared.Table, kernel: Kernel) -> shared.Table:
         return given
 
     def row(weights: Sequence[Form], end: Any) -> tuple[Form, ...]:
-        return tuple(phi(0, end - node, w.series(1)[0]) for w, node in zip(weights, given.nodes))
+        return tuple(phi(0, end - node, w.at_zero) for w, node in zip(weights, given.nodes))
 
     stages = tuple(row(weights, end) for weights, end in zip(given.a, given.c))
     return shared.Table(given.c, stages, row(given.b, given.nodes[-1]), row(given.embedded, given.nodes[-1]))

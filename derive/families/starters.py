@@ -143,7 +143,7 @@ def iterated(order: int, kernel: Kernel) -> Scheme:
 def pseudo_rk4(kernel: Kernel) -> Scheme:
     """e_1 at x_n; e_2, e_3 at DDIM steps to 1/2 with e_1, e_2; e_4 at the step with e_3; the step with (e_1+2e_2+2e_3+e_4)/6."""
     half = QQ(1, 2)
-    start = past(1)[0]
+    (start,) = past(1)
     first, second, third = stage(1, half), stage(2, half), stage(3, ONE)
     rows = (
         span_row("stage 1", [start], kernel, half),
@@ -156,7 +156,7 @@ def pseudo_rk4(kernel: Kernel) -> Scheme:
 
 def pseudo_heun(kernel: Kernel) -> Scheme:
     """e_1 at x_n, e_2 at the DDIM step with it; the step with (e_1 + e_2)/2."""
-    start = past(1)[0]
+    (start,) = past(1)
     rows = (span_row("stage 1", [start], kernel, ONE),)
     return Scheme(rows, _mean("start 2", (start, stage(1, ONE)), (QQ(1, 2), QQ(1, 2))))
 

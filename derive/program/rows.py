@@ -282,7 +282,7 @@ def _given_body(
     if kernel.closed:
         c = low.node(low.problem.prefactor, place.name) * H0  # type: ignore[arg-type]
         if kernel.rate == 0:
-            numbers = [as_expr(form.series(1)[0]) for form in row.given]
+            numbers = [as_expr(form.at_zero) for form in row.given]
             return body, ratio, [c * q for q in numbers]
         weights = [_phi_form(low, form, body, row) for form in row.given]
         body.append(Assign(("c",), c))

@@ -20,7 +20,7 @@ from sympy import QQ, Expr, Rational, latex
 Key = tuple[int, Any]
 ZERO, ONE = QQ(0), QQ(1)
 LONG = 10**60
-"""A rational number with more than 60 digits is shown as a decimal."""
+"""A rational number with more than 60 digits above or below is shown as a decimal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,11 @@ class Form:
         """The form of c z."""
         return collect(((k, own * c), q) for (k, own), q in self.terms)
 
+    @property
+    def at_zero(self) -> Any:
+        """The value at z = 0, where phi_k is 1/k!."""
+        return sum((q * QQ(1, factorial(k)) for (k, _), q in self.terms), start=ZERO)
+
     def series(self, count: int) -> tuple[Any, ...]:
         """Coefficients of z^0 .. z^{count-1}."""
         out: list[Any] = [ZERO] * count
@@ -65,7 +70,7 @@ class Form:
         """The value, given ``phi(k, c)`` = phi_k(c z) for c != 0 and ``number`` from the exact field."""
         total: Any = 0
         for (k, c), q in self.terms:
-            total = total + number(q) * (phi(k, c) if c else number(QQ(1, factorial(k))))
+            total = total + (number(q) * phi(k, c) if c else number(q))
         return total
 
     def __str__(self) -> str:

@@ -154,6 +154,15 @@ def test_correctors_of_every_kind():
     assert [scheme.evaluations for scheme in tableau.schemes] == [2, 1] and tableau.table == (0, 1, 0)
     kept = build(DATA, [{"order": 1, "corrector": "pseudo"}, {"order": 2, "corrector": "pseudo"}, {"order": 2}])
     assert kept.table == (0, 1, 1) and kept.corrects
+    assert build(DATA, [{"order": 1, "corrector": "pseudo"}, {"order": 1}]).table == (0, 0)
+
+
+def test_what_is_said_beside_its_default_is_the_default():
+    """All derivatives there are; a relaxed moment 0 that is the exact one, phi_1."""
+    plain = build(DATA, [{"order": 1}, {"order": 2}])
+    assert build(DATA, [{"order": 1}, {"order": 2, "taylor": 2}]) == plain
+    assert build(DATA, [{"order": 1, "weights": {0: sp.Symbol("phi1")}}, {"order": 2}]) == plain
+    assert build(DATA, [{"order": 1}, {"order": 2}], kernels={"data": DATA}) == plain and plain.names == ()
 
 
 def refused(entries: list[dict[str, Any]], start: str = "ramp") -> PoseError:
@@ -292,6 +301,8 @@ def test_a_scheme_combines_one_integrand_and_every_integrand_is_combined():
         replace(tableau, others=(NOISE, ANY))
     with pytest.raises(PoseError, match="got 9 integrands; allowed: at most 8 different ones"):
         mixed({"order": 1}, **{f"q{k}": DATA for k in range(9)})
+    every = mixed(*({"order": 1, "integrand": k} for k in range(8)), **{f"q{k}": DATA for k in range(8)})
+    assert every.integrands == tuple(range(8)) and len(every.names) == 8
     assert len(LETTERS) == MAX_INTEGRANDS
 
 

@@ -69,7 +69,7 @@ def test_series_are_those_of_the_functions(a):
             (q * (c**n if n else ONE) * QQ(1, factorial(n + k)) for (k, c), q in f.terms if c or not n), start=ZERO
         )
         assert found[n] == want
-    assert f.series(1) == found[:1] and f.series(0) == ()
+    assert f.series(1) == found[:1] == (f.at_zero,) and f.series(0) == ()
 
 
 def test_constants_have_one_key():
@@ -84,6 +84,9 @@ def test_text():
     assert str(Form()) == "0" and str(constant(ONE)) == "1" and str(constant(QQ(3))) == "(3)*1"
     assert str(phi(1) + phi(2, HALF, QQ(-3))) == "phi1(z) + (-3)*phi2(1/2*z)"
     assert str(phi(0) + phi(0, HALF)) == "exp(z) + exp(1/2*z)"
+    most = 10**60 - 1
+    assert str(constant(QQ(most))) == f"({most})*1" and str(constant(QQ(-most - 1))) == "(-1e+60..)*1"
+    assert str(constant(QQ(1, most))) == f"(1/{most})*1" and str(constant(QQ(1, most + 1))) == "(1e-60..)*1"
 
 
 @pytest.mark.parametrize(
