@@ -138,11 +138,6 @@ def companion(polynomial: Polynomial) -> NDArray:
     return out
 
 
-def recurrence(step: Step, z: ArrayLike, w: ArrayLike, *, corrected: bool = False) -> NDArray:
-    """Companion matrices at z = a h and w = b h, arrays that broadcast; see :func:`characteristic`."""
-    return companion(characteristic(step, arithmetic(step, z), np.asarray(w), corrected=corrected))
-
-
 def degree_in_w(step: Step) -> int:
     """A bound for the degree of the coefficients in w."""
     return len(step.a) + 1
@@ -158,6 +153,5 @@ __all__ = [
     "flat",
     "highest_phi",
     "on_arrays",
-    "recurrence",
     "stacked",
 ]

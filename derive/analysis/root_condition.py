@@ -75,11 +75,6 @@ class StabilityMap:
     stable: NDArray[np.bool_]
     locus: NDArray[np.complexfloating]
 
-    @property
-    def area(self) -> float:
-        """The share of the window that is stable."""
-        return float(self.stable.mean())
-
 
 def stability_map(
     step: Step,

@@ -8,6 +8,7 @@ from sympy import QQ
 from derive.analysis.proof import prove_scheme
 from derive.families import tableaux
 from derive.families.runge_kutta import build as runge_kutta
+from derive.symbolic.forms import ONE, ZERO, constant
 from derive.symbolic.moments import alphabet, exact_moments
 from derive.tableau import Kernel, Node, Row, Scheme, multistep_row
 
@@ -44,3 +45,23 @@ def test_trees_are_listed_with_their_signs(name: str) -> None:
     proof = prove_scheme(tableau.schemes[-1], FLAT)
     assert "+ -" not in proof.leading and "N[" in proof.leading
     assert proof.shown_error.startswith(f"h^{proof.order + 1} [")
+
+
+def test_a_typed_corrector_is_proved_with_its_prediction() -> None:
+    """The trapezium after Euler on any grid; weights of two values on equal steps are of order 1 on uneven ones."""
+    now, before, end = Node("history", 0, ZERO), Node("history", 1, -ONE), Node("stage", 1, ONE)
+
+    def row(name: str, nodes: tuple[Node, ...], *weights: QQ) -> Row:
+        return Row(name, nodes, (), (), ONE, given=tuple(map(constant, weights)))
+
+    euler, trapezium = row("output", (now,), ONE), row("corrector", (end, now), QQ(1, 2), QQ(1, 2))
+    proof = prove_scheme(Scheme((), euler, trapezium), FLAT)
+    assert (proof.order, proof.predictor, proof.embedded, proof.values) == (2, 1, None, "1 value")
+    adams = row("output", (now, before), QQ(3, 2), QQ(-1, 2))
+    moulton = row("corrector", (end, now, before), QQ(5, 12), QQ(8, 12), QQ(-1, 12))
+    uneven = prove_scheme(Scheme((), adams, moulton), FLAT)
+    assert (uneven.order, uneven.predictor, uneven.values) == (1, 1, "2 values")
+
+
+def test_one_value_is_not_plural() -> None:
+    assert prove_scheme(Scheme((), multistep_row(1, FLAT)), FLAT).values == "1 value"

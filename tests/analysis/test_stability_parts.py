@@ -46,6 +46,10 @@ def test_the_window_that_is_drawn() -> None:
         Scheme((), multistep_row(2, Kernel(ZERO))).step((ONE,) * 8, ZERO), points=3, window=(-1, 0, 2, 5)
     )
     assert (other.real.tolist(), other.imag.tolist()) == ([-1.0, -0.5, 0.0], [2.0, 3.5, 5.0])
+    exponential = Scheme((), multistep_row(2, Kernel(ONE))).step((ONE,) * 8, ONE)
+    drawn, at_zero, beside = (stability_map(exponential, points=9, **z) for z in ({}, {"z": 0.0}, {"z": 1.0}))
+    assert drawn.z == 0 and (drawn.stable == at_zero.stable).all() and (drawn.stable != beside.stable).any()
+    assert drawn.locus.shape == (1, 1024)
 
 
 def test_a_distance_is_that_of_one_dimension_unless_said() -> None:

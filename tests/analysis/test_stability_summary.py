@@ -9,6 +9,7 @@ import pytest
 import sympy as sp
 from sympy import QQ, field
 
+from derive.analysis import stability
 from derive.analysis.exponential_roots import limit
 from derive.analysis.gaussian import DiffusionTest
 from derive.analysis.intervals import parameter_ring
@@ -46,7 +47,7 @@ def _problem(c0, c1, variable, alpha=ANY_ALPHA, sigma=ANY_SIGMA):
     [
         ([1], True, True), ([1, 0, 0], True, True), ([0, 1], True, False), ([2, -1], False, False),
         ([QQ(4, 3), QQ(-1, 3)], True, True), ([-4, 5], False, False), ([1, 1, -1], False, False),
-        ([0, 0, 0, 1], True, False),
+        ([0, 0, 0, 1], True, False), ([1, QQ(3, 4), -1, QQ(1, 4)], True, False),
     ],
 )  # fmt: skip
 def test_zero_stability_at_a_fixed_ratio(weights, stable, strong):
@@ -268,3 +269,29 @@ def test_tables_of_decisions_are_judged_by_what_they_use_most():
     schemes = (adams(1, NOISE), adams(2, NOISE), adams(3, NOISE))
     found = summary(Tableau("by_hand", NOISE, schemes, table=(0, 1, 1, 1, 2)), _problem(0, 1, "lambda"))
     assert found.scheme == schemes[1]
+
+
+def test_values_that_are_not_read_are_no_roots():
+    found = zero_stability([QQ(1), QQ(0), QQ(0)])
+    assert found.roots == (1,) and "the only root is 1" in str(found)
+
+
+def test_a_bounded_region_holds_no_sector():
+    euler, exponential = (summary(build(kernel, 1, "exact", "ramp", "keep")) for kernel in (FLAT, DATA))
+    assert euler.as_dict()["sector_angle"] == 0.0 and exponential.as_dict()["sector_angle"] is None
+    assert euler.as_dict()["real_interval"] == {"value": 2.0, "exact": "2"}
+
+
+def test_the_worst_is_at_the_data_where_nothing_between_is_worse(monkeypatch):
+    def at(value):
+        return SimpleNamespace(value=value, limited=True)
+
+    found = {("z", 0): at(9.0), ("w", 1): at(2.0)}
+    monkeypatch.setattr(stability, "limit", lambda test, kappa, frame, precise: found[frame, kappa])
+    monkeypatch.setattr(stability, "worst", lambda test: (at(3.0), 0.5))
+    tableau = build(DATA, 2, "exact", "ramp", "keep")
+    gaussian = summary(tableau, _problem(1, 0, "lambda")).gaussian
+    assert (gaussian.noise.value, gaussian.data.value, gaussian.worst.value, gaussian.kappa) == (9.0, 2.0, 2.0, 1.0)
+    found["w", 1] = at(4.0)
+    gaussian = summary(tableau, _problem(1, 0, "lambda")).gaussian
+    assert (gaussian.worst.value, gaussian.kappa) == (3.0, 0.5)

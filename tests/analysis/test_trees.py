@@ -190,6 +190,13 @@ def test_two_stages_with_a_free_weight():
     assert [str(p) for p in conditions(step, 3)] == ["1"], "no method of two stages has order 3"
 
 
+def test_a_parameter_may_stand_in_an_abscissa_alone():
+    field = QQ.frac_field("c")
+    (c,) = field.gens
+    step = Step((ZERO, c), 2, (), (Form(), constant(ONE)))
+    assert [str(p) for p in conditions(step, 2)] == ["2*c - 1"]
+
+
 def test_conditions_need_a_parameter():
     with pytest.raises(ValueError, match="no free parameters"):
         conditions(krogstad(), 4)
