@@ -193,5 +193,5 @@ def _row(
         for k in chosen:
             if not 0 <= k < len(nodes):
                 raise PoseError(key, f"moment {k} of a row with {len(nodes)} nodes; allowed: 0 to {len(nodes) - 1}")
-    overrides = {k: ring_element(expr, kernel, key) for k, expr in chosen.items() if k < len(nodes)}
+    overrides = {k: ring_element(expr, kernel, key) for k, expr in chosen.items()}
     return span_row(f"{name} {len(nodes)}", nodes, kernel, ONE, {**overrides, **dropped})

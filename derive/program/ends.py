@@ -101,7 +101,7 @@ def _at_end(
     if problem.vanishes[end]:
         own = {k: row for row in _concentrated(low, [schemes[k].output for k in single[:1]], end) for k in single}
     elif not (exponential or _evaluated(low, end)):
-        own = {k: row for k, row in own.items() if not schemes[k].stages or schemes[k].abscissae[-1] != 1}
+        own = {k: row for k, row in own.items() if not schemes[k].stages}  # a table has them at the ends of steps
     if not _samples(low, end):
         leaving = {k: row for k, row in leaving.items() if not schemes[k].stages}
     return own, leaving

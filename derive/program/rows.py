@@ -374,11 +374,7 @@ def divided(moments: Sequence[sp.Expr], thetas: Sequence[PolyElement]) -> list[s
         for k in range(j, len(thetas)):
             denominator = sp.Integer(1)
             for other in (*thetas[:j], *thetas[j + 1 : k + 1]):
-                difference = node - other
-                if all(c < 0 for c in difference.coeffs()):
-                    denominator *= -(-difference).as_expr()
-                else:
-                    denominator *= difference.as_expr()
+                denominator *= (node - other).as_expr()
             terms.append(moments[k] / denominator)
         weights.append(sp.Add(*terms))
     return weights

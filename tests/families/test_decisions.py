@@ -190,6 +190,7 @@ def test_refusals_name_the_entry():
             "got 1 nodes; allowed: 2, the corrector_order of the entry",
         ),
         ([{"order": 1, "weights": {1: sp.Integer(1)}}], "method.table[0].weights", "moment 1 of a row with 1 nodes"),
+        ([{"order": 1, "weights": {-1: sp.Integer(1)}}], "method.table[0].weights", "moment -1 of a row with 1 nodes"),
     ):
         error = refused(entries)
         assert error.key == key and text in str(error)

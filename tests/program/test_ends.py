@@ -1,20 +1,26 @@
-"""Steps into sigma = 0 where sigma' is infinite: a grid point there has no slope, and only conversions elsewhere need one."""
+"""Steps that touch an end of the domain: which rows there are, by hand, and what they are worth, exactly.
+
+Where sigma' is infinite a grid point has no slope, and only conversions elsewhere need one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from math import factorial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from sympy import Rational
 
 from derive import emit, pipeline
 from derive.analysis.numbers import Oracle
 from derive.check import ULPS, Trial, uneven_nodes
 from derive.spec import read_spec_text
 from runtime.errors import LimitError
+from tests.program.lowered import flow, lowered, worth
 
 SPEC = """\
 name: {name}
@@ -117,3 +123,109 @@ def test_steps_chosen_by_the_error_arrive(made: Make) -> None:
         found = solver.adaptive(columns("velocity"), x, **options)
         assert found.x == pytest.approx(other.adaptive(columns("noise"), x, **options).x, rel=1e-4)
         assert all(times[-1] == 0.0 for times in found.times)
+
+
+AB2 = "family: exponential_multistep, steps: 2"
+KINDS = ["data", "noise", "velocity"]
+GONE = {"sigma_zero": "data", "alpha_zero": "noise"}
+"""What x is there: G of this integrand vanishes, and a network that returns it says nothing new."""
+
+
+def ways(module: Any, end: str) -> tuple[Any, Any]:
+    """(arriving, leaving) rows."""
+    return module.tuples[f"TO_{end.upper()}"], module.tuples[f"FROM_{end.upper()}"]
+
+
+@pytest.mark.parametrize("end", GONE)
+@pytest.mark.parametrize("variable", ["lambda", "rho", "t"])
+@pytest.mark.parametrize("integrand", KINDS)
+@pytest.mark.parametrize("prediction", KINDS)
+def test_rows_of_a_multistep_method_at_both_ends_of_a_flow(
+    prediction: str, integrand: str, variable: str, end: str
+) -> None:
+    """A step leaves an end where G is not 0 and the network says the other coordinate, at order 1.
+
+    It arrives in any case: at order 2 in a finite variable or under a kernel that decays, else at order 1.
+    """
+    arriving, leaving = ways(lowered(AB2, prediction, integrand, variable), end)
+    assert len(leaving) == (GONE[end] not in (prediction, integrand))
+    other = {"sigma_zero": "noise", "alpha_zero": "data"}[end]
+    finite = variable == "t" or (variable == "rho" and end == "sigma_zero")
+    assert len(arriving) == (2 if finite or (variable == "lambda" and integrand == other) else 1)
+
+
+HALF_STAGE, LAST_STAGE = "family: runge_kutta, tableau: midpoint", "family: runge_kutta, tableau: kutta3"
+ALL = {HALF_STAGE: ("stage_1", "main"), LAST_STAGE: ("stage_1", "stage_2", "main")}
+
+
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize(("prediction", "integrand"), [("data", "noise"), ("noise", "noise"), ("data", "velocity")])
+def test_a_stage_at_the_end_needs_the_integrand_there(method: str, prediction: str, integrand: str) -> None:
+    """In t every kernel of a flow is regular; at sigma = 0 data do not say what the noise is."""
+    module = lowered(method, prediction, integrand, "t")
+    arriving, leaving = ways(module, "sigma_zero")
+    full = ("start_1", ALL[method])
+    known = prediction == "noise"
+    assert arriving == (full if known or method == HALF_STAGE else ("start_1",))
+    assert leaving == (full if known else ())
+    assert ways(lowered(method, "data", "data", "t"), "sigma_zero") == (("to_sigma_zero_1",), ())
+    assert ways(lowered(method, "data", "noise", "lambda"), "sigma_zero") == (("limit",), ())
+
+
+TABLE = "family: decisions, table: [{{order: 1{}}}, {{order: 2}}, {{order: 2, integrand: noise}}]"
+
+
+@pytest.mark.parametrize(
+    ("first", "prediction", "variable", "arriving", "leaving"),
+    [
+        # data vanish at sigma = 0: order 1 is x0 itself; noise does not, and t is finite there
+        ("", "velocity", "t", ("to_sigma_zero_1", (), "step_3"), ()),
+        (", integrand: noise", "velocity", "t", ("step_1", (), "step_3"), ("step_1", (), ())),
+        # data do not say what the noise is
+        (", integrand: noise", "data", "t", ("step_1", (), "step_3"), ()),
+        # an infinite variable: order 1 alone
+        (", integrand: noise", "velocity", "lambda", ("limit_1", (), ()), ("limit_1", (), ())),
+        ("", "velocity", "lambda", ("to_sigma_zero_1", (), ()), ()),
+        # the corrected state is evaluated at the end of the step: of data, not where they vanish
+        (", corrector: implicit", "velocity", "t", ((), (), "step_3"), ()),
+        (", integrand: noise, corrector: implicit", "velocity", "t",
+         (("step_1_1", "step_1_2"), (), "step_3"), (("step_1_1", "step_1_2"), (), ())),
+        (", integrand: noise, corrector: implicit", "data", "t", ((), (), "step_3"), ()),
+    ],
+)  # fmt: skip
+def test_the_steps_of_a_table_that_touch_the_end(
+    first: str, prediction: str, variable: str, arriving: Any, leaving: Any
+) -> None:
+    assert ways(lowered(TABLE.format(first), prediction, "data", variable), "sigma_zero") == (arriving, leaving)
+
+
+AT = flow(s=Rational(2, 5), t=Rational(0)) | {"h[0]": Rational(1, 3), "h[1]": Rational(3, 7), "h[2]": Rational(5, 11)}
+
+
+@pytest.mark.parametrize("unit", [1, 2, Rational(1, 3)])
+def test_rows_into_an_infinite_variable_are_exact_for_polynomials(unit: Rational) -> None:
+    """alpha_t sigma_s/alpha_s int_0^inf e^{-u} u^k du = alpha_t sigma_s/alpha_s k!, whatever the unit of the variable."""
+    module = lowered("family: exponential_multistep, steps: 3", "noise", "noise", f"{unit}*lambda")
+    names, _ = ways(module, "sigma_zero")
+    assert names == ("limit", "to_sigma_zero_2", "to_sigma_zero_3")
+    nodes = [0, -AT["h[1]"] / unit, -(AT["h[1]"] + AT["h[2]"]) / unit]
+    for order, name in enumerate(names, 1):
+        row = worth(module, name, AT)
+        assert row["a"] == Rational(5, 3)  # alpha_t / alpha_s
+        for k in range(order):
+            total = sum(row[f"b{j}"] * (nodes[j] ** k if k else 1) for j in range(3))
+            assert total == -Rational(2, 5) / Rational(3, 5) * factorial(k)
+
+
+@pytest.mark.parametrize("variable", ["t", "rho"])
+def test_rows_into_a_vanishing_factor_extrapolate(variable: str) -> None:
+    """x = x0 at sigma = 0: polynomials through the values, read off at the end of the step."""
+    module = lowered("family: exponential_multistep, steps: 3", "data", "data", variable)
+    names, _ = ways(module, "sigma_zero")
+    assert names == ("to_sigma_zero_1", "to_sigma_zero_2", "to_sigma_zero_3")
+    nodes = [-AT["h[0]"], -AT["h[0]"] - AT["h[1]"], -AT["h[0]"] - AT["h[1]"] - AT["h[2]"]]
+    for order, name in enumerate(names, 1):
+        row = worth(module, name, AT)
+        assert row["a"] == 0
+        for k in range(order):
+            assert sum(row[f"b{j}"] * (nodes[j] ** k if k else 1) for j in range(order)) == (0 if k else 1)
