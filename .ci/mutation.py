@@ -79,7 +79,8 @@ def targets(chosen: list[str]) -> list[str]:
 def choose(files: list[str], sample: int | None, seed: int) -> list[Mutant]:
     """All mutants, or ``sample`` of them: from each file in proportion, at least five."""
     everything = {
-        f: [Mutant(f, i, s) for i, s in enumerate(sites((ROOT / f).read_text(encoding="utf-8")))] for f in files
+        f: numbered([Mutant(f, i, s) for i, s in enumerate(sites((ROOT / f).read_text(encoding="utf-8")))])
+        for f in files
     }
     total = sum(map(len, everything.values()))
     if sample is None or sample >= total:
@@ -180,7 +181,7 @@ def main() -> int:
     parser.add_argument("--without", nargs="+", default=[], help="folders of tests that are not run", metavar="FOLDER")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     options = parser.parse_args()
-    mutants = numbered(choose(targets(options.modules), options.sample, options.seed))
+    mutants = choose(targets(options.modules), options.sample, options.seed)
     if options.list:
         print("\n".join(map(str, mutants)))
         return 0

@@ -168,8 +168,6 @@ def _power(base: Jet, n: int) -> Jet:
 
 def _number(x: Any) -> int:
     """An exact rational in F_p."""
-    if isinstance(x, PolyElement):
-        x = x.LC if x else 0
     return residue(x if isinstance(x, int) else Fraction(int(x.numerator), int(x.denominator)))
 
 

@@ -109,3 +109,14 @@ def test_the_network_s_scale_belongs_to_each_call() -> None:
     first, second = tried.calls(tried.tableau.schemes[-1], [1.0, 4.0])
     assert abs(first["cin"] * tried.mp.sqrt(tried.mp.mpf(65) / 4) - 1) < 1e-50  # sigma_data = 1/2
     assert abs(second["cin"] * tried.mp.sqrt(tried.mp.mpf(17) / 4) - 1) < 1e-50  # the stage is at sigma = 2
+
+
+def test_digits_to_spare() -> None:
+    """120 more than asked for: nodes whose differences lose 80 of them leave 50."""
+    assert oracle("runge_kutta", "integrand: velocity, variable: t, tableau: euler").mp.dps >= 169
+
+
+def test_a_row_alone_has_no_input_scale() -> None:
+    tried = oracle("exponential_multistep", "steps: 1, integrand: data", ("kind: edm", "kind: edm, input_scale: edm"))
+    assert "cin" in tried.calls(tried.tableau.schemes[-1], [1.0, 2.0, 3.0])[0]
+    assert set(tried.row(tried.tableau.schemes[-1].output, [1.0, 2.0, 3.0])) == {"a", "b0", "cx", "cr"}

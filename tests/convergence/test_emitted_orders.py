@@ -47,6 +47,13 @@ def test_emitted_code_is_proved_to_have_its_order(name: str) -> None:
     assert found.order == claims["order"] and found.leading
 
 
+@pytest.mark.parametrize("dimension", [1, 3])
+def test_the_proof_does_not_depend_on_the_dimension(dimension: int) -> None:
+    coefficients, _ = solver("dpmpp_3m")
+    assert certify_module(coefficients, dimension=dimension).order == 3
+    assert certify_global(coefficients, dimension=dimension) == 2
+
+
 @pytest.mark.parametrize("name", SERIES)
 def test_emitted_code_is_proved_to_have_its_order_from_its_start_to_its_end(name: str) -> None:
     coefficients, claims = solver(name)
