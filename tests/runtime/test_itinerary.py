@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from runtime.itinerary import Leg, Route, _Walk, _why, _why_entry, call_nodes, span
+from runtime.errors import LimitError
+from runtime.itinerary import Leg, Route, _Walk, _why, _why_entry, call_nodes, kept, point, span, visits
 from runtime.real import inf
 
 
@@ -77,6 +79,14 @@ def test_a_starter_takes_the_steps_before_the_method() -> None:
     assert phases(legs(module, 2, 1)) == ["begin_1", "begin_2", "main"]
     low = code(BEGIN=begin, BEGIN_ABSCISSAE=(0, 1), FINAL="lower_order")
     assert phases(legs(low, 2)) == ["begin_1", "begin_2", "start_1"]
+
+
+def test_a_starter_does_not_begin_where_the_variable_is_infinite() -> None:
+    """The first step there is one of order 1, although its limit is the ordinary row."""
+    module = code(2, BEGIN=(named("begin_row"),), BEGIN_ABSCISSAE=(0,))
+    module.CHART_FINITE, module.FROM_ALPHA_ZERO = {"sigma_zero": True, "alpha_zero": False}, module.ROWS[:1]
+    assert phases(legs(module, 4, first="alpha_zero")) == ["start_1", "begin_1", "main", "main"]
+    assert phases(legs(module, 4)) == ["begin_1", "main", "main", "main"]
 
 
 def test_an_end_without_a_finite_variable_starts_the_count_anew() -> None:
@@ -233,6 +243,37 @@ def test_a_span_beyond_all_numbers_is_infinite(error: type[Exception]) -> None:
     module.span = lambda s, t: s - t
     assert span(Route(module, 3, first="alpha_zero"), [3.0, 2.0, 1.0, 0.5], 1, 3) == 1.5
     assert span(Route(module, 3, first="alpha_zero"), [3.0, 2.0, 1.0, 0.5], 0, 1) == inf
+
+
+def test_a_corrector_without_finite_coefficients_is_the_step_before_without_them() -> None:
+    def row(*args: Any) -> tuple:
+        return (1, 2, 0, 0)
+
+    def correct(*args: Any) -> tuple:
+        return (3, 4)
+
+    module = code(1, ROWS=(row,), CORRECTORS=(correct,), COLUMNS=("a", "b0", "ca", "cb0"), span=lambda s, t: t.t - s.t)
+    points = [SimpleNamespace(t=float(t)) for t in range(4)]
+    assert [visit.row for visit in visits(module, points)] == [(1, 2, 0, 0), (1, 2, 3, 4), (1, 2, 3, 4)]
+    with pytest.raises(LimitError, match=r"step 1 of 3 \(t = 1.0 to 2.0\)"):
+        visits(module, points, attempt=lambda f, s, *rest: None if f is correct and s is points[1] else f(s, *rest))
+
+
+def test_a_slope_that_is_infinite_at_an_end_is_inf_there_and_nothing_else_is() -> None:
+    def broken(time: float) -> float:
+        raise ZeroDivisionError
+
+    node = namedtuple("node", ("t", "alpha", "dsigma"))
+    module = SimpleNamespace(Node=node, node=broken, alpha=lambda time: 1 - time, dsigma=broken)
+    assert point(module, 0.25) == (0.25, 0.75, inf)
+    module.node = lambda time: node(time, 2, 3)
+    assert point(module, 0.25) == (0.25, 2, 3)
+
+
+def test_what_a_history_keeps_of_a_point() -> None:
+    assert kept(SimpleNamespace(COLUMNS=("a", "b0", "cx", "cr"))) == (("cx", "cr"),)
+    assert kept(SimpleNamespace(COLUMNS=("a", "b0"))) == ((),)
+    assert kept(SimpleNamespace(COLUMNS=("a", "b0", "cx", "cr"), KEPT=((), ("dx", "dr")))) == ((), ("dx", "dr"))
 
 
 def test_what_is_said_of_a_step_without_coefficients() -> None:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import LimitError
+from runtime.api import Solver
 from runtime.grids import GRIDS
 from runtime.real import exp, real
 from tests.runtime import sample_solver
@@ -148,6 +149,8 @@ def test_per_sample_grids() -> None:
     assert all(torch.equal(plan.table[..., b], singles[b].table) for b in range(3))
     assert plan.time(1).tolist() == [0.83, 0.8, 0.83]
     assert solver.plan(nodes=torch.tensor(rows, dtype=torch.float64)).table.equal(plan.table)
+    assert solver.plan(nodes=[NODES]).grid_steps == plan.grid_steps == singles[0].grid_steps == 5
+    assert solver.plan(nodes=[NODES], history=2).grid_steps == 3
     with pytest.raises(ValueError, match="every row of one length"):
         solver.plan(nodes=[NODES, NODES[:-1]])
 
@@ -189,6 +192,10 @@ def test_defaults_come_from_the_spec_and_options_from_the_grid() -> None:
         solver.plan(5, nodes=NODES)
     with pytest.raises(ValueError, match=r"allowed: 1 to 1000000"):
         solver.plan(10**9)
+    with pytest.raises(ValueError, match=r"got 'knots'; allowed: variable, t_start, t_end, final_zero$"):
+        solver.plan(5, "uniform", knots=3)
+    with pytest.raises(ValueError, match=r"history: got -1; allowed: at least 0"):
+        solver.plan(5, history=-1)
 
 
 def test_input_scale() -> None:
@@ -237,6 +244,11 @@ def test_a_limit_row_that_is_not_finite_is_refused() -> None:
 def test_final_denoising_where_the_network_returns_the_integrand() -> None:
     plan = flow(FINAL="denoise").plan(nodes=[1.0, 0.5, 0.25])
     assert plan.table[-1].tolist() == [1.0, -0.25, 0.0] and plan.time(2) == 250.0
+    assert plan.phases == ("start_1", "main", "start_1")
+    step = SimpleNamespace(STEPS={"main": None}, STEPS_={"main": None}, RING=1, NEEDS={"main": 0}, KEEPS={"main": 0})
+    known = vars(flow().coefficients) | {"FINAL": "denoise", "STEPS": 1, "ROWS": flow().coefficients.ROWS[:1]}
+    alone = Solver("alone", "nowhere", SimpleNamespace(**known), step)
+    assert alone.plan(nodes=[0.75, 0.5, 0.25]).phases == ("main", "main", "main")
 
 
 def test_final_denoising_keeps_the_input_scale() -> None:

@@ -54,6 +54,26 @@ def test_kinks_end_the_pieces():
         propagator(drift, s, t, real(0))
 
 
+def test_without_moments_it_is_the_exponential_of_the_integral():
+    """exp of int_s^t 3u^2 du = e^{t^3 - s^3}, with knots and without."""
+    s, t = real("0.8"), real("0.3")
+    for knots in ((), (0.5,)):
+        (phi,) = propagated(None, lambda u: 3 * u * u, None, s, t, 0, real(0), knots)
+        assert near(phi, exp(t**3 - s**3))
+
+
+def test_later_pieces_are_whole():
+    """A = 1, 2, 3, 4 between knots: exact areas from every piece to the end, and knots outside the step do nothing."""
+    levels = ((0.25, 1), (0.5, 2), (0.75, 3), (2, 4))
+
+    def drift(u):
+        return real(next(value for end, value in levels if u < end))
+
+    carry = propagator(drift, real(1), real("0.125"), real(0), (0.0625, 0.25, 0.5, 0.75, 1.5))
+    for u, area in ((1, 2.375), (0.875, 1.875), (0.625, 1), (0.375, 0.375), (0.1875, 0.0625)):
+        assert near(carry(real(u)), exp(-real(area)))
+
+
 def test_a_time_outside_the_step_is_refused():
     carry = propagator(lambda u: u, real("0.9"), real("0.4"), real(0))
     with pytest.raises(ValueError, match="outside the step"):

@@ -68,8 +68,22 @@ def test_kinks_with_and_without_knots() -> None:
 def test_what_cannot_be_integrated_says_so() -> None:
     with pytest.raises(QuadratureError, match="no convergence"):
         integral(lambda u: 1 / (u - real("1/3")) ** 2, 1, 0, 0)
-    with pytest.raises(ValueError, match="lies inside the step"):
+
+
+def test_the_data_end_does_not_lie_inside_a_step() -> None:
+    with pytest.raises(ValueError, match=r"the data end 0.0 lies inside the step from -1.0 to 1.0"):
         integral(exp, -1, 1, 0)
+
+
+def test_panels_are_halved_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """int_0^1 |sqrt(u) - 1/2| du = 1/4 has its corner in the middle: one bisection. What is no number takes all there are."""
+    corner, asked = counted(lambda u: abs(sqrt(u) - 0.5))
+    assert close(integral(corner, 1, 0, 0), -real("1/4"))
+    assert len(asked) == 173 + 2 * 15
+    monkeypatch.setattr("runtime.quadrature._SPLITS", 3)
+    many = iter(range(3 * 173))
+    with pytest.raises(QuadratureError, match=r"no convergence on the step from t = 1.0 to 0.0"):
+        integral(lambda u: next(many) * (inf - inf), 1, 0, 0)
 
 
 def test_the_agreement_is_stated() -> None:
