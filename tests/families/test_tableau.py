@@ -36,6 +36,15 @@ def test_kernels_know_whether_they_are_closed():
     assert [Kernel(q).closed for q in (None, QQ(0), QQ(1))] == [False, True, True] and Kernel().rate is None
 
 
+def test_the_newest_values_are_not_chosen():
+    row = multistep_row(4, DATA)
+    assert not row.chosen and not stage_row((1, 2)).chosen
+    for indices, chosen in (((0, 1, 2), False), ((0, 2), True), ((1,), True), ((1, 0), True)):
+        nodes = tuple(row.nodes[j] for j in indices)
+        one_less = replace(row, nodes=nodes, moments=row.moments[: len(nodes)])
+        assert one_less.chosen == chosen
+
+
 def test_a_row_has_a_moment_for_each_node_and_one_exact_moment_more():
     row = multistep_row(3, DATA)
     assert (len(row.nodes), len(row.moments), len(row.exact)) == (3, 3, 4)

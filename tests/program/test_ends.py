@@ -136,22 +136,23 @@ def ways(module: Any, end: str) -> tuple[Any, Any]:
     return module.tuples[f"TO_{end.upper()}"], module.tuples[f"FROM_{end.upper()}"]
 
 
-@pytest.mark.parametrize("end", GONE)
-@pytest.mark.parametrize("variable", ["lambda", "rho", "t"])
 @pytest.mark.parametrize("integrand", KINDS)
 @pytest.mark.parametrize("prediction", KINDS)
-def test_rows_of_a_multistep_method_at_both_ends_of_a_flow(
-    prediction: str, integrand: str, variable: str, end: str
-) -> None:
-    """A step leaves an end where G is not 0 and the network says the other coordinate, at order 1.
+def test_a_step_leaves_an_end_where_it_depends_on_the_state_there(prediction: str, integrand: str) -> None:
+    """At order 1, where G is not 0 and the network says the other coordinate."""
+    module = lowered(AB2, prediction, integrand, "t")
+    for end, gone in GONE.items():
+        assert len(ways(module, end)[1]) == (gone not in (prediction, integrand))
 
-    It arrives in any case: at order 2 in a finite variable or under a kernel that decays, else at order 1.
-    """
-    arriving, leaving = ways(lowered(AB2, prediction, integrand, variable), end)
-    assert len(leaving) == (GONE[end] not in (prediction, integrand))
-    other = {"sigma_zero": "noise", "alpha_zero": "data"}[end]
-    finite = variable == "t" or (variable == "rho" and end == "sigma_zero")
-    assert len(arriving) == (2 if finite or (variable == "lambda" and integrand == other) else 1)
+
+@pytest.mark.parametrize("variable", ["lambda", "rho", "t"])
+@pytest.mark.parametrize("integrand", KINDS)
+def test_a_step_arrives_at_both_ends_of_a_flow(integrand: str, variable: str) -> None:
+    """At order 2 in a finite variable or under a kernel that decays, else at order 1."""
+    module = lowered(AB2, "velocity", integrand, variable)
+    for end, other in (("sigma_zero", "noise"), ("alpha_zero", "data")):
+        finite = variable == "t" or (variable == "rho" and end == "sigma_zero")
+        assert len(ways(module, end)[0]) == (2 if finite or (variable == "lambda" and integrand == other) else 1)
 
 
 HALF_STAGE, LAST_STAGE = "family: runge_kutta, tableau: midpoint", "family: runge_kutta, tableau: kutta3"
@@ -168,6 +169,10 @@ def test_a_stage_at_the_end_needs_the_integrand_there(method: str, prediction: s
     known = prediction == "noise"
     assert arriving == (full if known or method == HALF_STAGE else ("start_1",))
     assert leaving == (full if known else ())
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_stages_stop_where_the_factor_vanishes_or_the_variable_is_infinite(method: str) -> None:
     assert ways(lowered(method, "data", "data", "t"), "sigma_zero") == (("to_sigma_zero_1",), ())
     assert ways(lowered(method, "data", "noise", "lambda"), "sigma_zero") == (("limit",), ())
 

@@ -16,6 +16,7 @@ from tests.program.lowered import function, lowered, lowering, worth
 from tests.program.methods import ETDRK3, TABLEAUS
 
 H = sp.Symbol("h[0]")
+AB = "family: exponential_multistep, steps: 1"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,9 +82,20 @@ def test_a_kernel_that_is_not_exponential_is_read_at_the_nodes() -> None:
     assert function(module, "main").doc == "Call 2 of 2, the step: x' = a y + b0 F0 + d1 K1."
 
 
+def test_the_slopes_that_a_module_reads() -> None:
+    """B/G of the noise is drho: read where the kernel is not closed; a pair that chooses its steps reads the speed too."""
+    path = "{kind: vp_linear}"
+    for variable, read in (("lambda", set()), ("rho", set()), ("t", {drho})):
+        assert lowering(AB, "noise", "noise", variable, path).read_slopes() == read
+    pair = "family: exponential_rk, nodes: ['1/2'], embedded: lower, final: keep"
+    low = lowering(pair, "noise", "noise", "lambda", path)
+    assert low.adaptive and not lowering(AB, "noise", "noise", "lambda", path).adaptive
+    assert low.read_slopes() == {dalpha, drho}
+
+
 @pytest.mark.parametrize(
     ("variable", "speed"), [("t", 1), ("rho", drho), ("lambda", -drho / rho), ("alpha - t", dalpha - 1)]
 )
 def test_the_speed_of_a_variable(variable: str, speed: sp.Expr) -> None:
-    low = lowering("family: exponential_multistep, steps: 1", "data", "data", variable, "{kind: vp_linear}")
+    low = lowering(AB, "data", "data", variable, "{kind: vp_linear}")
     assert sp.cancel(low.speed - speed) == 0

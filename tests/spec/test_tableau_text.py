@@ -30,6 +30,12 @@ def test_printing_reads_back_as_the_same_form(form):
     assert entry_text(parse_entry(text)) == text
 
 
+def test_a_number_with_roots_is_one_term_in_brackets():
+    silver = 1 + square_root(2)
+    assert entry_text(phi(1) + constant(silver)) == "phi1(z) + (1 + sqrt(2))"
+    assert entry_text(constant(silver) - phi(1, QQ(1, 2), silver)) == "1 + sqrt(2) + (-1 - sqrt(2))*phi1(z/2)"
+
+
 @pytest.mark.parametrize(
     ("text", "form"),
     [
