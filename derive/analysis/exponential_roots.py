@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import reduce
 from math import lcm
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from sympy import QQ
 
 from derive.analysis.gaussian import DiffusionTest, Exact, Wide
 from derive.analysis.intervals import DIGITS, UNLIMITED, EndPoint
+from derive.symbolic.evaluate import evaluate, mpmath_algebra
 from derive.symbolic.forms import Step
 
 Frame = Literal["w", "z"]
@@ -30,6 +32,10 @@ REACH = 40.0
 """Steps in lambda beyond this are not looked at: a whole trajectory is shorter."""
 SCAN, ZOOM = 192, 24
 """Points of the first scan, and of every refinement of a bracket."""
+SEARCH = ((33, 1), (13, 4), (9, 11))
+"""Of the three searches for the worst kappa: points, and refinements of the brackets there."""
+EDGE = 1e-6
+"""How close to 0 and 1 kappa is searched."""
 
 
 def brackets(
@@ -40,18 +46,17 @@ def brackets(
     kappa: a number or a vector (all its entries at once). zooms: 11 shrink a bracket to double precision.
     """
     column = np.asarray(kappa)[:, None] if np.ndim(kappa) else kappa
-    count = len(column) if np.ndim(kappa) else 1
-    rows = np.arange(count)
-    h = np.geomspace(1e-3, reach, SCAN)[None, :]
-    holds = np.broadcast_to(test.stable(h, column, frame), (count, SCAN))
-    never = holds.all(axis=1)
-    for zoom in range(zooms + 1):
-        first = np.where(holds.all(axis=1), h.shape[1] - 1, holds.argmin(axis=1))
-        h = np.broadcast_to(h, holds.shape)
-        low, high = h[rows, np.maximum(first - 1, 0)], h[rows, first]
-        if zoom < zooms:
-            h = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, ZOOM)
-            holds = np.broadcast_to(test.stable(h, column, frame), h.shape)
+
+    def around(h: NDArray) -> tuple[NDArray, NDArray, Any]:
+        holds = np.broadcast_to(test.stable(h, column, frame), (np.size(kappa), h.shape[-1]))
+        always = holds.all(axis=1)
+        first = np.where(always, h.shape[-1] - 1, holds.argmin(axis=1))
+        points, rows = np.broadcast_to(h, holds.shape), np.arange(len(holds))
+        return points[rows, (first - 1).clip(0)], points[rows, first], always
+
+    low, high, never = around(np.geomspace(1e-3, reach, SCAN))
+    for _ in range(zooms):
+        low, high, _ = around(low[:, None] + (high - low)[:, None] * np.linspace(0, 1, ZOOM))
     return low, np.where(never, np.inf, high)
 
 
@@ -63,71 +68,65 @@ def limit(
     frame: "z" relative to sigma (asked at kappa = 0: parasitic noise; one root has none), "w" absolutely.
     precise: 30 digits and a closed form, where the critical root is simple.
     """
-    if frame == "z" and kappa == 0 and len(test.polynomial(0.5, 0.0, "z")) <= 2:
+    coefficients = test.polynomial(0.5, 0.5)
+    if frame == "z" and kappa == 0 and len(coefficients) <= 2:
         return UNLIMITED
     _, high = brackets(test, kappa, frame, reach)
-    if np.isinf(high[0]):
-        return UNLIMITED
-    value = polished(test, float(high[0]), kappa, frame)
-    if not precise or test.tolerance > 1e-6:
-        return EndPoint(value)
-    try:
-        digits = exactly(test, value, kappa, frame)
-    except (ValueError, ZeroDivisionError):
-        return EndPoint(value)
-    closed, equation = closed_form(test, digits, kappa, frame, _side(test, value, kappa, frame))
-    return EndPoint(float(digits), closed, mpmath.nstr(digits, DIGITS), equation)
+    return UNLIMITED if np.isinf(high[0]) else _end(test, float(high[0]), kappa, frame, precise)
 
 
-def polished(test: DiffusionTest, h: float, kappa: float, frame: Frame) -> float:
-    """The end point next to ``h`` to double precision; ``h`` itself where roots meet or growth is allowed for."""
-    if test.tolerance > 1e-6:
-        return h
+def _end(test: DiffusionTest, h: float, kappa: float, frame: Frame, precise: bool) -> EndPoint:
+    """The end point next to ``h``; ``h`` itself where roots meet or growth is allowed for."""
+    if test.lenient:
+        return EndPoint(h)
     try:
-        found = float(exactly(test, h, kappa, frame, 17))
+        found = exactly(test, h, kappa, frame)
     except (ValueError, ZeroDivisionError):
-        return h
-    return found
+        return EndPoint(h)
+    if not precise:
+        return EndPoint(float(found))
+    closed, equation = closed_form(test, found, kappa, frame, _side(test, h, kappa, frame))
+    return EndPoint(float(found), closed, mpmath.nstr(found, DIGITS), equation)
 
 
 def worst(test: DiffusionTest, *, reach: float = REACH, precise: bool = False) -> tuple[EndPoint, float]:
-    """The smallest limit of |zeta_w| <= 1 over kappa in [0, 1), and that kappa; (no limit, nan) if none was found."""
-    kappa, gap = 0.5, 0.5
-    for points, zooms in ((33, 1), (13, 4), (9, 11)):
-        grid = np.linspace(max(kappa - gap, 1e-6), min(kappa + gap, 1 - 1e-6), points)
+    """The smallest limit of |zeta_w| <= 1 over kappa in [0, 1], and that kappa; (no limit, nan) if none was found."""
+    ends = EDGE, 1 - EDGE
+    for points, zooms in SEARCH:
+        grid = np.linspace(*ends, points)
         _, high = brackets(test, grid, "w", reach, zooms)
         if np.isinf(high).all():
             return UNLIMITED, float("nan")
         at = int(high.argmin())
-        kappa, gap = float(grid[at]), float(grid[1] - grid[0])
-    best = float(high[at])
-    if at == 0 and kappa < 1e-5:
-        return limit(test, 0.0, "w", reach=reach, precise=precise), 0.0
-    if 0 < at < len(grid) - 1 and np.isfinite(high[at - 1 : at + 2]).all():
-        left, here, right = high[at - 1 : at + 2]
-        kappa += gap * float((left - right) / (2 * (left - 2 * here + right)))
-    if precise:
-        with mpmath.workdps(50):
-            h, k = _lowest(test, best, kappa)
-            return EndPoint(float(h), "", mpmath.nstr(h, DIGITS)), float(k)
-    return EndPoint(polished(test, best, kappa, "w")), kappa
+        ends = grid[max(at - 1, 0)], grid[min(at + 1, points - 1)]
+    best, kappa = float(high[at]), float(grid[at])
+    if kappa in (EDGE, 1 - EDGE):
+        kappa = float(round(kappa))
+        return limit(test, kappa, "w", reach=reach, precise=precise), kappa
+    near = high[at - 1 : at + 2]
+    if len(near) == 3 and np.isfinite(near).all():
+        left, here, right = near
+        kappa += float((grid[1] - grid[0]) * (left - right) / (2 * (left - 2 * here + right)))
+    if precise and not test.lenient:
+        try:
+            return _lowest(test, best, kappa)
+        except (ValueError, ZeroDivisionError):
+            pass  # roots meet
+    return _end(test, best, kappa, "w", False), kappa
 
 
-def _lowest(test: DiffusionTest, h: float, kappa: float) -> tuple[Any, Any]:
-    """The minimum of the limit over kappa, by the secant method on its derivative (an end of [0, 1] if it is there)."""
-    gap = mpmath.mpf(10) ** -12
+def _lowest(test: DiffusionTest, h: float, kappa: float) -> tuple[EndPoint, float]:
+    """The minimum of the limit over kappa, by the secant method on its central difference."""
+    with mpmath.workdps(DIGITS + 20):
+        gap = mpmath.mpf("1e-12")
 
-    def slope(k: Any) -> Any:
-        right, left = (exactly(test, h, k + s * gap, "w", 50) for s in (1, -1))
-        return (right - left) / (2 * gap)
+        def rise(k: Any) -> Any:
+            return exactly(test, h, k + gap, "w") - exactly(test, h, k - gap, "w")
 
-    if not 1e-6 < kappa < 1 - 1e-6:
-        k = mpmath.mpf(round(kappa))
-    else:
-        k = mpmath.findroot(
-            slope, (mpmath.mpf(kappa), mpmath.mpf(kappa) + mpmath.mpf("1e-6")), tol=mpmath.mpf(10) ** -34
-        )
-    return exactly(test, h, k, "w", 50), k
+        start = mpmath.mpf(kappa)
+        k = mpmath.findroot(rise, (start, start + gap), tol=gap**3)
+        least = exactly(test, h, k, "w")
+        return EndPoint(float(least), "", mpmath.nstr(least, DIGITS)), float(k)
 
 
 def _critical(test: DiffusionTest, h: float, kappa: float, frame: Frame) -> complex:
@@ -142,13 +141,13 @@ def _side(test: DiffusionTest, h: float, kappa: Any, frame: Frame) -> int:
     return round(root.real) if abs(root - round(root.real)) < 1e-3 else 0
 
 
-def exactly(test: DiffusionTest, h: float, kappa: Any, frame: Frame, digits: int = DIGITS + 10) -> Any:
+def exactly(test: DiffusionTest, h: float, kappa: Any, frame: Frame) -> Any:
     """The h near the given one at which the critical root has modulus 1, as an mpmath number.
 
     Raises ValueError where neither equation has a simple root there.
     """
     side = _side(test, h, kappa, frame)
-    with mpmath.workdps(digits + 10):
+    with mpmath.workdps(DIGITS + 20):
         share = mpmath.mpf(kappa)
 
         def polynomial(at: Any) -> Any:
@@ -157,8 +156,8 @@ def exactly(test: DiffusionTest, h: float, kappa: Any, frame: Frame, digits: int
         equations = [(_on_circle(polynomial, test, h, kappa, frame), 1e-4)]
         for equation, near in ([(_on_axis(polynomial, side), 1e-6)] if side else []) + equations:
             start = mpmath.mpf(h)
-            points = (start, start * (1 + mpmath.mpf(10) ** -9))
-            found = mpmath.findroot(equation, points, tol=mpmath.mpf(10) ** (-2 * digits + 10))
+            points = (start, start + start * mpmath.mpf("1e-9"))
+            found = mpmath.findroot(equation, points, tol=mpmath.mpf("1e-60"))
             if abs(found - h) < near * h:
                 return found
     raise ValueError(f"no simple root at h = {h}")
@@ -172,20 +171,16 @@ def _on_axis(polynomial: Callable[[Any], Any], side: int) -> Callable[[Any], Any
 def _on_circle(
     polynomial: Callable[[Any], Any], test: DiffusionTest, h: float, kappa: Any, frame: Frame
 ) -> Callable[[Any], Any]:
-    """|zeta(h)|^2 - 1, zeta carried from one h to the next by Newton's method."""
-    carried = [mpmath.mpc(_critical(test, h, float(kappa), frame))]
+    """|zeta(h)| - 1, zeta carried from one h to the next by Newton's method."""
+    root = mpmath.mpc(_critical(test, h, float(kappa), frame))
 
     def gap(at: Any) -> Any:
+        nonlocal root
         p = polynomial(at)
-        slope = [c * (len(p) - 1 - k) for k, c in enumerate(p[:-1])]
-        root = carried[0]
-        for _ in range(60):
-            change = mpmath.polyval(p, root) / mpmath.polyval(slope, root)
-            root = root - change
-            if abs(change) < mpmath.mpf(10) ** (-0.7 * mpmath.mp.dps):
-                break
-        carried[0] = root - mpmath.polyval(p, root) / mpmath.polyval(slope, root)
-        return (carried[0] * mpmath.conj(carried[0])).real - 1
+        for _ in range(8):
+            value, slope = mpmath.polyval(p, root, derivative=True)
+            root = root - value / slope
+        return abs(root) - 1
 
     return gap
 
@@ -195,19 +190,19 @@ def closed_form(test: DiffusionTest, h: Any, kappa: float, frame: Frame, side: i
     if not side:
         return "", ""
     exact = Exact(_parts(test.step))
-    share = Fraction(kappa).limit_denominator(1000)
-    if share != kappa:
+    share = Fraction(kappa)
+    if share.denominator > 1000:
         return "", ""
     try:
         p = test.deflated(exact.h, QQ(share.numerator, share.denominator), frame, exact)
     except (ValueError, sp.polys.polyerrors.CoercionFailed):
         return "", ""
-    total = sum((c * side ** (len(p) - 1 - k) for k, c in enumerate(p)), start=exact.field.zero)
+    total = reduce(lambda value, c: value * side + c, p, exact.field.zero)
     H, E = sp.symbols("h E")
     _, factors = sp.factor_list(total.numer.as_expr(H, E, sp.Symbol("kappa")), H, E)
     with mpmath.workdps(DIGITS):
-        values = {"h": h, "E": mpmath.exp(h / exact.parts)}
-        factor = min((f for f, _ in factors), key=lambda f: abs(_value(sp.Poly(f, H, E), values)))
+        at = {H: h, E: mpmath.exp(h / exact.parts)}
+        factor = min((f for f, _ in factors), key=lambda f: abs(evaluate(f, at, mpmath_algebra())))
     equation = f"{factor.subs(E, sp.exp(H / exact.parts))} = 0".replace("**", "^")
     return _solved(sp.Poly(factor, H, E), h, exact.parts), equation
 
@@ -218,20 +213,11 @@ def _parts(step: Step) -> int:
     return lcm(1, *(int(c.denominator) for c in [*cs, *step.thetas[step.known :]] if hasattr(c, "denominator")))
 
 
-def _value(poly: sp.Poly, values: dict[str, Any]) -> Any:
-    size = mpmath.mpf(0)
-    total = mpmath.mpf(0)
-    for (i, j), c in poly.terms():
-        term = values["h"] ** i * values["E"] ** j * int(c.p) / int(c.q)
-        total, size = total + term, size + abs(term)
-    return total / size
-
-
 def _solved(poly: sp.Poly, h: Any, parts: int) -> str:
     """Text of the closed form, checked to 25 digits; "" if no pattern fits."""
     with mpmath.workdps(DIGITS):
         for text, value in _candidates(poly, parts):
-            if abs(value - h) < mpmath.mpf(10) ** -25:
+            if abs(value - h) < mpmath.mpf("1e-25"):
                 return text
     return ""
 
@@ -245,7 +231,7 @@ def _candidates(poly: sp.Poly, parts: int) -> Iterator[tuple[str, Any]]:
             if root.is_positive:
                 yield f"{times}log({root})", parts * mpmath.log(_wide(root))
     elif poly.total_degree() == 1 and parts == 1 and poly.degree(E):
-        of_e, of_h, rest = (sp.Rational(poly.coeff_monomial(m)) for m in (E, H, 1))
+        of_e, of_h, rest = (poly.coeff_monomial(m) for m in (E, H, 1))
         a, b = -rest / of_e, -of_h / of_e
         inside = -sp.exp(-a / b) / b
         for branch in (-1, 0):
@@ -254,7 +240,7 @@ def _candidates(poly: sp.Poly, parts: int) -> Iterator[tuple[str, Any]]:
 
 
 def _wide(x: sp.Expr) -> Any:
-    return mpmath.mpf(str(sp.N(x, DIGITS + 5)))
+    return mpmath.mpf(evaluate(x, {}, mpmath_algebra()))
 
 
 __all__ = ["REACH", "brackets", "closed_form", "exactly", "limit", "worst"]

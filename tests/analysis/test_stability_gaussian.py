@@ -6,12 +6,13 @@ from itertools import pairwise
 import mpmath
 import numpy as np
 import pytest
+import sympy as sp
 from sympy import QQ
 
-from derive.analysis.exponential_roots import limit, worst
+from derive.analysis.exponential_roots import _solved, brackets, limit, worst
 from derive.analysis.gaussian import DiffusionTest, Exact, diffusion_map, without_one
 from derive.analysis.gaussian_law import ddim_ratio, exact_std, network_gain, run_factor, w2
-from tests.analysis.stability_schemes import DATA, FLAT, NOISE, adams, midpoint, unipc
+from tests.analysis.stability_schemes import AB, DATA, FLAT, NOISE, adams, midpoint, unipc
 
 EPS, X0, RHO = ("noise", "lambda"), ("data", "lambda"), ("noise", "rho")
 
@@ -82,6 +83,144 @@ def test_third_order_data_rows_along_the_data():
     assert not worst(DiffusionTest(midpoint(DATA), X0))[0].limited
     assert not worst(DiffusionTest(unipc(2, DATA), X0))[0].limited
     assert limit(DiffusionTest(unipc(3, DATA), X0), 0.8, "w").value == pytest.approx(6.07, abs=0.005)
+
+
+@pytest.mark.parametrize("reach", [1.3, 7.0, 40.0])
+def test_brackets_shrink_to_double_precision(reach):
+    """2M on data, steps that grow fourfold: a pair of modulus 1 where kappa (1 - e^{-h}) = 1/2, to the tolerance 1e-9."""
+    test, kappa = DiffusionTest(midpoint(DATA), X0, QQ(1, 4)), np.linspace(0.73, 0.98, 48)
+    exact = -np.log1p(-((1 + 1e-9) ** 2) / (2 * kappa))
+    low, high = brackets(test, kappa, "w", reach)
+    np.testing.assert_allclose(low, exact, rtol=1e-13)
+    np.testing.assert_allclose(high, exact, rtol=1e-13)
+    assert (low < high).all() and (high - low < 1e-15).all()
+    assert test.stable(low[:, None], kappa[:, None]).all() and not test.stable(high[:, None], kappa[:, None]).any()
+    rough = np.subtract(*brackets(test, kappa, "w", reach, 2)[::-1])
+    np.testing.assert_allclose(rough, exact * np.log(1e3 * reach) / 191 / 23**2, rtol=0.1)
+    assert np.isinf(brackets(test, np.array([0.75, 0.4]), "w")[1]).tolist() == [False, True]
+
+
+def test_nothing_is_stable_where_the_solution_grows():
+    """DDIM at kappa = 3/2 is e^{-h} + 3/2 (1 - e^{-h}) > 1: the first point that is looked at is the limit."""
+    test = DiffusionTest(adams(1, DATA), X0)
+    for kappa in (1.5, np.array([1.5, 0.5])):
+        low, high = brackets(test, kappa, "w")
+        assert low[0] == high[0] == pytest.approx(1e-3, rel=1e-12)
+    for precise in (False, True):
+        assert limit(test, 1.5, "w", precise=precise).value == pytest.approx(1e-3, rel=1e-12)
+    unstable = DiffusionTest(adams(4, DATA), X0, QQ(1, 4))
+    for precise in (False, True):
+        assert worst(unstable, precise=precise)[0].value == pytest.approx(1e-3, rel=1e-12)
+
+
+@pytest.mark.parametrize("precise", [False, True])
+def test_a_method_that_moves_constants_may_grow_by_one_per_cent(precise):
+    """Lawson-Euler on data is (1 + kappa h) e^{-h} in w, 1 + kappa h in z."""
+    test = DiffusionTest(adams(1, DATA, {0: AB.phi[0]}), X0)
+    end = limit(test, 0.5, "z", precise=precise)
+    assert (end.value, end.digits) == (pytest.approx(0.02, rel=1e-13), "")
+    grown = limit(test, 2, "w", precise=precise)
+    assert grown.value == pytest.approx(float(mpmath.findroot(lambda h: (1 + 2 * h) * mpmath.exp(-h) - 1.01, 0.01)))
+    assert not limit(test, precise=precise).limited and not worst(test, precise=precise)[0].limited
+    two = DiffusionTest(adams(4, DATA, {0: AB.phi[0]}), X0)
+    end, kappa = worst(two, precise=precise)
+    assert end.digits == "" and two.amplification(end.value, kappa) == pytest.approx(1.01, rel=1e-9)
+
+
+def _data_weights(h):
+    """b_0, b_1, b_2 of three data steps: int_0^1 h e^{-h(1-s)} of the Lagrange polynomials through 0, -1, -2."""
+    phi = [mpmath.hyp1f1(1, k + 1, -h) / mpmath.factorial(k) for k in range(4)]
+    return h * (phi[1] + phi[2] * 3 / 2 + phi[3]), -2 * h * (phi[2] + phi[3]), h * (phi[2] / 2 + phi[3])
+
+
+def test_the_worst_direction_of_three_data_steps_is_where_a_discriminant_vanishes():
+    """z^3 + a z^2 + b z + c has a pair on the circle where 1 - b + a c - c^2 = 0, here quadratic in kappa."""
+    with mpmath.workdps(50):
+
+        def parts(h):
+            b0, b1, b2 = _data_weights(h)
+            return b1 + mpmath.exp(-h) * b2, b2 * (b0 - b2)
+
+        h = mpmath.findroot(lambda x: parts(x)[0] ** 2 - 4 * parts(x)[1], 6)
+        middle, square = parts(h)
+        kappa = -middle / (2 * square)
+        end, at = worst(DiffusionTest(adams(3, DATA), X0), precise=True)
+        assert end.digits == mpmath.nstr(h, 30)
+        assert (end.value, at) == (float(h), float(kappa))
+
+
+HEUN = DiffusionTest(unipc(1, FLAT, pec=False), RHO)
+"""w is multiplied by 1 + y/2 + y (1 + y) e^h/2, y = -(1 - kappa)(1 - e^{-h}): at -1 if y^2 + (1 + u) y + 4 u = 0, u = e^{-h}."""
+
+
+@pytest.mark.parametrize("reach", [2.7, 8.0, 40.0])
+def test_the_worst_direction_of_heun_in_rho(reach):
+    """The discriminant vanishes at u = 7 - 4 sqrt 3, which is cosh h = 7; y = -(1 + u)/2 there, kappa = 1 - 1/sqrt 3."""
+    with mpmath.workdps(50):
+        h, kappa = mpmath.acosh(7), 1 - 1 / mpmath.sqrt(3)
+        end, at = worst(HEUN, reach=reach, precise=True)
+        assert (end.digits, at) == (mpmath.nstr(h, 30), float(kappa))
+    end, at = worst(HEUN, reach=reach)
+    assert end.value == pytest.approx(float(h), rel=1e-12)
+    assert at == pytest.approx(float(kappa), abs=1e-6)
+    assert not worst(HEUN, reach=2.6)[0].limited
+
+
+@pytest.mark.parametrize("ratio", [QQ(13, 14), QQ(1), QQ(10, 9), QQ(5, 4)])
+def test_the_quick_search_has_the_worst_direction_to_five_digits(ratio):
+    test = DiffusionTest(adams(4, DATA), X0, ratio)
+    quick, exact = (worst(test, precise=precise) for precise in (False, True))
+    assert quick[0].value == pytest.approx(exact[0].value, rel=1e-10)
+    assert quick[1] == pytest.approx(exact[1], abs=1e-5) and 0.5 < exact[1] < 1
+
+
+def test_a_worst_direction_along_the_data_is_that_of_the_data():
+    """2M on data with steps that grow fourfold, e^h = 2; two steps in 1/rho, e^h = 3; both at kappa = 1."""
+    for test, exact in (
+        (DiffusionTest(midpoint(DATA), X0, QQ(1, 4)), 2),
+        (DiffusionTest(adams(2), ("data", "1/rho")), 3),
+    ):
+        assert worst(test)[0].value == math.log(exact)
+        end, kappa = worst(test, precise=True)
+        assert (end.exact, end.equation, kappa) == (f"log({exact})", f"exp(h) - {exact} = 0", 1)
+
+
+def test_closed_forms_for_a_rational_kappa():
+    """With (1 - kappa) = 7/8: 105 u^2 + 158 u - 7 = 0."""
+    end = limit(HEUN, 0.125, "w", precise=True)
+    assert end.equation == "7*exp(2*h) - 158*exp(h) - 105 = 0"
+    assert end.exact == "log(79/7 + 8*sqrt(109)/7)"
+    other = limit(HEUN, 0.1, "w", precise=True)
+    assert (other.exact, other.equation) == ("", "")
+    q, h = mpmath.mpf(0.9), mpmath.mpf(other.digits)
+    u = mpmath.exp(-h)
+    assert abs((q * (1 - u)) ** 2 - q * (1 - u) * (1 + u) + 4 * u) < 1e-14
+
+
+@pytest.mark.parametrize(
+    ("equation", "parts", "near", "text"),
+    [
+        (lambda h, e: e**2 - e - 1, 1, 0.5, "log(1/2 + sqrt(5)/2)"),
+        (lambda h, e: 2*e - 3, 1, 0.4, "log(3/2)"),
+        (lambda h, e: e - 3, 2, 2.2, "2*log(3)"),
+        (lambda h, e: e**3 - e - 1, 1, 0.3, ""),
+        (lambda h, e: 3*e - 2*h - 6, 1, 1.0, "-3 - W_{-1}(-3*exp(-3)/2)"),
+        (lambda h, e: e - 8*h + 4, 1, 0.8, "1/2 - W_{0}(-exp(1/2)/8)"),
+        (lambda h, e: e - 3*h, 1, 1.5, "- W_{-1}(-1/3)"),
+        (lambda h, e: e - 3*h, 1, 0.6, "- W_{0}(-1/3)"),
+        (lambda h, e: e - h - 2, 2, 4.0, ""),
+        (lambda h, e: h*e - 2*e + 2, 1, 1.6, ""),
+        (lambda h, e: e**2 - h - 2, 1, 0.4, ""),
+        (lambda h, e: h - 2, 1, 2.0, ""),
+    ],
+)  # fmt: skip
+def test_patterns_of_closed_forms(equation, parts, near, text):
+    H, E = sp.symbols("H E")
+    poly = sp.Poly(equation(H, E), H, E)
+    with mpmath.workdps(40):
+        root = mpmath.findroot(lambda h: equation(h, mpmath.exp(h / parts)), near)
+        assert _solved(poly, root, parts) == text
+        assert _solved(poly, root + mpmath.mpf("1e-20"), parts) == ""
 
 
 @pytest.mark.parametrize("ratio", [QQ(1, 4), QQ(1, 2), QQ(1)])
