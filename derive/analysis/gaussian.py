@@ -183,11 +183,11 @@ class DiffusionTest:
             p = characteristic(self.step, flat(number), shares, corrected=self.corrected)
         else:
             arithmetic = numbers.arithmetic(sign, h, numbers.number)
-            p = characteristic(self.step, arithmetic, share * h * -sign, corrected=self.corrected)
+            p = characteristic(self.step, arithmetic, -sign * share * h, corrected=self.corrected)
         if frame == own:
             return p
         scale = numbers.exp(h if frame == "z" else -h)
-        return tuple(c * scale**k if k and not _zero(c) else c for k, c in enumerate(p))
+        return tuple(c * scale**k for k, c in enumerate(p))
 
     def deflated(self, h: Any, kappa: Any, frame: Literal["w", "z"], numbers: Numbers | None = None) -> Polynomial:
         """Without the root 1 where the exact factor is 1 (kappa = 0 in z, kappa = 1 in w) and the method has it too."""
@@ -243,19 +243,11 @@ def without_one(p: Polynomial) -> Polynomial:
     return (1, *out[::-1])
 
 
-def _zero(c: Any) -> bool:
-    return isinstance(c, int) and c == 0
-
-
 def _at_shrink(value: Any, number: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """From Q(u) into the numbers: u becomes ``value``."""
 
     def polynomial(p: Any) -> Any:
-        coefficients = {e: c for (e,), c in p.terms()}
-        total = number(QQ(0))
-        for e in range(p.degree(), -1, -1):
-            total = total * value + (number(coefficients[e]) if e in coefficients else 0)
-        return total
+        return sum(number(c) * value**e for (e,), c in p.terms())
 
     def at(q: Any) -> Any:
         if not isinstance(q, FracElement):

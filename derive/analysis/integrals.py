@@ -41,6 +41,7 @@ class Integrals:
     def __init__(self, algebra: Mpmath, noise: Any, data: Any, knots: Sequence[Any] = ()) -> None:
         self.algebra, self.mp = algebra, algebra.context
         self.noise, self.data, self.knots = noise, data, tuple(knots)
+        self._close = self.mp.mpf(f"1e-{SETTLED}")
         self._rules: dict[int, tuple[list[Any], list[Any], list[list[Any]]]] = {}
 
     def integral(self, f: Curve, start: Any, end: Any) -> Any:
@@ -76,9 +77,9 @@ class Integrals:
             return self.data + side * y * y, 2 * side * y * (far - close)
 
         def logarithmic(v: Any) -> tuple[Any, Any]:
-            distance = mp.exp(v)
-            y = border + sign * distance
-            return self.data + side * y * y, 2 * side * y * sign * distance
+            distance = sign * mp.exp(v)
+            y = border + distance
+            return self.data + side * y * y, 2 * side * y * distance
 
         yield Route(rooted, (mp.zero, mp.mpf(1) / 4, mp.mpf(1) / 2, mp.one), bool(last))
         if close != border:
@@ -110,17 +111,17 @@ class Integrals:
         size = max(abs(scaled((a + b) / mp.mpf(2)) * (b - a)) for a, b in pairwise(marks)) or mp.one
         with mp.workdps(SETTLED + 6):
             value, error = mp.quad(scaled, list(marks), method="gauss-legendre", maxdegree=7, error=True)
-            return value * size if error <= abs(value) * mp.mpf(10) ** -SETTLED else None
+            return value * size if error <= abs(value) * self._close else None
 
     def _carried(self, drift: Curve, speed: Curve, theta: Curve, start: Any, end: Any, count: int) -> list[Any]:
         for route in self._routes(start, end):
             before = None
             for n in RULES:
                 found = self._by_rule(route, n, drift, speed, theta, count)
-                small = self.mp.mpf(10) ** -SETTLED * (abs(found[1]) if count else 1)
-                if before and all(abs(a - b) <= small for a, b in zip(before[count > 0 :], found[count > 0 :])):
+                judged = found[1:] or found
+                if before and all(abs(a - b) <= self._close * abs(judged[0]) for a, b in zip(before, judged)):
                     return found
-                before = found
+                before = judged
         raise self._refusal(start, end)
 
     def _by_rule(self, route: Route, n: int, drift: Curve, speed: Curve, theta: Curve, count: int) -> list[Any]:

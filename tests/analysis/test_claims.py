@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 
 import pytest
 import sympy as sp
 from sympy import QQ
 
-from derive.analysis.claims import prove, refute
+from derive.analysis.claims import prove, refute, switches
 from derive.analysis.order import classical_constant, reproduced, row_order, uniform_value
 from derive.families import predictor_corrector, runge_kutta
 from derive.families.exponential_multistep import build
@@ -169,3 +170,29 @@ def test_abstract_kernels_count_with_kappa_zero():
     found = row_order(multistep_row(2, Kernel(None), {1: AB.mu[0] / 2}), None)
     assert found.order == 2 and found.stiff_order == 1
     assert [(k, uniform_value(c)) for k, c in found.constants] == [(1, 0), (2, Fraction(5, 12))]
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ("ddddnnnnnn", "0 to 3 data, 4 to 9 noise"),
+        ("dnd", "0 data, 1 noise, 2 data"),
+        ("nddn", "0 noise, 1 to 2 data, 3 noise"),
+    ],
+)
+def test_which_steps_combine_which_integrand(steps, words):
+    schemes = [SimpleNamespace(integrand=0), SimpleNamespace(integrand=1)]
+    tableau = SimpleNamespace(
+        others=("noise",), names=("data", "noise"), schemes=schemes, table=["dn".index(x) for x in steps]
+    )
+    assert switches(tableau) == f"integrand by step: {words}"
+    tableau.others = ()
+    assert switches(tableau) == ""
+
+
+def test_only_the_first_row_without_an_order_is_a_fault():
+    claims = claimed(build(DATA, 3, "exact", "ramp", "keep"))
+    bad = replace(claims.schemes[0], order=0, limiting="sum b = 1")
+    (fault,) = refute(replace(claims, schemes=(bad, bad, claims.schemes[2])), {})
+    assert "give order 0: sum b = 1" in str(fault)
+    assert not refute(claims, {})

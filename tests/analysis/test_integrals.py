@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from derive.analysis import integrals
 from derive.analysis.integrals import Integrals
 from derive.symbolic.evaluate import Mpmath
 
@@ -38,6 +39,20 @@ def test_an_integrand_that_grows_towards_the_end() -> None:
     assert close(HERE.integral(lambda u: 1 / u, s, t), MP.log(t / s))
 
 
+@pytest.mark.parametrize(("start", "end"), [("1/2", "1-1e-6"), ("1-1e-6", "1/2")])
+def test_an_integrand_that_grows_towards_the_noise_end(start: str, end: str) -> None:
+    """The logarithm of the distance to the noise end 1, where the root of the distance to 0 does not settle."""
+    s, t = (1 - MP.mpf("1e-6") if x.startswith("1-") else MP.mpf(1) / 2 for x in (start, end))
+    assert close(HERE.integral(lambda u: 1 / (1 - u) ** 2, s, t), 1 / (1 - t) - 1 / (1 - s))
+
+
+def test_an_integrand_that_grows_towards_the_data_end_from_above_and_below() -> None:
+    near, far = MP.mpf("1e-8"), MP.one
+    below = Integrals(ALGEBRA, -MP.one, MP.zero)
+    assert close(HERE.integral(lambda u: 1 / u**2, far, near), 1 / far - 1 / near)
+    assert close(below.integral(lambda u: 1 / u**2, -near, -far), 1 / far - 1 / near)
+
+
 def test_pieces_between_kinks() -> None:
     bent = Integrals(ALGEBRA, MP.one, MP.zero, [number("1/3")])
     assert close(
@@ -53,6 +68,24 @@ def test_a_propagator_in_closed_form(start: Any, end: Any) -> None:
     assert close(phi, (1 + t) / (1 + s))
     for k, moment in enumerate(moments):
         assert close(moment, (1 + t) * (t ** (k + 1) - s ** (k + 1)) / (k + 1))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_as_many_moments_as_are_asked_for(count: int) -> None:
+    """A = 1/(1 + u), speed 1: mu_k = (1 + t) int u^k/(1 + u) du."""
+    s, t = number("1/3"), number("1/4")
+    phi, *moments = HERE.propagated(lambda u: 1 / (1 + u), lambda u: MP.one, lambda u: u, s, t, count)
+    first = (1 + t) * MP.log((1 + t) / (1 + s))
+    exact = [first, (1 + t) * (t - s) - first]
+    assert close(phi, (1 + t) / (1 + s)) and len(moments) == count
+    assert all(close(moment, value) for moment, value in zip(moments, exact))
+
+
+def test_a_propagator_that_does_not_settle_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(integrals, "RULES", (3, 4, 5))
+    for count in (0, 1):
+        with pytest.raises(ArithmeticError, match=r"from t = 1\.0 to 0\.25 does not settle"):
+            HERE.propagated(MP.exp, MP.exp, MP.exp, MP.one, number("1/4"), count)
 
 
 def test_a_propagator_over_kinks() -> None:

@@ -10,8 +10,8 @@ import pytest
 from sympy import QQ, ring
 
 from derive.analysis.exponential_roots import _parts
-from derive.analysis.gaussian import PAIRS, DiffusionTest
-from derive.analysis.gaussian_law import w2
+from derive.analysis.gaussian import PAIRS, DiffusionTest, Wide
+from derive.analysis.gaussian_law import network_gain, w2
 from derive.analysis.intervals import boundary_polynomials
 from derive.analysis.root_condition import _roots, stability_map
 from derive.analysis.zero_stability import _differences
@@ -61,6 +61,17 @@ def test_a_distance_is_that_of_one_dimension_unless_said() -> None:
         plain = w2(*arguments)
         assert plain > 0 and plain == w2(*arguments, dimension=1)
         assert abs(w2(*arguments, dimension=9) - 3 * plain) < 1e-27
+
+
+def test_the_gain_of_the_optimal_network_by_hand() -> None:
+    """c = 1/2 at alpha = 2, sigma = 3: x has variance 10; cov(5 x0 + 7 eps, x) = 5/2 + 21."""
+    assert network_gain(QQ(1, 2), 2, 3, 5, 7) == QQ(47, 20)
+
+
+def test_numbers_with_roots_at_any_precision() -> None:
+    with mpmath.workdps(60):
+        found = Wide.number((1 + square_root(QQ(2))) / 3 - square_root(QQ(5)))
+        assert abs(found - ((1 + mpmath.sqrt(2)) / 3 - mpmath.sqrt(5))) < mpmath.mpf("1e-58")
 
 
 def test_denominators_of_the_multiples_of_z() -> None:
