@@ -234,3 +234,9 @@ def test_rows_into_a_vanishing_factor_extrapolate(variable: str) -> None:
         assert row["a"] == 0
         for k in range(order):
             assert sum(row[f"b{j}"] * (nodes[j] ** k if k else 1) for j in range(order)) == (0 if k else 1)
+
+
+def test_the_one_row_of_order_one_is_its_own_limit_where_the_factor_is_regular() -> None:
+    """G = 1 of the velocity of a flow; lambda is infinite there."""
+    module = lowered("family: exponential_multistep, steps: 1", "velocity", "velocity", "lambda")
+    assert ways(module, "sigma_zero") == ways(module, "alpha_zero") == (("main",), ("main",))
