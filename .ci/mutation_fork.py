@@ -106,7 +106,7 @@ class Coverage:
         path = Path(mutant.file)
         mirror = f"tests/{path.parent.name}/"
         own = f"{mirror}test_{path.stem}.py::"
-        calling |= {t for t in self.seconds if t.startswith(own)}  # what a module states is read, not called
+        read = {t for t in self.seconds if t.startswith(own)} - calling  # what a module states is read, not called
         files = {t.partition("::")[0] for t in calling}
         beside = {
             t for t in self.seconds if t.partition("::")[0] in files
@@ -116,7 +116,7 @@ class Coverage:
             [t for t in sorted(calling, key=self._cost) if t.startswith(mirror) == own] for own in (True, False)
         )
         mixed = [t for pair in zip_longest(near, far) for t in pair if t]
-        parts = [killers, mixed, sorted(beside, key=self._cost)]
+        parts = [killers, mixed, sorted(read, key=self._cost), sorted(beside, key=self._cost)]
         spent, chosen = 0.0, {}
         for test in (t for part in parts for t in part):
             if test not in chosen and test not in self.failed and (not chosen or spent + self.seconds[test] <= budget):
