@@ -129,9 +129,9 @@ def render(derived: Derived) -> dict[str, bytes]:
         coefficients.TEMPLATE, doc=_coefficients_doc(derived), **coefficients.context(derived.module)
     )
     steps = {}
-    for name in spec.backends:
+    for name in dict.fromkeys(("torch", *spec.backends)):  # gradients go through the torch step
         backend = importlib.import_module(f"derive.backends.{_ident(name)}")
-        doc = _step_doc(derived, backend.about(derived.program))
+        doc = backend.comment(_step_doc(derived, backend.about(derived.program)))
         steps[backend.FILE] = _render(backend.TEMPLATE, doc=doc, **backend.context(derived.program))
     modules = [Path(file).stem for file in steps if file.endswith(".py")]
     texts["__init__.py"] = _render("init.py.jinja", doc=_package_doc(derived), steps=modules)
@@ -162,12 +162,17 @@ def _text_lines(text: str | Iterable[str]) -> list[str]:
 
 
 def _doc(*paragraphs: str) -> list[str]:
-    """A module docstring's lines, wrapped; free text keeps only what cannot end it."""
+    """A module docstring's lines."""
+    return coefficients.docstring(_wrapped(*paragraphs))
+
+
+def _wrapped(*paragraphs: str) -> str:
+    """Paragraphs over several lines; free text keeps only what cannot end a docstring or a comment."""
     lines: list[str] = []
     for paragraph in filter(None, paragraphs):
         safe = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "?" for c in paragraph)
         lines += ["", *textwrap.wrap(safe, _COLUMNS, break_long_words=False)]
-    return coefficients.docstring("\n".join(lines[1:]))
+    return "\n".join(lines[1:])
 
 
 def _promise(derived: Derived) -> str:
@@ -203,8 +208,8 @@ def _coefficients_doc(derived: Derived) -> list[str]:
     )
 
 
-def _step_doc(derived: Derived, about: str) -> list[str]:
-    return _doc(f"The step of {derived.spec.name}: {_formula(derived)}.", _promise(derived), about)
+def _step_doc(derived: Derived, about: str) -> str:
+    return _wrapped(f"The step of {derived.spec.name}: {_formula(derived)}.", _promise(derived), about)
 
 
 __all__ = ["compare", "environment", "exact", "render", "write"]

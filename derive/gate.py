@@ -4,20 +4,27 @@ It works on bytes, because a file can mean something else than the text that was
 parsed; it may hold imports from a short list, definitions, assignments of literals, exact numbers or names, and at
 module level no call but ``load``, ``real`` and ``sqrt``.
 Every number is then read back: constants and tables equal the intended values bit for bit, every expression equals the
-intended one, and no int is divided by an int; the steps do to exact numbers what the program says. What fails is our
-bug, so it raises :class:`InternalError`.
+intended one, and no int is divided by an int; the steps do to exact numbers what the program says, those in C++ too. What
+fails is our bug, so it raises :class:`InternalError`.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import templates
+from derive.backends import cuda as cuda_backend
 from derive.backends import torch as torch_backend
 from derive.backends._coefficients import FILE, SOURCES
+from derive.backends._kernel import buffers
+from derive.backends._kernel_steps import check_kernels, code_lines
 from derive.backends._steps import check_steps
 from derive.backends.printer import REAL_NAMES, int_quotient, same_value, table_names
 from derive.errors import InternalError
@@ -70,9 +77,28 @@ def check(files: Mapping[str, bytes], derived: Any) -> None:
             tree = check_python(name, data)
             if name == torch_backend.FILE:
                 check_steps(name, tree, derived.program, torch_backend.buffers(derived.program))
+        elif name == cuda_backend.FILE:
+            check_kernels(
+                name, data.decode("ascii", "replace"), derived.program, buffers(derived.program), cuda_frame()
+            )
         elif name.endswith(".json"):
             json.loads(data)
     check_values(files[FILE], derived.module)
+
+
+@functools.cache
+def cuda_frame() -> tuple[str, ...]:
+    """The lines of code that the template of the C++ step has for every method, those of the files it includes among them."""
+    return tuple(_frame(Path(templates.__path__[0]), cuda_backend.TEMPLATE))
+
+
+def _frame(folder: Path, template: str) -> Iterator[str]:
+    for line in code_lines((folder / template).read_text("utf-8")):
+        included = re.fullmatch(r'\{% include "([a-z_./]+)" %\}', line)
+        if included:
+            yield from _frame(folder, included[1])
+        elif not line.startswith(("{%", "{{")):
+            yield line
 
 
 def check_python(name: str, data: bytes) -> ast.Module:

@@ -64,18 +64,18 @@ def check_steps(name: str, tree: ast.Module, program: Program, ring: int) -> Non
         n.targets[0].id: n.value for n in tree.body if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)
     }
     names = [phase.name for phase in program.phases]
-    meant: dict[str, Any] = {
+    wanted: dict[str, Any] = {
         "STEPS": {n: n for n in names},
         "STEPS_": {n: f"{n}_" for n in names},
         "RING": ring,
         "NEEDS": {phase.name: len(phase.memory) for phase in program.phases},
         "KEEPS": {phase.name: len(phase.keep.values) for phase in program.phases},
     }
-    if {key: _table(node) for key, node in tables.items()} != meant:
+    if {key: _table(node) for key, node in tables.items()} != wanted:
         raise InternalError(f"{name}: its tables are not those of the program")
     if set(functions) != {*names, *(f"{n}_" for n in names)}:
         raise InternalError(f"{name}: its functions are not those of the program")
-    for phase, count in _visits(program):
+    for phase, count in visits(program):
         try:
             _check_phase(functions, phase, program.columns, count, ring)
         except (Unread, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -89,15 +89,26 @@ def _table(node: ast.expr) -> Any:
     return ast.literal_eval(node)
 
 
-def _visits(program: Program) -> Iterator[tuple[Phase, int]]:
+def visits(program: Program) -> Iterator[tuple[Phase, int]]:
     """Every phase with every length of the memory that it can find."""
     entries = flow(program).entries
     return ((p, count) for p in program.phases for count in sorted({len(m) for m in entries[p.name]}))
 
 
-def _check_phase(
-    functions: Mapping[str, ast.FunctionDef], phase: Phase, columns: Sequence[str], count: int, ring: int
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """A phase on random numbers: what it is given (``found``: the memory and its free buffers) and what it leaves."""
+
+    x: Fraction
+    raw: Fraction
+    found: tuple[Fraction, ...]
+    row: tuple[Fraction, ...]
+    new: Fraction
+    left: tuple[Fraction, ...]
+
+
+def meant(phase: Phase, columns: Sequence[str], count: int, ring: int) -> Meant:
+    """What the program says of the phase with ``count`` values in a memory of ``ring`` buffers."""
     draw = random.Random(f"{phase.name} {count}")
     numbers = [Fraction(draw.randrange(2**100)) for _ in range(2 + ring + len(columns))]
     x, raw, *found = numbers[: 2 + ring]
@@ -106,16 +117,23 @@ def _check_phase(
     for line in phase.lines:
         values[line.out] = sum((row[c] if c else Fraction(1)) * values[v] for c, v in line.terms)  # type: ignore[assignment]
     left = [*(values[v] for v in phase.keep.values), *found[len(phase.memory) : count]][: phase.keep.most]
-    c = tuple(row.values())
-    if _executed(functions[phase.name], x, raw, tuple(found[:count]), c) != (values["x'"], tuple(left)):
+    return Meant(x, raw, tuple(found), tuple(row.values()), values["x'"], tuple(left))
+
+
+def _check_phase(
+    functions: Mapping[str, ast.FunctionDef], phase: Phase, columns: Sequence[str], count: int, ring: int
+) -> None:
+    want = meant(phase, columns, count, ring)
+    given = (want.x, want.raw, want.found[:count], want.row)
+    if _executed(functions[phase.name], *given) != (want.new, want.left):
         raise Unread("the function does not return what the program says")
-    cells = [Cell(value) for value in (x, raw, *found)]
-    new, memory = _executed(functions[phase.name + "_"], cells[0], cells[1], tuple(cells[2:]), c)
-    if (new.value, [cell.value for cell in memory[: len(left)]]) != (values["x'"], left):
+    cells = [Cell(value) for value in (want.x, want.raw, *want.found)]
+    new, memory = _executed(functions[phase.name + "_"], cells[0], cells[1], tuple(cells[2:]), want.row)
+    if (new.value, tuple(cell.value for cell in memory[: len(want.left)])) != (want.new, want.left):
         raise Unread("the function in place does not leave what the program says")
     if {id(cell) for cell in (new, *memory)} != {id(cell) for cell in cells} - {id(cells[1])} or len(memory) != ring:
         raise Unread("the function in place does not give back the buffers that it was given")
-    if cells[1].value != raw:
+    if cells[1].value != want.raw:
         raise Unread("the function in place writes to the network's output")
 
 
@@ -126,13 +144,13 @@ def _executed(function: ast.FunctionDef, x: Any, raw: Any, m: tuple[Any, ...], c
     env: Env = {"x": x, "raw": raw, "m": m, "c": c}
     for statement in function.body:
         if isinstance(statement, ast.Return) and statement is function.body[-1] and statement.value is not None:
-            return _value(statement.value, env)
+            return value_of(statement.value, env)
         if isinstance(statement, ast.Assign):
-            _assign(statement.targets[0], _value(statement.value, env), env)
+            _assign(statement.targets[0], value_of(statement.value, env), env)
         elif not isinstance(statement, ast.Expr):
             raise Unread(f"a statement that is never written: {ast.unparse(statement)}")
         elif not isinstance(statement.value, ast.Constant):
-            _value(statement.value, env)
+            value_of(statement.value, env)
     raise Unread("no return")
 
 
@@ -145,16 +163,17 @@ def _assign(target: ast.expr, value: Any, env: Env) -> None:
         env[name.id] = one
 
 
-def _value(node: ast.expr, env: Env) -> Any:
+def value_of(node: ast.expr, env: Env) -> Any:
+    """What an expression of sums and products, and of tensor operations in place, is worth."""
     if isinstance(node, ast.Name):
         return env[node.id]
     if isinstance(node, ast.Tuple):
-        parts = [_value(e.value, env) if isinstance(e, ast.Starred) else (_value(e, env),) for e in node.elts]
+        parts = [value_of(e.value, env) if isinstance(e, ast.Starred) else (value_of(e, env),) for e in node.elts]
         return tuple(one for part in parts for one in part)
     if isinstance(node, ast.Subscript):
-        return _value(node.value, env)[_index(node.slice)]
+        return value_of(node.value, env)[_index(node.slice)]
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Mult)):
-        left, right = _value(node.left, env), _value(node.right, env)
+        left, right = value_of(node.left, env), value_of(node.right, env)
         return left + right if isinstance(node.op, ast.Add) else left * right
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return _called(node, node.func, env)
@@ -163,15 +182,15 @@ def _value(node: ast.expr, env: Env) -> Any:
 
 def _called(node: ast.Call, function: ast.Attribute, env: Env) -> Cell:
     """``torch.mul(v, c, out=buffer)`` or a method in place."""
-    arguments = [_value(argument, env) for argument in node.args]
+    arguments = [value_of(argument, env) for argument in node.args]
     if ast.unparse(function) == "torch.mul":
         (out,) = node.keywords
-        cell: Cell = _value(out.value, env)
+        cell: Cell = value_of(out.value, env)
         cell.value = arguments[0].value * arguments[1]
         return cell
     if node.keywords:
         raise Unread(f"keywords in {ast.unparse(node)}")
-    return METHODS[function.attr](_value(function.value, env), *arguments)
+    return METHODS[function.attr](value_of(function.value, env), *arguments)
 
 
 def _index(node: ast.expr) -> Any:
@@ -180,4 +199,4 @@ def _index(node: ast.expr) -> Any:
     return ast.literal_eval(node)
 
 
-__all__ = ["check_steps"]
+__all__ = ["Meant", "Unread", "check_steps", "meant", "value_of", "visits"]

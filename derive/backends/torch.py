@@ -57,17 +57,17 @@ class Body:
 
 def context(program: Program) -> dict[str, Any]:
     """What the template lays out: the functions' lines, and the tables of their names and needs by phase."""
-    bodies, ring = _bodies(program), buffers(program)
-    in_place = [_in_place(body, _placed(body), ring) for body in bodies]
+    phases, ring = bodies(program), buffers(program)
+    in_place = [_in_place(body, _placed(body), ring) for body in phases]
     return {
-        "functions": [*map(_returning, bodies), *in_place],
+        "functions": [*map(_returning, phases), *in_place],
         "in_place": any("torch." in line for lines in in_place for line in lines),
         "tables": [
-            *_table("STEPS", bodies),
-            *_table("STEPS_", bodies, "_"),
+            *_table("STEPS", phases),
+            *_table("STEPS_", phases, "_"),
             *constant("RING", ring, "buffers in m that suffice for every phase"),
-            *constant("NEEDS", {b.phase.name: b.named for b in bodies}, "entries of m that are read or passed on"),
-            *constant("KEEPS", {b.phase.name: len(b.keep.values) for b in bodies}, "entries that are left in front"),
+            *constant("NEEDS", {b.phase.name: b.named for b in phases}, "entries of m that are read or passed on"),
+            *constant("KEEPS", {b.phase.name: len(b.keep.values) for b in phases}, "entries that are left in front"),
         ],
     }
 
@@ -79,14 +79,19 @@ def _table(name: str, bodies: Sequence[Body], suffix: str = "") -> list[str]:
     return [flat] if len(flat) <= WIDTH else [f"{name} = {{", *(f"{INDENT}{item}," for item in items), "}"]
 
 
+def comment(text: str) -> list[str]:
+    """The text as the module's docstring."""
+    return docstring(text)
+
+
 def buffers(program: Program) -> int:
     """How many buffers m needs for every phase: those it names, those it carries, and those it takes."""
-    return max(_buffers(body, _placed(body)) for body in _bodies(program))
+    return max(_buffers(body, _placed(body)) for body in bodies(program))
 
 
 def formulas(phase: Phase) -> str:
     """``x' = a x + b0 m0 + b1 m1, m0 = cx x + cr raw``: the phase on one line, the step first."""
-    return ", ".join(_formulas(phase))
+    return ", ".join(formula_lines(phase))
 
 
 def headline(program: Program) -> str:
@@ -96,9 +101,10 @@ def headline(program: Program) -> str:
     return text if len(way) == 1 else f"{len(way)} calls, the last one {text}"
 
 
-def _formulas(phase: Phase) -> list[str]:
+def formula_lines(phase: Phase) -> list[str]:
+    """The same, a line each."""
     return [
-        f"{line.out} = " + " + ".join(f"{c} {_name(v)}" if c else _name(v) for c, v in line.terms)
+        f"{line.out} = " + " + ".join(f"{c} {value_name(v)}" if c else value_name(v) for c, v in line.terms)
         for line in reversed(list(phase.lines))
     ]
 
@@ -107,7 +113,7 @@ def _doc(phase: Phase, end: str) -> list[str]:
     """The docstring of a function: its formulas on one line, or one line each."""
     flat = f"{formulas(phase)}{end}"
     if len(flat) + len(INDENT) + 6 > WIDTH:
-        flat = ",\n".join(_formulas(phase)) + end
+        flat = ",\n".join(formula_lines(phase)) + end
     return docstring(flat, INDENT)
 
 
@@ -132,7 +138,8 @@ def about(program: Program) -> str:
     )
 
 
-def _bodies(program: Program) -> list[Body]:
+def bodies(program: Program) -> list[Body]:
+    """The phases, checked and taken apart."""
     found = flow(program)
     return [_body(phase, program.columns, found.longest(phase)) for phase in program.phases]
 
@@ -173,7 +180,7 @@ def _check(line: Line, known: set[str], phase: Phase) -> None:
         raise InternalError(f"phase {phase.name}: {line} is empty, reads a value twice or overwrites one")
 
 
-def _name(value: str) -> str:
+def value_name(value: str) -> str:
     """The Python name of a value: ``m[1]`` -> ``m1``."""
     return f"{value[0]}{value[2:-1]}" if value[1:2] == "[" else value
 
@@ -189,11 +196,11 @@ def _opening(body: Body, used: set[str]) -> list[str]:
     """Names for the coefficients of the phase and the entries of the memory that its text uses."""
     lines = _columns(body)
     memory = body.phase.memory
-    last = max((i for i, value in enumerate(memory, 1) if _name(value) in used), default=0)
+    last = max((i for i, value in enumerate(memory, 1) if value_name(value) in used), default=0)
     if last == 1:
-        lines.append(f"{INDENT}{_name(memory[0])} = m[0]")
+        lines.append(f"{INDENT}{value_name(memory[0])} = m[0]")
     elif last:
-        names = ", ".join(_name(v) if _name(v) in used else "_" for v in memory[:last])
+        names = ", ".join(value_name(v) if value_name(v) in used else "_" for v in memory[:last])
         lines.append(f"{INDENT}{names} = m[:{last}]")
     return lines
 
@@ -240,12 +247,12 @@ def _returning(body: Body) -> list[str]:
     text: list[str] = []
     result = ""
     for line in body.lines:
-        total = " + ".join(f"{c} * {_name(v)}" if c else _name(v) for c, v in line.terms)
+        total = " + ".join(f"{c} * {value_name(v)}" if c else value_name(v) for c, v in line.terms)
         if line.out == "x'":
             result = total
         else:
-            text += statement(f"{_name(line.out)} = ", total, INDENT)
-    items, tail = _packed(body, [_name(value) for value in body.keep.values], body.carried > 0)
+            text += statement(f"{value_name(line.out)} = ", total, INDENT)
+    items, tail = _packed(body, [value_name(value) for value in body.keep.values], body.carried > 0)
     memory = _tuple([*items, f"*{tail}"]) if items and tail else tail or _tuple(items)
     if body.longest - body.named > body.carried > 0:
         memory += f"[:{body.keep.most}]"
@@ -280,7 +287,7 @@ class Places:
 def _placed(body: Body) -> Places:
     """A buffer for every line and every kept value."""
     memory = body.phase.memory
-    places = Places({"x": "x", **{v: _name(v) for v in memory}}, [])
+    places = Places({"x": "x", **{v: value_name(v) for v in memory}}, [])
     places.free = [places.buffers[v] for v in ("x", *memory) if not body.reads_later(v, -1)]
     for i, line in enumerate(body.lines):
         done = [v for _, v in line.terms if v in places.buffers and not body.reads_later(v, i)]
@@ -305,9 +312,9 @@ def _in_place(body: Body, places: Places, ring: int) -> list[str]:
     text: list[str] = []
     new = "x"
     for line, (buffer, before) in zip(body.lines, places.made, strict=True):
-        name, head = _name(line.out), f"{_name(line.out)} = "
+        name, head = value_name(line.out), f"{value_name(line.out)} = "
         if line.out == "x'":
-            new = name = _name(before) if before else "x" if buffer == "x" else "x_new"
+            new = name = value_name(before) if before else "x" if buffer == "x" else "x_new"
             head = "x_new = " if new == "x_new" else ""
         text += _chained(head, name, _accumulated(line, before) if before else _filled(line, buffer))
     text += statement("return ", f"{new}, {_rotated(body, places, ring)}", INDENT)
@@ -317,7 +324,7 @@ def _in_place(body: Body, places: Places, ring: int) -> list[str]:
 
 def _rotated(body: Body, places: Places, ring: int) -> str:
     """The buffers after the phase: what is kept, what is carried, what is free."""
-    kept = [f"{places.buffers[v]}.copy_(raw)" if v == "raw" else _name(v) for v in body.keep.values]
+    kept = [f"{places.buffers[v]}.copy_(raw)" if v == "raw" else value_name(v) for v in body.keep.values]
     returned = [f"m[-{i}]" for i in range(places.taken, 0, -1)]
     free, stop = list(places.free), f"-{places.taken}" if places.taken else ""
     if returned and set(returned) <= set(free):  # only borrowed: they stay where they are
@@ -345,17 +352,19 @@ def _accumulated(line: Line, value: str) -> list[str]:
     (own,) = (c for c, v in line.terms if v == value)
     first = [f".mul_({own})"] if own else []
     calls = first + [_add(c, v) for c, v in line.terms if v != value]
-    return [_name(value) + "".join(calls[:1]), *calls[1:]]
+    return [value_name(value) + "".join(calls[:1]), *calls[1:]]
 
 
 def _filled(line: Line, buffer: str) -> list[str]:
     """The sum written to a free buffer: ``torch.mul(x, cx, out=m[-1]).addcmul_(raw, cr)``."""
     (coefficient, value), *rest = sorted(line.terms, key=lambda term: term[0] is None)
     first = (
-        f"torch.mul({_name(value)}, {coefficient}, out={buffer})" if coefficient else f"{buffer}.copy_({_name(value)})"
+        f"torch.mul({value_name(value)}, {coefficient}, out={buffer})"
+        if coefficient
+        else f"{buffer}.copy_({value_name(value)})"
     )
     return [first, *(_add(*term) for term in rest)]
 
 
 def _add(coefficient: str | None, value: str) -> str:
-    return f".addcmul_({_name(value)}, {coefficient})" if coefficient else f".add_({_name(value)})"
+    return f".addcmul_({value_name(value)}, {coefficient})" if coefficient else f".add_({value_name(value)})"

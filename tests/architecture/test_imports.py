@@ -90,7 +90,16 @@ ARROWS: dict[str, Row] = {
     "derive.backends.printer": Row((*COMMON, "derive.symbolic", "derive.schedules", "derive.backends"), ("sympy",)),
     "derive.backends._coefficients": Row((*COMMON, "derive.program", "derive.backends"), ("sympy",)),
     # The gate reads back what was written and compares it with what was meant.
-    "derive.gate": Row((*COMMON, "derive.backends", "derive.program.coefficients", "derive.schedules", "derive.store")),
+    "derive.gate": Row(
+        (
+            *COMMON,
+            "derive.backends",
+            "derive.program.coefficients",
+            "derive.schedules",
+            "derive.store",
+            "templates",
+        )
+    ),
     "derive.store": Row(COMMON),
     "derive.emit": Row(
         (*COMMON, "derive.backends", "derive.program", "derive.gate", "derive.store", "templates"), ("jinja2",)

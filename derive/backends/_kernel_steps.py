@@ -1,0 +1,137 @@
+"""``step_cuda.cu`` read back: its phases, taken by their grammar, do to exact numbers what the program says.
+
+A phase is a struct of three tables and of an element: loads, coefficients, sums of products, stores. Its sums are read as
+those of ``step_torch.py`` are (:mod:`derive.backends._steps`); buffers are cells, all loaded before one is stored. Every
+phase is read with every memory that it can find. What is no phase must be the template's own text, line by line.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from derive.backends._kernel import RAW, M, X
+from derive.backends._steps import Meant, Unread, meant, value_of, visits
+from derive.errors import InternalError
+from derive.program.ir import Program
+
+_PHASE = re.compile(
+    r"struct phase_(?P<name>[a-z][a-z0-9_]*) \{\n    enum \{ LOADS = (?P<loads>[0-9]+), STORES = (?P<stores>[0-9]+) \};\n"
+    r"(?P<tables>(?:    static BOTH constexpr int [a-z]+\(int j\) \{\n        constexpr int at\[\] = \{[XRAWM0-9+, ]+\};\n"
+    r"        return at\[j\];\n    \}\n){3})"
+    r"    template <class R> static BOTH void element\(const R\* v, const R\* c, R\* w\) \{\n"
+    r"(?P<lines>(?:        [^\n{}#]*\n)+)    \}\n\};\n"
+)
+_TABLE = re.compile(r"int ([a-z]+)\(int j\) \{\n +constexpr int at\[\] = \{([^}]*)\};")
+_PLACE = re.compile(r"(X)|(RAW)|M \+ ([0-9]+)")
+_STATEMENT = re.compile(
+    r"(?:const R (?P<name>[a-z][a-z0-9_]*)|w\[(?P<place>[0-9]+)\]) = (?P<value>[a-z0-9_ +*()\[\]\n]+)"
+)
+_EXPORT = re.compile(r"EXPORT\(([a-z][a-z0-9_]*)\)")
+_SIZE = re.compile(r"constexpr int (COLUMNS|RING) = ([0-9]+);")
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """A phase as it is written: its tables, and the statements of its element."""
+
+    tables: dict[str, tuple[int, ...]]
+    statements: tuple[tuple[str, ast.expr], ...]
+
+
+def check_kernels(name: str, text: str, program: Program, ring: int, frame: Sequence[str]) -> None:
+    """Raises InternalError unless every phase does what the program says, and all else is ``frame``, the template's."""
+    if not text.isascii() or "\r" in text or "\0" in text or "??/" in text:
+        raise InternalError(f"{name}: not plain ASCII")
+    names = [phase.name for phase in program.phases]
+    try:
+        structs = {m["name"]: _struct(m) for m in _PHASE.finditer(text)}
+        if list(structs) != names or len(_PHASE.findall(text)) != len(names):
+            raise Unread("its phases are not those of the program")
+        sizes, exports, rest = _outside(_PHASE.sub("", text))
+        if exports != names or sizes != {"COLUMNS": len(program.columns), "RING": ring}:
+            raise Unread("its sizes or exports are not those of the program")
+        if rest != list(frame):
+            raise Unread("a line that is neither a phase's nor the template's")
+        for phase, count in visits(program):
+            _check(structs[phase.name], meant(phase, program.columns, count, ring))
+    except (Unread, AttributeError, LookupError, TypeError, ValueError, SyntaxError) as error:
+        raise InternalError(f"{name}: {error}") from error
+
+
+def code_lines(text: str) -> list[str]:
+    """Lines that are not empty and not comments; a line of a comment that would go on is none."""
+    return [line for line in text.splitlines() if line and (not line.startswith("//") or line.endswith("\\"))]
+
+
+def _outside(text: str) -> tuple[dict[str, int], list[str], list[str]]:
+    """(sizes, exports, all other lines of code)."""
+    sizes: dict[str, int] = {}
+    exports, rest = [], []
+    for line in code_lines(text):
+        size, export = _SIZE.match(line), _EXPORT.fullmatch(line)
+        plain = not line.endswith("\\") and line.partition("//")[0].strip()
+        if size and size[1] not in sizes and plain == size[0]:
+            sizes[size[1]] = int(size[2])
+        elif export:
+            exports.append(export[1])
+        else:
+            rest.append(line)
+    return sizes, exports, rest
+
+
+def _struct(match: re.Match[str]) -> Struct:
+    tables = {name: tuple(map(_place, places.split(", "))) for name, places in _TABLE.findall(match["tables"])}
+    if [*tables] != ["load", "store", "after"]:
+        raise Unread("other tables than load, store, after")
+    if (int(match["loads"]), int(match["stores"])) != (len(tables["load"]), len(tables["store"])):
+        raise Unread("it loads or stores another number of streams than its tables name")
+    return Struct(tables, tuple(_statements(match["lines"])))
+
+
+def _place(text: str) -> int:
+    match = _PLACE.fullmatch(text)
+    if not match:
+        raise Unread(f"no buffer: {text}")
+    return X if match[1] else RAW if match[2] else M + int(match[3])
+
+
+def _statements(lines: str) -> Iterator[tuple[str, ast.expr]]:
+    """(name or place, value) of every statement; a value is Python's as much as C's."""
+    *statements, end = lines.split(";\n")
+    if end:
+        raise Unread("a statement without its end")
+    for statement in statements:
+        match = _STATEMENT.fullmatch(statement.strip())
+        if not match:
+            raise Unread(f"a statement that is never written: {statement.strip()}")
+        yield match["name"] or f"[{match['place']}]", ast.parse(f"({match['value']})", mode="eval").body
+
+
+def _check(struct: Struct, want: Meant) -> None:
+    """The phase on these numbers: all is loaded, then computed, then stored."""
+    cells = [want.x, want.raw, *want.found]
+    env: dict[str, Any] = {"v": tuple(cells[place] for place in struct.tables["load"]), "c": want.row}
+    out: dict[str, Any] = {}
+    for name, value in struct.statements:
+        target = out if name.startswith("[") else env
+        if name in target or name in ("v", "c", "w"):
+            raise Unread(f"{name} is written twice")
+        target[name] = value_of(value, env)
+    if [*out] != [f"[{i}]" for i in range(len(struct.tables["store"]))]:
+        raise Unread("not every store has its value")
+    for place, value in zip(struct.tables["store"], out.values(), strict=True):
+        cells[place] = value
+    new, *memory = struct.tables["after"]
+    if len({*struct.tables["store"]}) < len(out) or cells[RAW] != want.raw:
+        raise Unread("it stores twice to a buffer, or to the network's output")
+    if sorted((new, *memory)) != [X, *range(M, len(cells))]:
+        raise Unread("it does not give back the buffers that it was given")
+    if (cells[new], tuple(cells[place] for place in memory[: len(want.left)])) != (want.new, want.left):
+        raise Unread("it does not leave what the program says")
+
+
+__all__ = ["check_kernels", "code_lines"]

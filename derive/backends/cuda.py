@@ -1,0 +1,113 @@
+"""C++17 and CUDA from one source: per phase what one element of the state does (``step_cuda.cu``).
+
+A C++ compiler makes the fused step of the CPU from it, nvcc the kernels of the GPU. A phase is a struct: which buffers
+are loaded and stored, where everything lies afterwards, and the lines between on registers. Loops, vectors of 16 bytes
+and the coefficient table are the template's, the same for every method. Values are called as in ``step_torch.py``.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from derive.backends._kernel import RAW, Kernel, M, X, buffers, kernels
+from derive.backends._layout import INDENT, WIDTH, statement
+from derive.backends.torch import formula_lines, value_name
+from derive.errors import InternalError
+from derive.program.ir import Line, Phase, Program
+
+FILE = "step_cuda.cu"
+TEMPLATE = "cuda/step.cu.jinja"
+ARRAYS = ("v", "c", "w")
+"""What an element reads, its coefficients, what it writes."""
+
+_PLACES = {X: "X", RAW: "RAW"}
+
+
+def context(program: Program) -> dict[str, Any]:
+    """What the template lays out: the numbers of buffers and columns, a struct per phase, and their names."""
+    return {
+        "sizes": [
+            f"constexpr int COLUMNS = {len(program.columns)};  // {', '.join(program.columns)}",
+            f"constexpr int RING = {buffers(program)};  // buffers of the memory",
+        ],
+        "phases": [_struct(kernel, program.columns) for kernel in kernels(program)],
+        "exports": [f"EXPORT({phase.name})" for phase in program.phases],
+    }
+
+
+def comment(text: str) -> list[str]:
+    """The text as a comment."""
+    lines = [f"// {line}".rstrip() for line in text.splitlines()]
+    if any(line.endswith("\\") or "??/" in line for line in lines):
+        raise InternalError("a comment must end with its line")
+    return lines
+
+
+def about(program: Program) -> str:
+    """What a reader of the phases has to know."""
+    return (
+        "Buffers: X the state, RAW the network's output, M + j the entry j of the memory, free ones last. v: what an "
+        "element loads, in the order of load; c: its row of coefficients; w: what it stores, in the order of store. "
+        "after: the buffer of x', then of every entry of the memory. Every element is loaded before it is stored, so a "
+        "buffer may be both."
+    )
+
+
+def _struct(kernel: Kernel, columns: Sequence[str]) -> list[str]:
+    """One phase."""
+    tables = {
+        "load": [home for _, home in kernel.loads],
+        "store": [home for _, home in kernel.stores],
+        "after": kernel.after,
+    }
+    inner = INDENT * 2
+    return [
+        *_heading(kernel.body.phase),
+        f"struct phase_{kernel.name} {{",
+        f"{INDENT}enum {{ LOADS = {len(kernel.loads)}, STORES = {len(kernel.stores)} }};",
+        *(line for name, homes in tables.items() for line in _table(name, homes)),
+        f"{INDENT}template <class R> static BOTH void element(const R* v, const R* c, R* w) {{",
+        *(f"{inner}const R {value_name(value)} = v[{i}];" for i, (value, _) in enumerate(kernel.loads)),
+        *(
+            f"{inner}const R {name} = c[{i}];"
+            for i, name in enumerate(columns)
+            if name in kernel.body.phase.coefficients
+        ),
+        *(text for line in kernel.lines for text in _line(line, inner)),
+        *(f"{inner}w[{i}] = {_local(value)};" for i, (value, _) in enumerate(kernel.stores)),
+        f"{INDENT}}}",
+        "};",
+    ]
+
+
+def _heading(phase: Phase) -> list[str]:
+    """Its formulas, as a comment."""
+    flat = f"{phase.name}: {', '.join(formula_lines(phase))}"
+    lines = [flat] if len(flat) + 3 <= WIDTH else textwrap.wrap(flat, WIDTH - 3, break_long_words=False)
+    return comment("\n".join(lines))
+
+
+def _table(name: str, homes: Sequence[int]) -> list[str]:
+    places = ", ".join(_PLACES.get(home, f"M + {home - M}") for home in homes)
+    return [
+        f"{INDENT}static BOTH constexpr int {name}(int j) {{",
+        f"{INDENT * 2}constexpr int at[] = {{{places}}};",
+        f"{INDENT * 2}return at[j];",
+        f"{INDENT}}}",
+    ]
+
+
+def _line(line: Line, indent: str) -> list[str]:
+    """``const R m0 = cx * x + cr * raw;``"""
+    name = _local(line.out)
+    if name in ARRAYS or any(c in ARRAYS for c, _ in line.terms):
+        raise InternalError(f"a value that hides an array: {line}")
+    total = " + ".join(f"{c} * {value_name(v)}" if c else value_name(v) for c, v in line.terms)
+    text = statement(f"const R {name} = ", total, indent)
+    return [*text[:-1], text[-1] + ";"]
+
+
+def _local(value: str) -> str:
+    return "x_new" if value == "x'" else value_name(value)
