@@ -10,6 +10,7 @@ takes and returns.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -72,6 +73,17 @@ class Solver:
         """
         return _compiled(self, backend)
 
+    def fused(self, backend: str = "cpu") -> Solver:
+        """The same solver with one pass over memory a step: its C++ source, built at first use for this machine.
+
+        For states in the memory of the CPU, float32 or float64; a step runs in one thread. Gradients take the torch step.
+        Built once per machine (seconds), then loaded from the user's cache folder; ``runtime.native`` says how.
+        ValueError if the solver was generated without the backend ``cuda``. Without a working C++ compiler: a
+        RuntimeWarning that says what is missing, and this solver itself, whose steps are in place as well.
+        """
+        checks.choice("backend", backend, ("cpu",))
+        return _fused(self)
+
     # Planning
 
     def plan(
@@ -118,7 +130,7 @@ class Solver:
         with torch.inference_mode(False), torch.set_grad_enabled(follow):
             own = x.to(dtype) if follow else _fresh(x, dtype)
             past = self._past(plan, own, history)
-            plan.coefficients(own)
+            self._rows(plan, own)
             return State(own, past, len(past), False, [0])
 
     def _past(self, plan: Plan, x: torch.Tensor, history: Sequence[Any] | None) -> tuple[torch.Tensor, ...]:
@@ -157,7 +169,6 @@ class Solver:
         state.check_next(i)
         x = state.x
         raw = checks.model_output(raw, x)
-        row = plan.coefficients(x)[i]
         phase, past = plan.phases[i], state.past
         alive, after = plan.memory[i : i + 2]
         if state.filled < alive:
@@ -165,13 +176,13 @@ class Solver:
                 f"step {i} combines {alive} past values, the state has {state.filled}: init() with this plan"
             )
         if differentiated(x, raw, *past):
-            new, past = self._step.STEPS[phase](x, raw, past[:alive], row)
+            new, past = self._step.STEPS[phase](x, raw, past[:alive], plan.coefficients(x)[i])
             return State(new, past[:after], after, False, [0], state.index + 1)
         if not state.owned:
             state, x, past = self._owned(state)
         if any(_share(raw, buffer) for buffer in (x, *past)):
             raw = raw.clone()
-        x, past = self._step.STEPS_[phase](x, raw, past, row)
+        x, past = self._step.STEPS_[phase](x, raw, past, self._rows(plan, x)[i])
         return state.stepped(x, past, after)
 
     def _owned(self, state: State) -> tuple[State, torch.Tensor, tuple[torch.Tensor, ...]]:
@@ -181,6 +192,10 @@ class Solver:
             ring = [_fresh(p, p.dtype) for p in state.past[: state.filled]]
             ring += [torch.zeros_like(x) for _ in range(self._step.RING - len(ring))]
         return State(x, tuple(ring), state.filled, True, [0], state.index), x, tuple(ring)
+
+    def _rows(self, plan: Plan, x: torch.Tensor) -> tuple[Any, ...]:
+        """The rows as the steps in place take them: number by number, or whole."""
+        return plan.rows(x) if getattr(self._step, "WHOLE_ROWS", False) else plan.coefficients(x)
 
     def _own(self, plan: Plan) -> None:
         if not isinstance(plan, Plan):
@@ -335,7 +350,25 @@ def _share(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 @lru_cache(maxsize=256)
+def _fused(solver: Solver) -> Solver:
+    if getattr(solver._step, "WHOLE_ROWS", False):
+        return solver
+    from runtime.native import NoCompilerError, native_steps
+
+    try:
+        step = native_steps(solver._step)
+    except NoCompilerError as error:
+        warnings.warn(f"{solver.name}: no fused step, the torch step is taken: {error}", RuntimeWarning, stacklevel=3)
+        return solver
+    return Solver(solver.name, solver._module, solver._coefficients, step)
+
+
+@lru_cache(maxsize=256)
 def _compiled(solver: Solver, backend: str) -> Solver:
+    if getattr(solver._step, "WHOLE_ROWS", False):
+        raise ValueError(
+            f"{solver.name}: the fused steps are compiled already; allowed: compiled() of the plain solver"
+        )
     step = ModuleType(f"{solver.name}.compiled")
     for name in ("STEPS", "STEPS_"):
         phases = getattr(solver._step, name).items()

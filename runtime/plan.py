@@ -100,6 +100,10 @@ class Plan:
         """Row of each step as tensors of x's dtype and device: 0-d, per-sample [B, 1, .., 1]."""
         return self._placed("rows", lambda g: g.rows, x)
 
+    def rows(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Row of each step likewise as one tensor without gaps: [K], per-sample [K, B, 1, .., 1]."""
+        return self._placed("whole rows", lambda g: g.rows, x, whole=True)
+
     def denoiser(self, x: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], ...]:
         """(dx, dr) of each step likewise: x0 = dx x + dr raw."""
         return self._placed("denoised", lambda g: g.denoised[: self.steps], x)
@@ -108,7 +112,7 @@ class Plan:
         """(cx, cr) of each history node likewise; of several integrands that are kept one pair after the other."""
         return self._placed("history", lambda g: g.history, x)
 
-    def _placed(self, name: str, what: Any, x: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], ...]:
+    def _placed(self, name: str, what: Any, x: torch.Tensor, whole: bool = False) -> tuple[Any, ...]:
         key = (name, x.device, x.dtype, x.dim() if self.samples is not None else 0)
         found = self._cache.get(key)
         if found is None:
@@ -116,7 +120,7 @@ class Plan:
                 table = self._stack(what).to(x.dtype).to(x.device)
                 if self.samples is not None:
                     table = table.reshape(*table.shape, *(1,) * (x.dim() - 1))
-                found = tuple(tuple(row.unbind(0)) for row in table.unbind(0))
+                found = tuple(row if whole else tuple(row.unbind(0)) for row in table.unbind(0))
             self._cache[key] = found
         return found
 

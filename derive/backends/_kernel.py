@@ -83,4 +83,4 @@ def _kernel(body: Body, ring: int) -> Kernel:
     return Kernel(body, loads, stores, (homes["x'"], *(homes[value] for value in kept), *behind))
 
 
-__all__ = ["RAW", "M", "X", "Kernel", "buffers", "kernels"]
+__all__ = ["RAW", "Kernel", "M", "X", "buffers", "kernels"]

@@ -1,0 +1,239 @@
+"""The fused step of the CPU: ``step_cuda.cu`` through the system's C++ compiler, one pass over memory a step.
+
+Built once per machine: the library lies in the user's cache folder under a hash of the source, the flags, the compiler
+and the CPU, and appears there in one piece. ``PHIFORGE_CACHE`` names another folder, ``CXX`` another compiler.
+
+Flags: -O3 -march=native for vectors. -ffp-contract=off because a step waits for memory, not for arithmetic, so a fused
+multiply-add would gain nothing, and without it every CPU and every vector length gives the same bits.
+
+A step takes a row as one tensor (:meth:`runtime.plan.Plan.rows`), so no number passes through Python, and allocates
+nothing where the state, its memory and the network's output are laid out alike.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from struct import Struct
+from types import ModuleType
+from typing import Any
+
+import torch
+
+SOURCE = "step_cuda.cu"
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared")
+COMPILERS = ("c++", "g++", "clang++")
+_SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
+
+
+class NoCompilerError(RuntimeError):
+    """The step could not be built; the message says why."""
+
+
+def native_steps(step: ModuleType) -> ModuleType:
+    """The steps of a generated package with the native ones in place: ``STEPS`` is that of ``step``.
+
+    ValueError if the package has no C++ source; NoCompilerError if it cannot be built.
+    """
+    source = Path(step.__file__ or "").with_name(SOURCE)
+    if not source.is_file():
+        raise ValueError(f"{step.__name__.split('.')[-2]}: no {SOURCE}; add cuda to the spec's backends and regenerate")
+    library = ctypes.CDLL(str(build(source)))
+    fused = ModuleType(f"{step.__name__}.native")
+    fused.STEPS = step.STEPS  # type: ignore[attr-defined]
+    fused.STEPS_ = {phase: _step(library, phase) for phase in step.STEPS}  # type: ignore[attr-defined]
+    fused.RING = library.ring()  # type: ignore[attr-defined]
+    fused.NEEDS, fused.KEEPS = step.NEEDS, step.KEEPS  # type: ignore[attr-defined]
+    fused.WHOLE_ROWS = True  # type: ignore[attr-defined]
+    return fused
+
+
+# Building
+
+
+def build(source: Path) -> Path:
+    """The shared library of ``source``: the one in the cache, or a new one. NoCompilerError says what went wrong."""
+    compiler = _compiler()
+    text = source.read_bytes()
+    parts = (text, " ".join(FLAGS).encode(), _version(compiler).encode(), _processor().encode())
+    key = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+    folder = _folder()
+    library = folder / f"{source.parent.name[:48]}-{key[:32]}.so"
+    if not library.exists():
+        _compile(compiler, source, library)
+    return library
+
+
+def _compiler() -> str:
+    """CXX, or the first compiler on the path."""
+    names = (os.environ["CXX"],) if os.environ.get("CXX") else COMPILERS
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        raise NoCompilerError(f"no C++ compiler: none of {', '.join(names)} is on the path; install one or set CXX")
+    return found
+
+
+@cache
+def _version(compiler: str) -> str:
+    """What the compiler says of itself."""
+    return _run([compiler, "--version"])
+
+
+@cache
+def _processor() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    named = {line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}
+    return "\n".join([platform.machine(), platform.processor(), *sorted(named)])
+
+
+def _folder() -> Path:
+    """The cache folder: the user's own, since what lies there is executed."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(os.environ.get("PHIFORGE_CACHE") or Path(base, "phiforge"))
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError as error:
+        raise NoCompilerError(f"no place for the built step: {error}; set PHIFORGE_CACHE to a folder") from error
+    if found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise NoCompilerError(f"{folder}: others may write there, and what lies there is executed; set PHIFORGE_CACHE")
+    return folder
+
+
+def _compile(compiler: str, source: Path, library: Path) -> None:
+    """Compiled beside its place and moved there, so that nobody ever loads half a library."""
+    handle, name = tempfile.mkstemp(suffix=".so", prefix=".building-", dir=library.parent)
+    os.close(handle)
+    try:
+        _run([compiler, *FLAGS, "-x", "c++", str(source), "-o", name])
+        Path(name).replace(library)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _run(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=300)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoCompilerError(f"{command[0]}: {error}") from error
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise NoCompilerError(f"{command[0]} exits with {done.returncode}: {lines[0][:200]}")
+    return done.stdout
+
+
+# Stepping
+
+
+def _step(library: ctypes.CDLL, phase: str) -> Callable[..., Any]:
+    """The step in place of a phase: (x, raw, m, c) -> (x, m)."""
+    ring, columns = library.ring(), library.columns()
+    after = [getattr(library, f"{phase}_after")(j) for j in range(ring + 1)]
+    functions = {dtype: getattr(library, f"{phase}_{suffix}") for dtype, suffix in _SUFFIX.items()}
+    for function in functions.values():
+        function.argtypes, function.restype = (ctypes.c_char_p,), None
+    pack = Struct(f"@{5 + ring}q").pack
+    first, rest = after[0], after[1:]
+    bump = torch.autograd.graph.increment_version  # what autograd has saved of these buffers is no longer there
+
+    def run(tensors: Sequence[torch.Tensor], c: torch.Tensor) -> None:
+        """The kernel on tensors that are laid out alike, without gaps."""
+        samples = c.numel() // columns
+        size = tensors[0].numel() // max(samples, 1)
+        functions[c.dtype](pack(size, samples, c.data_ptr(), *[t.data_ptr() for t in tensors]))
+
+    def stepped(x: torch.Tensor, raw: torch.Tensor, m: tuple[torch.Tensor, ...], c: Any) -> Any:
+        tensors = (x, raw, *m)
+        if len(m) != ring:
+            raise ValueError(f"m: got {len(m)} buffers; allowed: {ring}")
+        known = type(m) is _Ring and m.state is x
+        plain = _plain(x, (raw,) if known else tensors) and _row_fits(c, x, columns)
+        if plain:
+            run(tensors, c)
+        else:
+            _carefully(run, tensors, _row(tensors, c, columns))
+        new, left = tensors[first], [tensors[j] for j in rest]
+        if not known and x.is_inference():
+            return new, tuple(left)
+        bump((x, *m))
+        return new, _Ring(left).beside(new) if known or plain else tuple(left)
+
+    return stepped
+
+
+class _Ring(tuple[torch.Tensor, ...]):
+    """The memory that a step left; it and ``state`` are as the kernel takes them, and need no second look."""
+
+    state: torch.Tensor
+
+    def beside(self, state: torch.Tensor) -> _Ring:
+        self.state = state
+        return self
+
+
+def _plain(x: torch.Tensor, tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether all are as the kernel takes them: of one dtype and shape with x, contiguous, in the memory of the CPU."""
+    shape, dtype = x.shape, x.dtype
+    return all(
+        t.dtype is dtype and t.is_contiguous() and t.shape == shape and _ordinary(t) and not t.is_neg() for t in tensors
+    )
+
+
+def _row_fits(c: Any, x: torch.Tensor, columns: int) -> bool:
+    """Whether the row is one tensor of x's dtype without gaps, for all or per sample."""
+    if type(c) is not torch.Tensor or c.dtype is not x.dtype or not c.is_cpu or not c.is_contiguous():
+        return False
+    count = c.numel()
+    return count == columns or (x.dim() > 0 and count == columns * x.shape[0] and c.shape[0] == columns)
+
+
+def _ordinary(tensor: torch.Tensor) -> bool:
+    """Whether there are numbers of the CPU behind it, and not a wrapper or another device."""
+    return tensor.is_cpu and type(tensor) in (torch.Tensor, torch.nn.Parameter)
+
+
+def _row(tensors: Sequence[torch.Tensor], c: Any, columns: int) -> torch.Tensor:
+    """The row as one tensor [K] or [K, B]. ValueError or TypeError where the kernel cannot take these arguments."""
+    x = tensors[0]
+    strange = next((t for t in tensors if not isinstance(t, torch.Tensor) or not _ordinary(t)), None)
+    if strange is not None:
+        where = f" on {strange.device}" if isinstance(strange, torch.Tensor) else ""
+        raise TypeError(f"the fused step of the CPU: got {type(strange).__name__}{where}; allowed: a Tensor on cpu")
+    if x.dtype not in _SUFFIX or any(t.dtype != x.dtype for t in tensors[2:]):
+        raise TypeError(f"the fused step of the CPU: got a state of {x.dtype}; allowed: float32, float64, one of them")
+    if any(t.shape != x.shape for t in tensors):
+        raise ValueError(f"the fused step: got shapes {[tuple(t.shape) for t in tensors]}; allowed: one and the same")
+    if not isinstance(c, torch.Tensor):
+        c = torch.stack(torch.broadcast_tensors(*(torch.as_tensor(v, dtype=x.dtype).reshape(-1) for v in c)))
+    row = c.detach().to(x.dtype).reshape(len(c), -1).contiguous()
+    if len(row) != columns or row.shape[1] not in (1, x.shape[0] if x.dim() else 1):
+        raise ValueError(f"c: got shape {tuple(c.shape)}; allowed: {columns} coefficients, each for all or per sample")
+    return row
+
+
+def _carefully(run: Callable[..., None], tensors: Sequence[torch.Tensor], row: torch.Tensor) -> None:
+    """The kernel on the tensors in the order in which x lies in memory; what lies otherwise is copied, and copied back."""
+    x = tensors[0]
+    shared = row.shape[1] == 1
+    order = sorted(range(x.dim()), key=lambda d: (shared or d > 0, -x.stride()[d]))
+    turned = [t.detach().permute(order) for t in (x, tensors[1].to(x.dtype).resolve_neg(), *tensors[2:])]
+    dense = [t.contiguous() for t in turned]
+    run(dense, row)
+    for i, (there, here) in enumerate(zip(turned, dense)):
+        if i != 1 and here.data_ptr() != there.data_ptr():
+            there.copy_(here)
+
+
+__all__ = ["NoCompilerError", "build", "native_steps"]
