@@ -193,7 +193,9 @@ def _plain(x: torch.Tensor, tensors: Sequence[torch.Tensor]) -> bool:
 
 def _row_fits(c: Any, x: torch.Tensor, columns: int) -> bool:
     """Whether the row is one tensor of x's dtype without gaps, for all or per sample."""
-    if type(c) is not torch.Tensor or c.dtype is not x.dtype or not c.is_cpu or not c.is_contiguous():
+    if type(c) is not torch.Tensor or c.dtype is not x.dtype or c.dtype not in _SUFFIX:
+        return False
+    if not c.is_cpu or not c.is_contiguous():
         return False
     count = c.numel()
     return count == columns or (x.dim() > 0 and count == columns * x.shape[0] and c.shape[0] == columns)

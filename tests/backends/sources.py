@@ -1,0 +1,30 @@
+"""The C++ sources of programs, and the solvers that ship one."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from derive import emit, pipeline
+from derive.backends import cuda
+from derive.program.ir import Program
+from derive.program.passes import optimise
+from derive.spec import read_spec
+from tests.claims.shipped import FOLDER, NAMES
+
+FUSED = tuple(name for name in NAMES if (FOLDER / name / cuda.FILE).is_file())
+
+
+@cache
+def program_of(name: str) -> Program:
+    """The program of a shipped solver, without its proof."""
+    spec = read_spec(FOLDER / name / "spec.yaml")
+    schedule, prediction, integrands = pipeline.resolve(spec)
+    problem = pipeline.pose(spec, schedule, prediction, integrands)
+    tableau = pipeline.tabulate(spec, problem, integrands)
+    scaled = pipeline.network_scale(prediction.network) is not None
+    return optimise(pipeline.lower(tableau, problem, spec.name, scaled))
+
+
+def text_of(program: Program) -> str:
+    """``step_cuda.cu`` without its first comment."""
+    return emit.environment().get_template(cuda.TEMPLATE).render(doc=[], **cuda.context(program))

@@ -1,0 +1,129 @@
+"""One kernel per network call at its floor, counted in the emitted text; and the text is the program or it is refused."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from derive.backends import cuda
+from derive.backends import torch as torch_backend
+from derive.backends._kernel import buffers
+from derive.backends._kernel_steps import check_kernels
+from derive.errors import InternalError
+from derive.gate import cuda_frame
+from derive.program.ir import Program
+from derive.program.passes import streams
+from tests.backends.sources import FUSED, program_of, text_of
+from tests.claims.shipped import NAMES
+from tests.program.methods import TABLEAUS, program
+
+NAME = cuda.FILE
+
+
+def read(made: Program, text: str) -> None:
+    check_kernels(NAME, text, made, buffers(made), cuda_frame())
+
+
+def traffic(text: str) -> dict[str, tuple[int, int]]:
+    """(reads, writes) of every phase: the streams that an element loads and stores in the text."""
+    parts = re.split(r"^struct phase_(\w+) \{$", text.partition("#ifdef __CUDACC__\nstruct")[0], flags=re.MULTILINE)[1:]
+    return {
+        name: (len(set(re.findall(r"= v\[(\d+)\]", body))), len(set(re.findall(r"w\[(\d+)\] =", body))))
+        for name, body in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_stream_moves_once(name: str) -> None:
+    """The network's own output is copied where it is kept: its buffer is not ours."""
+    made = program_of(name)
+    text = text_of(made)
+    found = traffic(text)
+    assert [*found] == [phase.name for phase in made.phases]
+    for phase in made.phases:
+        reads, writes = streams(phase)
+        assert phase.kernels == phase.evaluations == 1
+        assert found[phase.name] == (reads, writes + ("raw" in phase.keep.values)), phase.name
+    read(made, text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_more_buffers_than_the_torch_step(name: str) -> None:
+    made = program_of(name)
+    assert buffers(made) <= torch_backend.buffers(made)
+
+
+def test_the_state_and_the_history_of_2m_stay_where_they_are() -> None:
+    text = text_of(program_of("dpmpp_2m"))
+    main = text[text.index("struct phase_main") :]
+    assert re.findall(r"at\[\] = \{(.*)\};", main)[:3] == ["X, RAW, M + 0", "X, M + 0", "X, M + 0"]
+    assert buffers(program_of("dpmpp_2m")) == 1
+
+
+def test_some_solvers_ship_it() -> None:
+    assert {"ddim", "dpmpp_2m", "dpmpp_3m", "dpmpp_3s", "edm_heun", "unipc_2"} <= set(FUSED)
+
+
+@pytest.mark.parametrize("converts", [True, False], ids=["converts", "integrand"])
+@pytest.mark.parametrize("name", TABLEAUS)
+def test_what_is_written_is_what_is_read(name: str, converts: bool) -> None:
+    made = program(name, converts)
+    read(made, text_of(made))
+
+
+CHANGES = {
+    r"\bcx\b": "cr", r"\bb0\b": "a", r"\bd1\b": "d2", r"\bcb1\b": "cb0", r"\by\b": "x", r"\bm1\b": "m0", r"\braw\b": "x",
+    r"\bM \+ 0\b": "M + 1", r"\bM \+ 1\b": "X", r"\bRAW\b": "X", r" \+ (?=[a-z])": " * ", r"\bx_new\b": "x",
+    r"\bv\[1\]": "v[0]", r"\bw\[1\]": "w[0]", r"\bc\[2\]": "c[1]", r"LOADS = [0-9]": "LOADS = 9",
+    r"STORES = [0-9]": "STORES = 9", r"COLUMNS = [0-9]": "COLUMNS = 1", r"RING = [0-9]": "RING = 9", r"EXPORT\(m": "EXPORT(n",
+    r"const R (?=m0)": "", r"\bk1\b": "m0", r"phase_main": "phase_more", r"\(int j\)": "(int i)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["ab3", "etdrk3", "pec2", "begun", "general"])
+def test_every_changed_token_is_seen(name: str) -> None:
+    """Each occurrence in turn of each token that can be another one; comments aside."""
+    made = program(name)
+    text = text_of(made)
+    seen = 0
+    for pattern, other in CHANGES.items():
+        for match in re.finditer(pattern, text):
+            if "//" in text[: match.start()].rsplit("\n", 1)[-1]:
+                continue
+            seen += 1
+            with pytest.raises(InternalError):
+                read(made, text[: match.start()] + other + text[match.end() :])
+    assert seen > 60
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("        w[0] = x_new;\n", "        w[0] = x_new;\n        w[0] = x;\n"),
+        ("        w[0] = x_new;\n", ""),
+        ("        w[0] = x_new;\n", "        w[0] = x_new\n"),
+        ("        w[0] = x_new;\n", "        w[0] = x_new - x;\n"),
+        ("        w[0] = x_new;\n", "        w[0] = x_new + 0;\n"),
+        ("        w[0] = x_new;\n", "        w[0] = fma(x_new, x, x);\n"),
+        ("        w[0] = x_new;\n", "        w[0] = x_new; // more\n"),
+        ("        const R x = v[0];\n", "        const R x = v[0] * 2;\n"),
+        ("        const R x = v[0];\n", "        const R x = v[0];\n        const R x = v[0];\n"),
+        ("        const R x = v[0];\n", "        const R v = v[0];\n"),
+        ("        const R x = v[0];\n", "#define v w\n        const R x = v[0];\n"),
+        ("// buffers of the memory", "// buffers of the memory \\"),
+        ("// main: ", "// main \\\n"),
+        ("// main: ", "// ??/ main: "),
+        ("namespace {\n", "namespace {\n#define R int\n"),
+        ("EXPORT(main)\n", "EXPORT(main)\nEXPORT(main)\n"),
+        ("EXPORT(main)\n", "EXPORT(main)\nint more() { return 1; }\n"),
+        ("#pragma unroll\n", ""),
+        ("i < n; ++i", "i <= n; ++i"),
+    ],
+)
+def test_what_is_never_written_is_refused(old: str, new: str) -> None:
+    made = program("ab1")
+    text = text_of(made)
+    assert old in text
+    with pytest.raises(InternalError):
+        read(made, text.replace(old, new, 1))
