@@ -39,7 +39,9 @@ def test_every_family_has_its_page():
     assert {page.stem for page in PAGES} == set(lookup.names("derive.families"))
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "docs" / "adaptive.md"], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "page", [*PAGES, *(ROOT / "docs" / f"{name}.md" for name in ("adaptive", "backends"))], ids=lambda p: p.stem
+)
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(((?!http)[^)#]+)\)", page.read_text()):
         assert (page.parent / link).exists(), link

@@ -1,0 +1,36 @@
+"""The page about backends: its example is executed, and the phase that it shows is the generated one.
+
+``python -m pytest tests/docs --update`` rewrites the phase.
+"""
+
+import re
+import runpy
+import warnings
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "backends.md"
+SHOWN = re.compile(r"<!-- phase -->\n.*?<!-- /phase -->", re.DOTALL)
+
+
+def test_the_example_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("PHIFORGE_CACHE", str(tmp_path / "cache"))
+    [example] = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "example.py").write_text(example, "utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # no compiler: the torch step is taken
+        names = runpy.run_path(str(tmp_path / "example.py"))
+    assert torch.allclose(names["samples"], names["plain"], rtol=1e-4, atol=1e-5)
+
+
+def test_the_phase_is_the_generated_one(update):
+    source = (ROOT / "generated" / "dpmpp_2m" / "step_cuda.cu").read_text("utf-8")
+    phase = source[source.index("// main: ") :].partition("};\n\n")[0] + "};\n"
+    shown = f"<!-- phase -->\n```cpp\n{phase}```\n<!-- /phase -->"
+    text = PAGE.read_text("utf-8")
+    if update:
+        PAGE.write_text(SHOWN.sub(lambda _: shown, text), "utf-8")
+        return
+    assert SHOWN.findall(text) == [shown], "run python -m pytest tests/docs --update"
