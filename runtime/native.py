@@ -31,6 +31,7 @@ import torch
 SOURCE = "step_cuda.cu"
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared")
 COMPILERS = ("c++", "g++", "clang++")
+_TYPES = (torch.Tensor, torch.nn.Parameter)
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 
 
@@ -156,10 +157,10 @@ def _step(library: ctypes.CDLL, phase: str) -> Callable[..., Any]:
 
     def stepped(x: torch.Tensor, raw: torch.Tensor, m: tuple[torch.Tensor, ...], c: Any) -> Any:
         tensors = (x, raw, *m)
-        if len(m) != ring:
-            raise ValueError(f"m: got {len(m)} buffers; allowed: {ring}")
         known = type(m) is _Ring and m.state is x
-        plain = _plain(x, (raw,) if known else tensors) and _row_fits(c, x, columns)
+        if not known and len(m) != ring:
+            raise ValueError(f"m: got {len(m)} buffers; allowed: {ring}")
+        plain = (_alike(raw, x) if known else all(_alike(t, x) for t in tensors)) and _row_fits(c, x, columns)
         if plain:
             run(tensors, c)
         else:
@@ -183,12 +184,11 @@ class _Ring(tuple[torch.Tensor, ...]):
         return self
 
 
-def _plain(x: torch.Tensor, tensors: Sequence[torch.Tensor]) -> bool:
-    """Whether all are as the kernel takes them: of one dtype and shape with x, contiguous, in the memory of the CPU."""
-    shape, dtype = x.shape, x.dtype
-    return all(
-        t.dtype is dtype and t.is_contiguous() and t.shape == shape and _ordinary(t) and not t.is_neg() for t in tensors
-    )
+def _alike(t: torch.Tensor, x: torch.Tensor) -> bool:
+    """Whether it is as the kernel takes it: of x's dtype and shape, contiguous, in the memory of the CPU."""
+    if t.dtype is not x.dtype or not t.is_contiguous() or not _ordinary(t) or t.is_neg():
+        return False
+    return t.shape == x.shape
 
 
 def _row_fits(c: Any, x: torch.Tensor, columns: int) -> bool:
@@ -203,7 +203,7 @@ def _row_fits(c: Any, x: torch.Tensor, columns: int) -> bool:
 
 def _ordinary(tensor: torch.Tensor) -> bool:
     """Whether there are numbers of the CPU behind it, and not a wrapper or another device."""
-    return tensor.is_cpu and type(tensor) in (torch.Tensor, torch.nn.Parameter)
+    return tensor.is_cpu and type(tensor) in _TYPES
 
 
 def _row(tensors: Sequence[torch.Tensor], c: Any, columns: int) -> torch.Tensor:
