@@ -6,23 +6,25 @@ import re
 
 import pytest
 
+from derive import emit, gate, pipeline
 from derive.backends import cuda
 from derive.backends import torch as torch_backend
 from derive.backends._kernel import buffers
 from derive.backends._kernel_steps import check_kernels
 from derive.errors import InternalError
-from derive.gate import cuda_frame
 from derive.program.ir import Program
 from derive.program.passes import streams
+from derive.spec import read_spec
+from derive.store import seal
 from tests.backends.sources import FUSED, program_of, text_of
-from tests.claims.shipped import NAMES
+from tests.claims.shipped import FOLDER, NAMES
 from tests.program.methods import TABLEAUS, program
 
 NAME = cuda.FILE
 
 
 def read(made: Program, text: str) -> None:
-    check_kernels(NAME, text, made, buffers(made), cuda_frame())
+    check_kernels(NAME, text, made, buffers(made), gate.cuda_frame())
 
 
 def traffic(text: str) -> dict[str, tuple[int, int]]:
@@ -127,3 +129,15 @@ def test_what_is_never_written_is_refused(old: str, new: str) -> None:
     assert old in text
     with pytest.raises(InternalError):
         read(made, text.replace(old, new, 1))
+
+
+def test_the_torch_step_is_always_written_and_the_file_is_gated() -> None:
+    spec = read_spec(FOLDER / "ddim" / "spec.yaml").with_backends(("cuda",))
+    derived = pipeline.derive(spec)
+    files = emit.render(derived)
+    gate.check(files, derived)
+    assert {NAME, torch_backend.FILE} <= set(files)
+    body = files[NAME].decode("ascii").split("\n", 2)[2].replace("b0 * raw", "a * raw", 1)
+    assert body.encode("ascii") not in files[NAME]
+    with pytest.raises(InternalError, match="does not leave what the program says"):
+        gate.check(files | {NAME: seal(NAME, body, spec.sha256)}, derived)
