@@ -34,6 +34,8 @@ SCAN, ZOOM = 192, 24
 """Points of the first scan, and of every refinement of a bracket."""
 SEARCH = ((33, 1), (13, 4), (9, 11))
 """Of the three searches for the worst kappa: points, and refinements of the brackets there."""
+WORKING = DIGITS + 20
+"""Digits that are computed with."""
 EDGE = 1e-6
 """How close to 0 and 1 kappa is searched."""
 
@@ -49,14 +51,12 @@ def brackets(
 
     def around(h: NDArray) -> tuple[NDArray, NDArray, Any]:
         holds = np.broadcast_to(test.stable(h, column, frame), (np.size(kappa), h.shape[-1]))
-        always = holds.all(axis=1)
-        first = np.where(always, h.shape[-1] - 1, holds.argmin(axis=1))
-        points, rows = np.broadcast_to(h, holds.shape), np.arange(len(holds))
-        return points[rows, (first - 1).clip(0)], points[rows, first], always
+        points, rows, first = np.broadcast_to(h, holds.shape), np.arange(len(holds)), holds.argmin(axis=1)
+        return points[rows, (first - 1).clip(0)], points[rows, first], holds.all(axis=1)
 
     low, high, never = around(np.geomspace(1e-3, reach, SCAN))
     for _ in range(zooms):
-        low, high, _ = around(low[:, None] + (high - low)[:, None] * np.linspace(0, 1, ZOOM))
+        low, high, _ = around(np.linspace(low, high, ZOOM, axis=-1))
     return low, np.where(never, np.inf, high)
 
 
@@ -72,7 +72,7 @@ def limit(
     if frame == "z" and kappa == 0 and len(coefficients) <= 2:
         return UNLIMITED
     _, high = brackets(test, kappa, frame, reach)
-    return UNLIMITED if np.isinf(high[0]) else _end(test, float(high[0]), kappa, frame, precise)
+    return UNLIMITED if np.isinf(high) else _end(test, high.item(), kappa, frame, precise)
 
 
 def _end(test: DiffusionTest, h: float, kappa: float, frame: Frame, precise: bool) -> EndPoint:
@@ -103,8 +103,8 @@ def worst(test: DiffusionTest, *, reach: float = REACH, precise: bool = False) -
     if kappa in (EDGE, 1 - EDGE):
         kappa = float(round(kappa))
         return limit(test, kappa, "w", reach=reach, precise=precise), kappa
-    near = high[at - 1 : at + 2]
-    if len(near) == 3 and np.isfinite(near).all():
+    near = high[at - 1 : at + 2].clip(None, reach)
+    if len(near) == 3:
         left, here, right = near
         kappa += float((grid[1] - grid[0]) * (left - right) / (2 * (left - 2 * here + right)))
     if precise and not test.lenient:
@@ -117,7 +117,7 @@ def worst(test: DiffusionTest, *, reach: float = REACH, precise: bool = False) -
 
 def _lowest(test: DiffusionTest, h: float, kappa: float) -> tuple[EndPoint, float]:
     """The minimum of the limit over kappa, by the secant method on its central difference."""
-    with mpmath.workdps(DIGITS + 20):
+    with mpmath.workdps(WORKING):
         gap = mpmath.mpf("1e-12")
 
         def rise(k: Any) -> Any:
@@ -130,9 +130,9 @@ def _lowest(test: DiffusionTest, h: float, kappa: float) -> tuple[EndPoint, floa
 
 
 def _critical(test: DiffusionTest, h: float, kappa: float, frame: Frame) -> complex:
-    """The root that is closest to the circle."""
+    """The largest root: the one that leaves the disc at ``h``."""
     roots = np.roots([complex(c) for c in test.deflated(h, kappa, frame)])
-    return complex(min(roots, key=lambda r: abs(abs(r) - 1)))
+    return complex(max(roots, key=abs))
 
 
 def _side(test: DiffusionTest, h: float, kappa: Any, frame: Frame) -> int:
@@ -144,39 +144,25 @@ def _side(test: DiffusionTest, h: float, kappa: Any, frame: Frame) -> int:
 def exactly(test: DiffusionTest, h: float, kappa: Any, frame: Frame) -> Any:
     """The h near the given one at which the critical root has modulus 1, as an mpmath number.
 
-    Raises ValueError where neither equation has a simple root there.
+    Raises ValueError where no simple root has it there.
     """
-    side = _side(test, h, kappa, frame)
-    with mpmath.workdps(DIGITS + 20):
-        share = mpmath.mpf(kappa)
-
-        def polynomial(at: Any) -> Any:
-            return test.deflated(at, share, frame, Wide())
-
-        equations = [(_on_circle(polynomial, test, h, kappa, frame), 1e-4)]
-        for equation, near in ([(_on_axis(polynomial, side), 1e-6)] if side else []) + equations:
-            start = mpmath.mpf(h)
-            points = (start, start + start * mpmath.mpf("1e-9"))
-            found = mpmath.findroot(equation, points, tol=mpmath.mpf("1e-60"))
-            if abs(found - h) < near * h:
-                return found
+    with mpmath.workdps(WORKING):
+        start = mpmath.mpf(h)
+        points = (start, start + start * mpmath.mpf("1e-9"))
+        found = mpmath.findroot(_beyond_circle(test, h, kappa, frame), points, tol=mpmath.mpf("1e-60"))
+        if abs(found - start) < start * mpmath.mpf("1e-4"):
+            return found
     raise ValueError(f"no simple root at h = {h}")
 
 
-def _on_axis(polynomial: Callable[[Any], Any], side: int) -> Callable[[Any], Any]:
-    """p(+-1; h)."""
-    return lambda at: mpmath.polyval(polynomial(at), side)
-
-
-def _on_circle(
-    polynomial: Callable[[Any], Any], test: DiffusionTest, h: float, kappa: Any, frame: Frame
-) -> Callable[[Any], Any]:
+def _beyond_circle(test: DiffusionTest, h: float, kappa: Any, frame: Frame) -> Callable[[Any], Any]:
     """|zeta(h)| - 1, zeta carried from one h to the next by Newton's method."""
     root = mpmath.mpc(_critical(test, h, float(kappa), frame))
+    share = mpmath.mpf(kappa)
 
     def gap(at: Any) -> Any:
         nonlocal root
-        p = polynomial(at)
+        p = test.deflated(at, share, frame, Wide())
         for _ in range(8):
             value, slope = mpmath.polyval(p, root, derivative=True)
             root = root - value / slope

@@ -9,9 +9,11 @@ import pytest
 import sympy as sp
 from sympy import QQ
 
-from derive.analysis.exponential_roots import _solved, brackets, limit, worst
+from derive.analysis.exponential_roots import _solved, brackets, closed_form, exactly, limit, worst
 from derive.analysis.gaussian import DiffusionTest, Exact, diffusion_map, without_one
 from derive.analysis.gaussian_law import ddim_ratio, exact_std, network_gain, run_factor, w2
+from derive.symbolic.forms import Form, phi
+from derive.tableau import Node, Row, Scheme
 from tests.analysis.stability_schemes import AB, DATA, FLAT, NOISE, adams, midpoint, unipc
 
 EPS, X0, RHO = ("noise", "lambda"), ("data", "lambda"), ("noise", "rho")
@@ -44,6 +46,7 @@ def test_equations_of_end_points():
     assert limit(DiffusionTest(midpoint(NOISE), EPS), precise=True).equation == "exp(h) - 3 = 0"
     assert limit(DiffusionTest(adams(2, NOISE), EPS), precise=True).equation == "2*h - exp(h) + 1 = 0"
     third = limit(DiffusionTest(adams(3, NOISE), EPS), precise=True)
+    assert "h^2" in third.equation and "**" not in third.equation
     with mpmath.workdps(30):
         h = mpmath.mpf(third.digits)
         phi2, phi3 = ((mpmath.hyp1f1(1, k + 1, h) / mpmath.factorial(k)) for k in (2, 3))
@@ -105,12 +108,12 @@ def test_nothing_is_stable_where_the_solution_grows():
     test = DiffusionTest(adams(1, DATA), X0)
     for kappa in (1.5, np.array([1.5, 0.5])):
         low, high = brackets(test, kappa, "w")
-        assert low[0] == high[0] == pytest.approx(1e-3, rel=1e-12)
+        assert low[0] == high[0] == 0.001
     for precise in (False, True):
-        assert limit(test, 1.5, "w", precise=precise).value == pytest.approx(1e-3, rel=1e-12)
+        assert limit(test, 1.5, "w", precise=precise).value == 0.001
     unstable = DiffusionTest(adams(4, DATA), X0, QQ(1, 4))
     for precise in (False, True):
-        assert worst(unstable, precise=precise)[0].value == pytest.approx(1e-3, rel=1e-12)
+        assert worst(unstable, precise=precise)[0].value == 0.001
 
 
 @pytest.mark.parametrize("precise", [False, True])
@@ -121,7 +124,10 @@ def test_a_method_that_moves_constants_may_grow_by_one_per_cent(precise):
     assert (end.value, end.digits) == (pytest.approx(0.02, rel=1e-13), "")
     grown = limit(test, 2, "w", precise=precise)
     assert grown.value == pytest.approx(float(mpmath.findroot(lambda h: (1 + 2 * h) * mpmath.exp(-h) - 1.01, 0.01)))
-    assert not limit(test, precise=precise).limited and not worst(test, precise=precise)[0].limited
+    assert not worst(test, precise=precise)[0].limited
+    noise = DiffusionTest(adams(1, NOISE, {0: AB.phi[0]}), EPS)  # e^h (1 - h) in z: one root, there is no other
+    assert not limit(noise, precise=precise).limited
+    assert limit(noise, 0, "w", precise=precise).value == 2
     two = DiffusionTest(adams(4, DATA, {0: AB.phi[0]}), X0)
     end, kappa = worst(two, precise=precise)
     assert end.digits == "" and two.amplification(end.value, kappa) == pytest.approx(1.01, rel=1e-9)
@@ -162,7 +168,7 @@ def test_the_worst_direction_of_heun_in_rho(reach):
         assert (end.digits, at) == (mpmath.nstr(h, 30), float(kappa))
     end, at = worst(HEUN, reach=reach)
     assert end.value == pytest.approx(float(h), rel=1e-12)
-    assert at == pytest.approx(float(kappa), abs=1e-6)
+    assert at == pytest.approx(float(kappa), abs=1e-6) and end.digits == ""
     assert not worst(HEUN, reach=2.6)[0].limited
 
 
@@ -172,6 +178,16 @@ def test_the_quick_search_has_the_worst_direction_to_five_digits(ratio):
     quick, exact = (worst(test, precise=precise) for precise in (False, True))
     assert quick[0].value == pytest.approx(exact[0].value, rel=1e-10)
     assert quick[1] == pytest.approx(exact[1], abs=1e-5) and 0.5 < exact[1] < 1
+
+
+def test_a_worst_direction_across_the_data_is_that_of_noise():
+    """2M on noise with steps that grow fourfold, e^h = 2; UniPC-1, e^h = 3; both at kappa = 0."""
+    for test, exact in ((DiffusionTest(midpoint(NOISE), EPS, QQ(1, 4)), 2), (DiffusionTest(unipc(1, NOISE), EPS), 3)):
+        assert worst(test) == (limit(test, 0, "w"), 0) and worst(test)[0].value == pytest.approx(
+            math.log(exact), rel=1e-15
+        )
+        end, kappa = worst(test, precise=True)
+        assert (end.exact, end.equation, kappa) == (f"log({exact})", f"exp(h) - {exact} = 0", 0)
 
 
 def test_a_worst_direction_along_the_data_is_that_of_the_data():
@@ -195,6 +211,29 @@ def test_closed_forms_for_a_rational_kappa():
     q, h = mpmath.mpf(0.9), mpmath.mpf(other.digits)
     u = mpmath.exp(-h)
     assert abs((q * (1 - u)) ** 2 - q * (1 - u) * (1 + u) + 4 * u) < 1e-14
+
+
+def test_only_what_is_next_to_a_bracket_is_its_end_point():
+    """The other root of 2M is -(e^h - 1)/2: log 3 is no end point for a bracket ten per cent or 5e-4 away."""
+    test = DiffusionTest(midpoint(NOISE), EPS)
+    with mpmath.workdps(50):
+        for away in (0, 1e-8, -2e-5):
+            assert mpmath.nstr(exactly(test, math.log(3) + away, 0, "z"), 30) == mpmath.nstr(mpmath.log(3), 30)
+    for away in (-0.1, 5e-4, -5e-4):
+        with pytest.raises(ValueError, match="no simple root"):
+            exactly(test, math.log(3) + away, 0, "z")
+
+
+def test_a_closed_form_in_half_steps():
+    """The exponential midpoint rule on noise: 1 is a root where e^{h/2} is 1, -1 or (1 + q)/q, q = 1 - kappa."""
+    first, half = Node("history", 0, QQ(0)), QQ(1, 2)
+    stage = Row("stage", (first,), (), (), half, given=(phi(1, half, half),))
+    output = Row("output", (first, Node("stage", 1, half)), (), (), QQ(1), given=(Form(), phi(1)))
+    test = DiffusionTest(Scheme((stage,), output), EPS)
+    with mpmath.workdps(50):
+        exact = 2 * mpmath.log(mpmath.mpf(15) / 7)
+        assert mpmath.nstr(exactly(test, float(exact), 0.125, "z"), 30) == mpmath.nstr(exact, 30)
+        assert closed_form(test, exact, 0.125, "z", 1) == ("2*log(15/7)", "7*exp(h/2) - 15 = 0")
 
 
 @pytest.mark.parametrize(
