@@ -137,7 +137,7 @@ class DiffusionTest:
     def step(self) -> Step:
         """With symbolic ratios on a geometric grid."""
         ratio = {"lambda": self.ratio, "rho": 1 / SHRINK, "1/rho": SHRINK}[self.pair[1]]
-        ratios = [ratio ** (j + 1) for j in range(max(1, self.scheme.past))]
+        ratios = [ratio ** (j + 1) for j in range(self.scheme.past)]
         return self.scheme.step(ratios, QQ(PAIRS[self.pair]))
 
     @cached_property

@@ -66,7 +66,7 @@ def polynomial_in_w(step: Step, corrected: bool = False) -> Polynomial:
 def rational(step: Step) -> bool:
     """Whether the weights are over Q (a tableau may hold radicals)."""
     forms = [f for row in (*step.a, step.b) for f in row]
-    return all(isinstance(q, type(QQ(1))) and isinstance(c, (int, type(QQ(1)))) for f in forms for (_, c), q in f.terms)
+    return all(isinstance(q, QQ.dtype) and isinstance(c, (int, QQ.dtype)) for f in forms for (_, c), q in f.terms)
 
 
 def _itself(value: Any) -> Any:
@@ -90,7 +90,7 @@ def first_exit(p: Polynomial) -> EndPoint | None:
 
 
 def boundary_polynomials(p: Polynomial) -> tuple[PolyElement, ...]:
-    """Polynomials in the parameter that vanish wherever a root has modulus 1, or the degree drops."""
+    """Polynomials in the parameter that vanish wherever a root has modulus 1: also on the way to where the degree drops."""
     rng = p[0].ring
     n = len(p) - 1
     at_one = sum(p, start=rng.zero)
@@ -104,7 +104,7 @@ def boundary_polynomials(p: Polynomial) -> tuple[PolyElement, ...]:
     pairs = _resultant(_in_u(palindrome), _in_u(other), rng)
     if not pairs:
         raise ValueError("roots stay on the unit circle for every value of the parameter")
-    return tuple(q for q in (at_one, at_minus_one, p[0], pairs) if q and not q.is_ground)
+    return tuple(q for q in (at_one, at_minus_one, pairs) if q and not q.is_ground)
 
 
 def _divided(p: Sequence[Any], root: int) -> list[Any]:
@@ -122,7 +122,7 @@ def _in_u(p: Sequence[Any]) -> list[Any]:
     while len(chebyshev) <= m:
         shifted = [0, *chebyshev[-1]]
         chebyshev.append([a - (chebyshev[-2][i] if i < len(chebyshev[-2]) else 0) for i, a in enumerate(shifted)])
-    out = [p[m], *[p[m] * 0] * m]
+    out = [p[m], *[0] * m]
     for j in range(1, m + 1):
         for i, c in enumerate(chebyshev[j]):
             out[i] = out[i] + p[m - j] * c
@@ -132,8 +132,6 @@ def _in_u(p: Sequence[Any]) -> list[Any]:
 def _resultant(f: Sequence[Any], g: Sequence[Any], rng: PolyRing) -> PolyElement:
     both, u, _ = ring("u,w", QQ)
     lifted = [sum((_lift(c, both) * u**k for k, c in enumerate(q)), start=both.zero) for q in (f, g)]
-    if not lifted[0] or not lifted[1]:
-        return rng.zero
     return rng.from_dict(dict(lifted[0].resultant(lifted[1])))
 
 
@@ -155,8 +153,7 @@ def _positive_roots(polynomials: Sequence[PolyElement]) -> list[tuple[Any, sp.Po
                 roots.append((root, factor, root))
         else:
             for (low, high), _ in factor.intervals(eps=sp.Rational(1, 10**12), inf=0):
-                if high > 0:
-                    roots.append((_rational(low), factor, _rational(high)))
+                roots.append((_rational(low), factor, _rational(high)))
     return sorted(roots, key=lambda r: r[0])
 
 

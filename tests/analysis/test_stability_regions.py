@@ -6,6 +6,7 @@ import pytest
 from sympy import QQ
 
 from derive.analysis.intervals import (
+    UNLIMITED,
     conjugate_product,
     first_exit,
     imaginary_interval,
@@ -140,6 +141,39 @@ def test_unequal_steps_shorten_the_interval():
     for r in (QQ(1, 3), QQ(1), QQ(5)):
         found = real_interval(adams(2).step([r], QQ(0)))
         assert found.exact == str(min(2 * r / (1 + r), 2 * r))
+
+
+def test_thirty_digits_of_end_points():
+    with mpmath.workdps(50):
+        found = mpmath.findroot(lambda r: ((r - 4) * r + 12) * r - 24, 2.8)
+        assert real_interval(RK4).digits == mpmath.nstr(found, 30)
+        assert imaginary_interval(RK4).digits == mpmath.nstr(2 * mpmath.sqrt(2), 30)
+    assert real_interval(adams(3).step(EVEN, QQ(0))).digits == "0." + "54" * 14 + "55"
+
+
+@pytest.mark.parametrize(
+    ("root", "exact"),
+    [
+        (lambda w: 1 - (w - 5) * (w - 6) / 100, 5),  # above 1 between 5 and 6, and below -1 from 19.65 on
+        (lambda w: 1 - (w - 2) ** 2 * (6 - w) / 64, 6),  # 1 at 2, where nothing ends
+        (lambda w: -(w**2) - QQ(1, 2), 0.5**0.5),
+        (lambda w: 1 - w * (w**2 + 4 * w + 2) / 4, 1.0860018219562556),  # also 1 at -2 + sqrt 2
+        (lambda w: (1 - w) / 2, 3),
+    ],
+)
+def test_the_first_exit_of_a_single_root(root, exact):
+    rng, w = parameter_ring()
+    end = first_exit((rng(1), -root(w)))
+    assert end.value == pytest.approx(exact, rel=1e-15)
+    assert abs(abs(root(end.value)) - 1) < 1e-13
+
+
+def test_a_root_that_stays_inside_has_no_exit():
+    """1/(1 + w) is below 1 for every w > 0; 1 + w is above at once; 1/(2 - w) is 1 before the degree drops at 2."""
+    rng, w = parameter_ring()
+    assert first_exit((1 + w, rng(-1))) == UNLIMITED
+    assert first_exit((rng(1), -1 - w)) is None
+    assert first_exit((2 - w, rng(-1))).exact == "1"
 
 
 def test_roots_that_never_leave_the_circle_are_an_error():

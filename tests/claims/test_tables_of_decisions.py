@@ -225,7 +225,9 @@ def test_an_entry_that_has_no_limit_is_named() -> None:
         found.value
     )
     flow = made(table("order: 1", "order: 2"), schedule="flow").solver
-    with pytest.raises(LimitError, match="entry 1 of the solver's table reads back over 2 grid points, and 1 there has a"):
+    with pytest.raises(
+        LimitError, match="entry 1 of the solver's table reads back over 2 grid points, and 1 there has a"
+    ):
         flow.plan(nodes=(1.0, 0.5, 0.25))
     assert made(table("order: 1", "order: 1", "order: 2"), schedule="flow").solver.plan(nodes=(1.0, 0.5, 0.25, 0.1))
     regular = made(table("order: 1", "order: 2"), "noise", "rho").solver
