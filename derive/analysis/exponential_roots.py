@@ -56,7 +56,7 @@ def brackets(
 
     low, high, never = around(np.geomspace(1e-3, reach, SCAN))
     for _ in range(zooms):
-        low, high, _ = around(np.linspace(low, high, ZOOM, axis=-1))
+        low, high, _ = around(np.linspace(low, high, ZOOM, axis=1))
     return low, np.where(never, np.inf, high)
 
 

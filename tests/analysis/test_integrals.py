@@ -53,6 +53,32 @@ def test_an_integrand_that_grows_towards_the_data_end_from_above_and_below() -> 
     assert close(below.integral(lambda u: 1 / u**2, -near, -far), 1 / far - 1 / near)
 
 
+@pytest.mark.parametrize(("start", "end"), [(1, 3), (3, 2), (2, 1)])
+def test_a_domain_that_does_not_end_at_zero(start: int, end: int) -> None:
+    """From 3 to the data end 1; and from -1 up to the data end 0."""
+    apart, below = Integrals(ALGEBRA, MP.mpf(3), MP.one), Integrals(ALGEBRA, -MP.one, MP.zero)
+    s, t = MP.mpf(start), MP.mpf(end)
+    assert close(apart.integral(lambda u: 1 / MP.sqrt(u - 1), s, t), 2 * (MP.sqrt(t - 1) - MP.sqrt(s - 1)))
+    s, t = (1 - s) / 2, (1 - t) / 2
+    assert close(below.integral(lambda u: 1 / MP.sqrt(-u), s, t), 2 * (MP.sqrt(-s) - MP.sqrt(-t)))
+
+
+def test_the_noise_end_of_a_domain_that_does_not_end_at_zero() -> None:
+    apart, s, t = Integrals(ALGEBRA, MP.mpf(3), MP.one), MP.mpf(2), 3 - MP.mpf("1e-6")
+    assert close(apart.integral(lambda u: 1 / (3 - u) ** 2, s, t), 1 / (3 - t) - 1 / (3 - s))
+
+
+@pytest.mark.parametrize(("start", "end"), [(1, "1/5"), ("1/5", 1)])
+def test_several_kinks_in_either_direction(start: Any, end: Any) -> None:
+    kinks, s, t = (number("1/3"), number("1/2")), number(start), number(end)
+    bent = Integrals(ALGEBRA, MP.one, MP.zero, kinks)
+
+    def primitive(u: Any) -> Any:
+        return sum((u - k) * abs(u - k) / 2 for k in kinks)
+
+    assert close(bent.integral(lambda u: sum(abs(u - k) for k in kinks), s, t), primitive(t) - primitive(s))
+
+
 def test_pieces_between_kinks() -> None:
     bent = Integrals(ALGEBRA, MP.one, MP.zero, [number("1/3")])
     assert close(

@@ -224,6 +224,13 @@ def test_only_what_is_next_to_a_bracket_is_its_end_point():
             exactly(test, math.log(3) + away, 0, "z")
 
 
+def test_a_pair_on_the_circle_has_no_closed_form():
+    """2M on data, steps that grow fourfold: 3/4 (1 - e^{-h}) = 1/2 at log 3, where the roots are complex."""
+    end = limit(DiffusionTest(midpoint(DATA), X0, QQ(1, 4)), 0.75, "w", precise=True)
+    with mpmath.workdps(50):
+        assert (end.exact, end.equation, end.digits) == ("", "", mpmath.nstr(mpmath.log(3), 30))
+
+
 def test_a_closed_form_in_half_steps():
     """The exponential midpoint rule on noise: 1 is a root where e^{h/2} is 1, -1 or (1 + q)/q, q = 1 - kappa."""
     first, half = Node("history", 0, QQ(0)), QQ(1, 2)

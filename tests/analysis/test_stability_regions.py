@@ -157,7 +157,7 @@ def test_thirty_digits_of_end_points():
         (lambda w: 1 - (w - 5) * (w - 6) / 100, 5),  # above 1 between 5 and 6, and below -1 from 19.65 on
         (lambda w: 1 - (w - 2) ** 2 * (6 - w) / 64, 6),  # 1 at 2, where nothing ends
         (lambda w: -(w**2) - QQ(1, 2), 0.5**0.5),
-        (lambda w: 1 - w * (w**2 + 4 * w + 2) / 4, 1.0860018219562556),  # also 1 at -2 + sqrt 2
+        (lambda w: 1 - w * (w**2 + 4 * w + 2) / 4, 1.0739475361924602),  # w^3 + 4 w^2 + 2 w = 8; also 1 at -2 + sqrt 2
         (lambda w: (1 - w) / 2, 3),
     ],
 )
