@@ -45,6 +45,11 @@ def test_an_integrand_that_grows_towards_the_noise_end(start: str, end: str) -> 
     s, t = (1 - MP.mpf("1e-6") if x.startswith("1-") else MP.mpf(1) / 2 for x in (start, end))
     assert close(HERE.integral(lambda u: 1 / (1 - u) ** 2, s, t), 1 / (1 - t) - 1 / (1 - s))
 
+    def primitive(u: Any) -> Any:
+        return MP.sqrt(u) / (1 - u) - MP.atanh(MP.sqrt(u))
+
+    assert close(HERE.integral(lambda u: MP.sqrt(u) / (1 - u) ** 2, s, t), primitive(t) - primitive(s))
+
 
 def test_an_integrand_that_grows_towards_the_data_end_from_above_and_below() -> None:
     near, far = MP.mpf("1e-8"), MP.one

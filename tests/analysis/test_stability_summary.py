@@ -171,6 +171,16 @@ def test_summaries_are_fast_and_serialise(steps, rate, c0, c1, variable):
     assert "zero-stable on every grid" in str(found)
 
 
+def test_a_constant_kernel_on_data_in_the_inverse_of_rho():
+    """Two steps end at e^h = 3 along the data, and nowhere earlier; explicit methods have no sector."""
+    found = summary(build(Kernel(QQ(0)), 2, "exact", "ramp", "keep"), _problem(1, 0, "1/rho")).as_dict()
+    assert found["sector_angle"] == 0.0
+    gaussian = found["gaussian"]
+    assert gaussian["data_limit"]["exact"] == gaussian["worst_limit"]["exact"] == "log(3)"
+    assert (gaussian["worst_kappa"], gaussian["searched_to"]) == (1.0, 40.0)
+    assert summary(build(Kernel(QQ(1)), 2, "exact", "ramp", "keep")).as_dict()["sector_angle"] is None
+
+
 def test_what_a_summary_says():
     noise = summary(build(Kernel(QQ(1)), 2, "exact", "ramp", "keep"), _problem(0, 1, "lambda"))
     assert noise.as_dict()["gaussian"]["noise_limit"] == {
