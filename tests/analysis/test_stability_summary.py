@@ -12,7 +12,7 @@ from sympy import QQ, field
 from derive.analysis import stability
 from derive.analysis.exponential_roots import limit
 from derive.analysis.gaussian import DiffusionTest
-from derive.analysis.intervals import parameter_ring
+from derive.analysis.intervals import inside_exactly, parameter_ring
 from derive.analysis.linear_multistep import LinearMultistep, adams_series, momentum
 from derive.analysis.stability import pair_of, summary
 from derive.analysis.zero_stability import parasitic, product_growth, ratio_limit, zero_stability
@@ -305,3 +305,23 @@ def test_the_worst_is_at_the_data_where_nothing_between_is_worse(monkeypatch):
     found["w", 1] = at(4.0)
     gaussian = summary(tableau, _problem(1, 0, "lambda")).gaussian
     assert (gaussian.worst.value, gaussian.kappa) == (3.0, 0.5)
+
+
+def test_implicit_methods_are_stable_in_a_half_plane_at_most():
+    backward = LinearMultistep(_rationals(1, -1), _rationals(1, 0))
+    second = LinearMultistep(_rationals(QQ(3, 2), -2, QQ(1, 2)), _rationals(1, 0, 0))
+    assert backward.sector_angle() == 90.0
+    np.testing.assert_allclose(second.sector_angle(), 90.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
+def test_methods_with_momentum_have_coefficients_of_one_length(order):
+    method = momentum(order)
+    assert len(method.rho) == len(method.sigma) == max(3, order + 1)
+
+
+def test_a_root_on_the_circle_is_not_inside_and_one_beside_it_is():
+    near = QQ(1) - QQ(1, 10**12)
+    assert not inside_exactly((QQ(1), QQ(-3, 2), QQ(1, 2)))
+    assert inside_exactly((QQ(1), -near - QQ(1, 2), near / 2))
+    assert not inside_exactly((QQ(1), 1 / near - QQ(1, 2), -1 / near / 2))
