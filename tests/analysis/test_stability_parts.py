@@ -13,8 +13,10 @@ from derive.analysis.exponential_roots import _parts
 from derive.analysis.gaussian import PAIRS, DiffusionTest, Wide
 from derive.analysis.gaussian_law import network_gain, w2
 from derive.analysis.intervals import boundary_polynomials
+from derive.analysis.recurrence import _trimmed
 from derive.analysis.root_condition import _roots, stability_map
 from derive.analysis.zero_stability import _differences
+from derive.families import runge_kutta
 from derive.symbolic.forms import ONE, ZERO, constant, phi
 from derive.symbolic.surds import square_root
 from derive.tableau import Kernel, Node, Row, Scheme, multistep_row
@@ -127,3 +129,17 @@ def test_boundary_polynomials_see_a_pair_on_the_circle(inner: tuple[object, ...]
     assert all(q.evaluate(0, QQ(1, 2)) != 0 for q in found)
     one = next(q for q in found if q.evaluate(0, -1 - middle) == 0)
     assert one.degree() >= 1
+
+
+def test_coefficients_that_are_not_there_are_cut() -> None:
+    assert _trimmed([1, -1, 0, 0]) == (1, -1) and _trimmed([1, 0]) == (1,) and _trimmed([1, 0, 2]) == (1, 0, 2)
+    assert len(_trimmed([1, 2, np.zeros(3)])) == 3, "an array of zeros is a coefficient"
+
+
+def test_who_moves_constants() -> None:
+    """Lawson's row samples the kernel: its fixed points are not those of the problem; exact rows keep them."""
+    pair = ("data", "lambda")
+    exact = Scheme((), multistep_row(2, Kernel(-ONE)))
+    lawson = runge_kutta.build(Kernel(-ONE), "keep", tableau="heun2").schemes[-1]
+    assert DiffusionTest(exact, pair).lenient is False and DiffusionTest(exact, pair).tolerance == 1e-9
+    assert DiffusionTest(lawson, pair).lenient is True and DiffusionTest(lawson, pair).tolerance == 0.01
