@@ -14,8 +14,7 @@ import ast
 import builtins
 import functools
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,17 +87,9 @@ def check(files: Mapping[str, bytes], derived: Any) -> None:
 
 @functools.cache
 def cuda_frame() -> tuple[str, ...]:
-    """The lines of code that the template of the C++ step has for every method, those of the files it includes among them."""
-    return tuple(_frame(Path(templates.__path__[0]), cuda_backend.TEMPLATE))
-
-
-def _frame(folder: Path, template: str) -> Iterator[str]:
-    for line in code_lines((folder / template).read_text("utf-8")):
-        included = re.fullmatch(r'\{% include "([a-z_./]+)" %\}', line)
-        if included:
-            yield from _frame(folder, included[1])
-        elif not line.startswith(("{%", "{{")):
-            yield line
+    """The lines of code that the template of the C++ step has for every method."""
+    text = Path(templates.__path__[0], cuda_backend.TEMPLATE).read_text("utf-8")
+    return tuple(line for line in code_lines(text) if not line.startswith(("{%", "{{")))
 
 
 def check_python(name: str, data: bytes) -> ast.Module:

@@ -1,7 +1,7 @@
 """The fused step of the CPU: ``step_cuda.cu`` through the system's C++ compiler, one pass over memory a step.
 
-Built once per machine: the library lies in the user's cache folder under a hash of the source, the flags, the compiler
-and the CPU, and appears there in one piece. ``PHIFORGE_CACHE`` names another folder, ``CXX`` another compiler.
+Built once per machine: the library lies in the user's cache folder under a hash of the source and its header, the flags,
+the compiler and the CPU, and appears there in one piece. ``PHIFORGE_CACHE`` names another folder, ``CXX`` another compiler.
 
 Flags: -O3 -march=native for vectors. -ffp-contract=off because a step waits for memory, not for arithmetic, so a fused
 multiply-add would gain nothing, and without it every CPU and every vector length gives the same bits.
@@ -29,6 +29,8 @@ from typing import Any
 import torch
 
 SOURCE = "step_cuda.cu"
+HEADER = Path(__file__).with_name("fused_step.h")
+"""What all sources include."""
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared")
 COMPILERS = ("c++", "g++", "clang++")
 _TYPES = (torch.Tensor, torch.nn.Parameter)
@@ -64,7 +66,7 @@ def build(source: Path) -> Path:
     """The shared library of ``source``: the one in the cache, or a new one. NoCompilerError says what went wrong."""
     compiler = _compiler()
     text = source.read_bytes()
-    parts = (text, " ".join(FLAGS).encode(), _version(compiler).encode(), _processor().encode())
+    parts = (text, HEADER.read_bytes(), " ".join(FLAGS).encode(), _version(compiler).encode(), _processor().encode())
     key = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
     folder = _folder()
     library = folder / f"{source.parent.name[:48]}-{key[:32]}.so"
@@ -118,7 +120,7 @@ def _compile(compiler: str, source: Path, library: Path) -> None:
     handle, name = tempfile.mkstemp(suffix=".so", prefix=".building-", dir=library.parent)
     os.close(handle)
     try:
-        _run([compiler, *FLAGS, "-x", "c++", str(source), "-o", name])
+        _run([compiler, *FLAGS, f"-I{HEADER.parent}", "-x", "c++", str(source), "-o", name])
         Path(name).replace(library)
     finally:
         Path(name).unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 A C++ compiler makes the fused step of the CPU from it, nvcc the kernels of the GPU. A phase is a struct: which buffers
 are loaded and stored, where everything lies afterwards, and the lines between on registers. Loops, vectors of 16 bytes
-and the coefficient table are the template's, the same for every method. Values are called as in ``step_torch.py``.
+and the coefficient table are in ``runtime/fused_step.h``, for every method. Values are called as in ``step_torch.py``.
 """
 
 from __future__ import annotations

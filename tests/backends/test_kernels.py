@@ -119,8 +119,8 @@ def test_every_changed_token_is_seen(name: str) -> None:
         ("namespace {\n", "namespace {\n#define R int\n"),
         ("EXPORT(main)\n", "EXPORT(main)\nEXPORT(main)\n"),
         ("EXPORT(main)\n", "EXPORT(main)\nint more() { return 1; }\n"),
-        ("#pragma unroll\n", ""),
-        ("i < n; ++i", "i <= n; ++i"),
+        ('#include "fused_step.h"\n', ""),
+        ("return COLUMNS;", "return COLUMNS + 1;"),
     ],
 )
 def test_what_is_never_written_is_refused(old: str, new: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from derive.backends._kernel import kernels as kernels_of
+from runtime.native import HEADER
 from tests.backends.sources import program_of, text_of
 from tests.claims.shipped import NAMES
 
@@ -29,7 +30,7 @@ def compiled(name: str, arch: str, options: Sequence[str], folder: Path) -> tupl
     """(what nvcc wrote, what it said)."""
     source, out = folder / f"{name}.cu", folder / f"{name}.{arch}"
     source.write_text(text_of(program_of(name)), "utf-8")
-    command = [str(NVCC), "-std=c++17", f"-arch={arch}", *options, str(source), "-o", str(out)]
+    command = [str(NVCC), "-std=c++17", f"-arch={arch}", f"-I{HEADER.parent}", *options, str(source), "-o", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "warning" not in done.stdout + done.stderr
