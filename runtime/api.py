@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,15 +34,19 @@ if TYPE_CHECKING:
 class Solver:
     """A generated solver. Pickles as the name of its module."""
 
-    __slots__ = ("_coefficients", "_module", "_step", "name")
+    __slots__ = ("_coefficients", "_module", "_native", "_step", "name")
 
     name: str
     _module: str
     _coefficients: ModuleType
-    _step: ModuleType
+    _step: Any
+    _native: bool
+    """Whether the steps are those of :mod:`runtime.native`, which take a row whole."""
 
-    def __init__(self, name: str, module: str, coefficients: ModuleType, step: ModuleType) -> None:
-        for slot, value in zip(("name", "_module", "_coefficients", "_step"), (name, module, coefficients, step)):
+    def __init__(self, name: str, module: str, coefficients: ModuleType, step: Any) -> None:
+        native = getattr(step, "WHOLE_ROWS", False)
+        slots = ("name", "_module", "_coefficients", "_step", "_native")
+        for slot, value in zip(slots, (name, module, coefficients, step, native)):
             object.__setattr__(self, slot, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -195,7 +199,7 @@ class Solver:
 
     def _rows(self, plan: Plan, x: torch.Tensor) -> tuple[Any, ...]:
         """The rows as the steps in place take them: number by number, or whole."""
-        return plan.rows(x) if getattr(self._step, "WHOLE_ROWS", False) else plan.coefficients(x)
+        return plan.rows(x) if self._native else plan.coefficients(x)
 
     def _own(self, plan: Plan) -> None:
         if not isinstance(plan, Plan):
@@ -351,7 +355,7 @@ def _share(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 @lru_cache(maxsize=256)
 def _fused(solver: Solver) -> Solver:
-    if getattr(solver._step, "WHOLE_ROWS", False):
+    if solver._native:
         return solver
     from runtime.native import NoCompilerError, native_steps
 
@@ -365,16 +369,14 @@ def _fused(solver: Solver) -> Solver:
 
 @lru_cache(maxsize=256)
 def _compiled(solver: Solver, backend: str) -> Solver:
-    if getattr(solver._step, "WHOLE_ROWS", False):
+    if solver._native:
         raise ValueError(
             f"{solver.name}: the fused steps are compiled already; allowed: compiled() of the plain solver"
         )
-    step = ModuleType(f"{solver.name}.compiled")
+    step = SimpleNamespace(**{name: getattr(solver._step, name) for name in ("RING", "NEEDS", "KEEPS")})
     for name in ("STEPS", "STEPS_"):
         phases = getattr(solver._step, name).items()
         setattr(step, name, {p: torch.compile(phase, fullgraph=True, backend=backend) for p, phase in phases})
-    for name in ("RING", "NEEDS", "KEEPS"):
-        setattr(step, name, getattr(solver._step, name))
     return Solver(solver.name, solver._module, solver._coefficients, step)
 
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from struct import Struct
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -41,7 +41,7 @@ class NoCompilerError(RuntimeError):
     """The step could not be built; the message says why."""
 
 
-def native_steps(step: ModuleType) -> ModuleType:
+def native_steps(step: Any) -> SimpleNamespace:
     """The steps of a generated package with the native ones in place: ``STEPS`` is that of ``step``.
 
     ValueError if the package has no C++ source; NoCompilerError if it cannot be built.
@@ -50,13 +50,14 @@ def native_steps(step: ModuleType) -> ModuleType:
     if not source.is_file():
         raise ValueError(f"{step.__name__.split('.')[-2]}: no {SOURCE}; add cuda to the spec's backends and regenerate")
     library = ctypes.CDLL(str(build(source)))
-    fused = ModuleType(f"{step.__name__}.native")
-    fused.STEPS = step.STEPS  # type: ignore[attr-defined]
-    fused.STEPS_ = {phase: _step(library, phase) for phase in step.STEPS}  # type: ignore[attr-defined]
-    fused.RING = library.ring()  # type: ignore[attr-defined]
-    fused.NEEDS, fused.KEEPS = step.NEEDS, step.KEEPS  # type: ignore[attr-defined]
-    fused.WHOLE_ROWS = True  # type: ignore[attr-defined]
-    return fused
+    return SimpleNamespace(
+        STEPS=step.STEPS,
+        STEPS_={phase: _step(library, phase) for phase in step.STEPS},
+        RING=library.ring(),
+        NEEDS=step.NEEDS,
+        KEEPS=step.KEEPS,
+        WHOLE_ROWS=True,
+    )
 
 
 # Building
