@@ -29,6 +29,7 @@ from runtime.state import State, differentiated
 
 if TYPE_CHECKING:
     from runtime.adaptive import Adaptive
+    from runtime.loop import Loop
 
 
 class Solver:
@@ -200,6 +201,30 @@ class Solver:
     def _rows(self, plan: Plan, x: torch.Tensor) -> tuple[Any, ...]:
         """The rows as the steps in place take them: number by number, or whole."""
         return plan.rows(x) if self._native else plan.coefficients(x)
+
+    def loop(
+        self,
+        plan: Plan,
+        x_T: torch.Tensor,
+        history: Sequence[Any] | None = None,
+        *,
+        backend: str | None = None,
+        storage: torch.dtype | None = None,
+    ) -> Loop:
+        """The body of a solve on fixed buffers: what ``torch.compile`` and CUDA graphs take, one graph for any plan.
+
+        See :mod:`runtime.loop`. x_T, history: as in ``init``. backend: "cpu", "cuda", "triton" or "torch"; None: the
+        fastest that there is on x_T's device. storage: the type that states are kept in (None: x_T's); float16 and
+        bfloat16 keep a state as two numbers. No gradient passes through it.
+        ValueError where a backend is not there, NoCompilerError where it cannot be built.
+        """
+        from runtime.engines import engine
+        from runtime.loop import Loop
+
+        self._own(plan)
+        checks.sample(x_T, "x")
+        state = self.init(plan, x_T.detach(), history)
+        return Loop(self, plan, x_T, state.past, storage, engine(self, backend, x_T.device))
 
     def _own(self, plan: Plan) -> None:
         if not isinstance(plan, Plan):

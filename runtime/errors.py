@@ -30,4 +30,16 @@ class StaleStateError(RuntimeFault, RuntimeError):
     """A State was used after the step that consumed it (its buffers now hold the next state)."""
 
 
-__all__ = ["DeviceError", "LimitError", "NonFiniteError", "RuntimeFault", "ShapeError", "StaleStateError"]
+class NoCompilerError(RuntimeFault, RuntimeError):
+    """A fused step could not be built; the message says why."""
+
+
+__all__ = [
+    "DeviceError",
+    "LimitError",
+    "NoCompilerError",
+    "NonFiniteError",
+    "RuntimeFault",
+    "ShapeError",
+    "StaleStateError",
+]

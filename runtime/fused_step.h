@@ -1,11 +1,14 @@
-// What every fused step has in common: its loops, the vectors of 16 bytes, the coefficient table. step_cuda.cu includes
-// this, says how many COLUMNS a row and how many buffers the RING has, writes a struct phase_NAME for every phase, and
-// ends with EXPORT(NAME) for each.
+// What every fused step has in common: its loops, the vectors of 16 bytes, the row that says what a call does.
+// step_cuda.cu includes this, says how many COLUMNS a row of coefficients and how many buffers the RING has, writes a
+// struct phase_NAME for every phase, and ends with EXPORT(NAME) for each and LOOP(..) for all.
 //
-// Buffers: X the state, RAW the network's output, M + j the entry j of the memory.
+// Buffers: X the state, RAW the network's output, M + j the entry j of the memory. Storage: f32, f64; f16 and bf16, with
+// arithmetic in float, where a state (x, and what keeps a state) is two numbers: its value, which the network reads, and
+// the low part that the value has lost.
 
 #pragma once
 #include <cstdint>
+#include <cstring>
 
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
@@ -17,80 +20,209 @@
 
 constexpr int X = 0, RAW = 1, M = 2;
 
-#ifdef __CUDACC__
+using Long = std::int64_t;
+
+// What one call works on. state: slots of `stride` elements, the low parts likewise in `low`; row k of `order`: the number
+// of the phase, the slot of x, those of the memory; table: [samples, rows, COLUMNS]; counter: the step, a ticket that
+// blocks draw, and how many steps there are; times: [rows + 1, batch], of which t is the row of the step. net: `copies`
+// times the network's input, x' times scales[sample, step + 1].
+struct Run {
+    Long n, samples, stride, rows, batch, copies, blocks;
+    void *state, *low;
+    const void* raw;
+    const std::int32_t* order;
+    const void* table;
+    Long* counter;
+    const void* times;
+    void *t, *net;
+    const void* scales;
+};
+
 namespace {
 
-template <int RING>
+#ifndef __CUDACC__
+// bfloat16 on the CPU: the upper half of a float, rounded to nearest, ties to even.
+struct Bfloat16 {
+    std::uint16_t bits;
+    Bfloat16() = default;
+    explicit Bfloat16(float value) {
+        std::uint32_t word;
+        std::memcpy(&word, &value, 4);
+        const std::uint32_t rounded = (word + 0x7fff + (word >> 16 & 1)) >> 16;
+        bits = (word & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : rounded;
+    }
+    operator float() const {
+        const std::uint32_t word = std::uint32_t(bits) << 16;
+        float value;
+        std::memcpy(&value, &word, 4);
+        return value;
+    }
+};
+#endif
+
+// What arithmetic is done in, and whether a state has a low part.
+template <class T>
+struct Kind {
+    using R = float;
+    static constexpr bool LOW = true;
+};
+template <>
+struct Kind<float> {
+    using R = float;
+    static constexpr bool LOW = false;
+};
+template <>
+struct Kind<double> {
+    using R = double;
+    static constexpr bool LOW = false;
+};
+
+template <class P, class T>
+BOTH constexpr bool low_in(int j) {
+    return Kind<T>::LOW && (P::STATES >> j & 1);
+}
+template <class P, class T>
+BOTH constexpr bool low_out(int j) {
+    return Kind<T>::LOW && (P::NEW_STATES >> j & 1);
+}
+
+// Blocks of 256 threads on a multiprocessor, such that all words and their addresses lie in registers.
+constexpr int blocks(int words) {
+    return words <= 9 ? 4 : words <= 14 ? 3 : 2;
+}
+
+template <class T, int RING>
 struct Buffers {
-    void* at[M + RING];
+    T *at[M + RING], *low[M + RING];
+};
+
+template <class T, int RING>
+BOTH Buffers<T, RING> placed(const Run& run, const std::int32_t* order) {
+    Buffers<T, RING> b;
+    b.at[RAW] = static_cast<T*>(const_cast<void*>(run.raw));
+    b.low[RAW] = nullptr;
+    for (int j = 0; j <= RING; ++j) {
+        const Long first = order[1 + j] * run.stride;
+        const int place = j ? M + j - 1 : X;
+        b.at[place] = static_cast<T*>(run.state) + first;
+        b.low[place] = static_cast<T*>(run.low) + first;
+    }
+    return b;
+}
+
+// The low part of what T has lost.
+template <class T, class R>
+BOTH T lost(R value, T high) {
+    return static_cast<T>(value - static_cast<R>(high));
+}
+
+#ifdef __CUDACC__
+template <class T>
+union Word {
+    int4 bits;
+    T lane[16 / sizeof(T)];
+    __device__ Word() {}
 };
 
 template <class T>
-struct Arithmetic {
-    using type = float;
-};
-template <>
-struct Arithmetic<double> {
-    using type = double;
-};
-
-// One element: its loads, its lines, its stores.
-template <class P, class T, class R, int RING>
-__device__ void one(const Buffers<RING>& b, const R* c, std::int64_t i) {
-    R v[P::LOADS], w[P::STORES];
-#pragma unroll
-    for (int j = 0; j < P::LOADS; ++j) v[j] = static_cast<R>(static_cast<const T*>(b.at[P::load(j)])[i]);
-    P::element(v, c, w);
-#pragma unroll
-    for (int j = 0; j < P::STORES; ++j) static_cast<T*>(b.at[P::store(j)])[i] = static_cast<T>(w[j]);
+__device__ int4 fetched(const T* p) {
+    return __ldcs(reinterpret_cast<const int4*>(p));  // it is not read again before the next call
+}
+template <class T>
+__device__ void stored(T* p, const Word<T>& w) {
+    *reinterpret_cast<int4*>(p) = w.bits;
 }
 
-// Elements in 16 bytes, all streams in flight at once; what is loaded is not read again, x' is what the network reads next.
-template <class P, class T, class R, int RING>
-__device__ void several(const Buffers<RING>& b, const R* c, std::int64_t i) {
-    constexpr int WIDTH = 16 / sizeof(T);
-    union Word {
-        int4 bits;
-        T lane[WIDTH];
-        __device__ Word() {}
-    };
-    Word v[P::LOADS], w[P::STORES];
+// One element: its loads, its lines, its stores.
+template <class P, class T, int COPIES, int RING, class R>
+__device__ void one(const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, Long i) {
+    R v[P::LOADS], w[P::STORES];
 #pragma unroll
-    for (int j = 0; j < P::LOADS; ++j)
-        v[j].bits = __ldcs(reinterpret_cast<const int4*>(static_cast<const T*>(b.at[P::load(j)]) + i));
+    for (int j = 0; j < P::LOADS; ++j) {
+        v[j] = static_cast<R>(b.at[P::load(j)][i]);
+        if (low_in<P, T>(j)) v[j] += static_cast<R>(b.low[P::load(j)][i]);
+    }
+    P::element(v, c, w);
+#pragma unroll
+    for (int j = 0; j < P::STORES; ++j) {
+        const T high = static_cast<T>(w[j]);
+        b.at[P::store(j)][i] = high;
+        if (low_out<P, T>(j)) b.low[P::store(j)][i] = lost(w[j], high);
+    }
+    for (int k = 0; k < COPIES; ++k) net[k * pair + i] = static_cast<T>(w[0] * scale);
+}
+
+// Elements in 16 bytes, all streams in flight at once.
+template <class P, class T, int COPIES, int RING, class R>
+__device__ void several(const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, Long i) {
+    constexpr int WIDTH = 16 / sizeof(T);
+    Word<T> v[P::LOADS], u[P::LOADS], w[P::STORES], z[P::STORES], fed;
+#pragma unroll
+    for (int j = 0; j < P::LOADS; ++j) {
+        v[j].bits = fetched(b.at[P::load(j)] + i);
+        if (low_in<P, T>(j)) u[j].bits = fetched(b.low[P::load(j)] + i);
+    }
 #pragma unroll
     for (int lane = 0; lane < WIDTH; ++lane) {
         R in[P::LOADS], out[P::STORES];
 #pragma unroll
-        for (int j = 0; j < P::LOADS; ++j) in[j] = static_cast<R>(v[j].lane[lane]);
+        for (int j = 0; j < P::LOADS; ++j) {
+            in[j] = static_cast<R>(v[j].lane[lane]);
+            if (low_in<P, T>(j)) in[j] += static_cast<R>(u[j].lane[lane]);
+        }
         P::element(in, c, out);
 #pragma unroll
-        for (int j = 0; j < P::STORES; ++j) w[j].lane[lane] = static_cast<T>(out[j]);
+        for (int j = 0; j < P::STORES; ++j) {
+            w[j].lane[lane] = static_cast<T>(out[j]);
+            if (low_out<P, T>(j)) z[j].lane[lane] = lost(out[j], w[j].lane[lane]);
+        }
+        if (COPIES) fed.lane[lane] = static_cast<T>(out[0] * scale);
     }
 #pragma unroll
-    for (int j = 0; j < P::STORES; ++j) *reinterpret_cast<int4*>(static_cast<T*>(b.at[P::store(j)]) + i) = w[j].bits;
-}
-
-// Thread (i, sample): 16 bytes of n elements. table: [samples, rows, COLUMNS]; row: the step, a counter on the device.
-// whole: every buffer and every sample begins at a multiple of 16 bytes; else each thread goes by elements.
-template <class P, class T, int COLUMNS, int RING, class R = typename Arithmetic<T>::type>
-__device__ void device(const Buffers<RING>& b, const R* table, const std::int64_t* row, int rows, std::int64_t n, bool whole) {
-    constexpr int WIDTH = 16 / sizeof(T);
-    const std::int64_t sample = blockIdx.y, first = (std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * WIDTH;
-    const R* c = table + (sample * rows + *row) * COLUMNS;
-    if (whole && first + WIDTH <= n) return several<P, T, R>(b, c, sample * n + first);
-    for (std::int64_t i = first; i < n && i < first + WIDTH; ++i) one<P, T, R>(b, c, sample * n + i);
-}
-
-}  // namespace
-
-#define KERNEL(phase, suffix, T) \
-    extern "C" __global__ void __launch_bounds__(256, 4) phase##_##suffix( \
-        Buffers<RING> b, const Arithmetic<T>::type* table, const std::int64_t* row, int rows, std::int64_t n, bool whole) { \
-        device<phase_##phase, T, COLUMNS, RING>(b, table, row, rows, n, whole); \
+    for (int j = 0; j < P::STORES; ++j) {
+        stored(b.at[P::store(j)] + i, w[j]);
+        if (low_out<P, T>(j)) stored(b.low[P::store(j)] + i, z[j]);
     }
-#define ENTRIES(phase) \
-    KERNEL(phase, f32, float) KERNEL(phase, f64, double) KERNEL(phase, f16, __half) KERNEL(phase, bf16, __nv_bfloat16)
+    for (int k = 0; k < COPIES; ++k) stored(net + k * pair + i, fed);
+}
+
+// Thread (i, sample) takes 16 bytes of n elements at a time; by elements where the buffers of the network or of a sample
+// do not begin at a multiple of 16 bytes, and at the end.
+template <class P, class T, int COPIES, int COLUMNS, int RING>
+__device__ void elements(const Run& run, const Buffers<T, RING>& b, Long step) {
+    using R = typename Kind<T>::R;
+    constexpr int WIDTH = 16 / sizeof(T);
+    const Long sample = blockIdx.y, from = sample * run.n, end = from + run.n, pair = run.samples * run.n;
+    const R* row = static_cast<const R*>(run.table) + (sample * run.rows + step) * COLUMNS;
+    R c[COLUMNS];
+#pragma unroll
+    for (int k = 0; k < COLUMNS; ++k) c[k] = row[k];
+    const R scale = COPIES ? static_cast<const R*>(run.scales)[sample * (run.rows + 1) + step + 1] : R(1);
+    T* net = static_cast<T*>(run.net);
+    const bool whole = (from | (COPIES > 1 ? pair : 0)) % WIDTH == 0 &&
+                       (reinterpret_cast<std::uintptr_t>(run.raw) | reinterpret_cast<std::uintptr_t>(run.net)) % 16 == 0;
+    const Long stride = Long(gridDim.x) * blockDim.x * WIDTH;
+    for (Long i = from + (Long(blockIdx.x) * blockDim.x + threadIdx.x) * WIDTH; i < end; i += stride)
+        if (whole && i + WIDTH <= end)
+            several<P, T, COPIES>(b, c, net, pair, scale, i);
+        else
+            for (Long j = i; j < end && j < i + WIDTH; ++j) one<P, T, COPIES>(b, c, net, pair, scale, j);
+}
+
+// The last block to finish moves the counter on and writes the network's next times.
+template <class R>
+__device__ void finish(const Run& run, Long step) {
+    __shared__ bool last;
+    __syncthreads();
+    if (threadIdx.x == 0)
+        last = atomicAdd(reinterpret_cast<unsigned long long*>(run.counter + 1), 1ull) ==
+               static_cast<unsigned long long>(gridDim.x) * gridDim.y - 1;
+    __syncthreads();
+    if (!last) return;
+    for (Long i = threadIdx.x; i < run.batch; i += blockDim.x)
+        static_cast<R*>(run.t)[i] = static_cast<const R*>(run.times)[(step + 1) * run.batch + i];
+    if (threadIdx.x == 0) run.counter[0] = step + 1, run.counter[1] = 0;
+}
 #else
 #ifdef __clang__
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
@@ -98,33 +230,134 @@ __device__ void device(const Buffers<RING>& b, const R* table, const std::int64_
 #define INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
-namespace {
-
-// a: elements of a sample, samples, the row [COLUMNS, samples], then the buffers; no two buffers overlap.
-template <class P, class T, int COLUMNS, int RING>
-void host(const std::int64_t* a) {
-    const std::int64_t n = a[0], samples = a[1];
-    for (std::int64_t sample = 0; sample < samples; ++sample) {
-        T c[COLUMNS], *b[M + RING];
-        for (int k = 0; k < COLUMNS; ++k) c[k] = reinterpret_cast<const T*>(a[2])[k * samples + sample];
-        for (int j = 0; j < M + RING; ++j) b[j] = reinterpret_cast<T*>(a[3 + j]) + sample * n;
-        INDEPENDENT
-        for (std::int64_t i = 0; i < n; ++i) {
-            T v[P::LOADS], w[P::STORES];
-            for (int j = 0; j < P::LOADS; ++j) v[j] = b[P::load(j)][i];
-            P::element(v, c, w);
-            for (int j = 0; j < P::STORES; ++j) b[P::store(j)][i] = w[j];
+// One sample; no two buffers overlap.
+template <class P, class T, int COPIES, int RING, class R>
+void sample(const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, Long n) {
+    INDEPENDENT
+    for (Long i = 0; i < n; ++i) {
+        R v[P::LOADS], w[P::STORES];
+        for (int j = 0; j < P::LOADS; ++j) {
+            v[j] = static_cast<R>(b.at[P::load(j)][i]);
+            if (low_in<P, T>(j)) v[j] += static_cast<R>(b.low[P::load(j)][i]);
         }
+        P::element(v, c, w);
+        for (int j = 0; j < P::STORES; ++j) {
+            const T high = static_cast<T>(w[j]);
+            b.at[P::store(j)][i] = high;
+            if (low_out<P, T>(j)) b.low[P::store(j)][i] = lost(w[j], high);
+        }
+        for (int k = 0; k < COPIES; ++k) net[k * pair + i] = static_cast<T>(w[0] * scale);
     }
 }
 
+template <class P, class T, int COPIES, int COLUMNS, int RING>
+void elements(const Run& run, Buffers<T, RING> b, Long step) {
+    using R = typename Kind<T>::R;
+    const R* row = static_cast<const R*>(run.table) + step * COLUMNS;
+    T* net = static_cast<T*>(run.net);
+    for (Long k = 0; k < run.samples; ++k, row += run.rows * COLUMNS) {
+        const R scale = COPIES ? static_cast<const R*>(run.scales)[k * (run.rows + 1) + step + 1] : R(1);
+        R c[COLUMNS];
+        for (int j = 0; j < COLUMNS; ++j) c[j] = row[j];
+        sample<P, T, COPIES>(b, c, net, run.samples * run.n, scale, run.n);
+        for (int j = 0; j < M + RING; ++j) {
+            b.at[j] += run.n;
+            if (b.low[j]) b.low[j] += run.n;
+        }
+        if (COPIES) net += run.n;
+    }
+}
+
+template <class R>
+void finish(const Run& run, Long step) {
+    for (Long i = 0; i < run.batch; ++i)
+        static_cast<R*>(run.t)[i] = static_cast<const R*>(run.times)[(step + 1) * run.batch + i];
+    run.counter[0] = step + 1;
+}
+
+// A phase by itself. a: elements of a sample, samples, the row [COLUMNS, samples], then the buffers; no low parts.
+template <class P, class T, int COLUMNS, int RING>
+void alone(const Long* a) {
+    const Long n = a[0], samples = a[1];
+    for (Long k = 0; k < samples; ++k) {
+        T c[COLUMNS];
+        for (int j = 0; j < COLUMNS; ++j) c[j] = reinterpret_cast<const T*>(a[2])[j * samples + k];
+        Buffers<T, RING> b{};
+        for (int j = 0; j < M + RING; ++j) b.at[j] = reinterpret_cast<T*>(a[3 + j]) + k * n;
+        sample<P, T, 0>(b, c, static_cast<T*>(nullptr), 0, T(1), n);
+    }
+}
+#endif
+
+// The phase of the row: the number of `Phases` that the order says. After the last row nothing is done, and 1 returned.
+template <class... Phases>
+struct All {
+    // Words of 16 bytes that a thread holds, at most.
+    template <class T>
+    static constexpr int words() {
+        int most = 0;
+        for (int n : {count<Phases, T>()...}) most = n > most ? n : most;
+        return most;
+    }
+
+    template <class T, int COLUMNS, int RING>
+    static BOTH int step(const Run& run) {
+        const Long now = run.counter[0];
+        if (now >= run.counter[2]) return 1;
+        const std::int32_t* order = run.order + now * (2 + RING);
+        const Buffers<T, RING> b = placed<T, RING>(run, order);
+        int number = 0;
+        (void)(... || (order[0] == number++ && (by_copies<Phases, T, COLUMNS>(run, b, now), true)));
+        finish<typename Kind<T>::R>(run, now);
+        return 0;
+    }
+
+private:
+    template <class P, class T>
+    static constexpr int count() {
+        int n = P::LOADS + P::STORES;
+        for (int j = 0; Kind<T>::LOW && j < P::LOADS; ++j) n += P::STATES >> j & 1;
+        for (int j = 0; Kind<T>::LOW && j < P::STORES; ++j) n += P::NEW_STATES >> j & 1;
+        return n;
+    }
+
+    template <class P, class T, int COLUMNS, int RING>
+    static BOTH void by_copies(const Run& run, const Buffers<T, RING>& b, Long now) {
+        if (run.copies == 0) return elements<P, T, 0, COLUMNS>(run, b, now);
+        if (run.copies == 1) return elements<P, T, 1, COLUMNS>(run, b, now);
+        elements<P, T, 2, COLUMNS>(run, b, now);
+    }
+};
+
 }  // namespace
 
+#ifdef __CUDACC__
+#define ENTRIES(phase)
+#define ENTRY(suffix, T, ...) \
+    extern "C" __global__ void __launch_bounds__(256, blocks(__VA_ARGS__::words<T>())) step_##suffix(const __grid_constant__ Run run) { \
+        __VA_ARGS__::step<T, COLUMNS, RING>(run); \
+    } \
+    extern "C" int loop_##suffix(const Run* run, void* stream) { \
+        const dim3 grid(static_cast<unsigned>(run->blocks), static_cast<unsigned>(run->samples)); \
+        step_##suffix<<<grid, 256, 0, static_cast<cudaStream_t>(stream)>>>(*run); \
+        return cudaPeekAtLastError(); \
+    }
+#define LOOP(...) \
+    ENTRY(f32, float, __VA_ARGS__) \
+    ENTRY(f64, double, __VA_ARGS__) ENTRY(f16, __half, __VA_ARGS__) ENTRY(bf16, __nv_bfloat16, __VA_ARGS__)
+#else
 #define ENTRIES(phase) \
-    extern "C" void phase##_f32(const std::int64_t* a) { host<phase_##phase, float, COLUMNS, RING>(a); } \
-    extern "C" void phase##_f64(const std::int64_t* a) { host<phase_##phase, double, COLUMNS, RING>(a); }
+    extern "C" void phase##_f32(const Long* a) { alone<phase_##phase, float, COLUMNS, RING>(a); } \
+    extern "C" void phase##_f64(const Long* a) { alone<phase_##phase, double, COLUMNS, RING>(a); }
+#define ENTRY(suffix, T, ...) \
+    extern "C" int loop_##suffix(const Run* run) { return __VA_ARGS__::step<T, COLUMNS, RING>(*run); }
+#define LOOP(...) ENTRY(f32, float, __VA_ARGS__) ENTRY(f64, double, __VA_ARGS__) ENTRY(bf16, Bfloat16, __VA_ARGS__)
 #endif
 
 #define EXPORT(phase) \
     extern "C" int phase##_after(int j) { return phase_##phase::after(j); } \
+    extern "C" int phase##_state(int j) { \
+        using P = phase_##phase; \
+        return j < P::STORES && P::NEW_STATES >> j & 1 ? P::store(j) : -1; \
+    } \
     ENTRIES(phase)

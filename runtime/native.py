@@ -28,17 +28,21 @@ from typing import Any
 
 import torch
 
+from runtime.engines import Buffers
+from runtime.errors import NoCompilerError
+
 SOURCE = "step_cuda.cu"
 HEADER = Path(__file__).with_name("fused_step.h")
 """What all sources include."""
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared", "-x", "c++")
+GPU_FLAGS = ("-std=c++17", "-O3", "-arch=native", "-fmad=false", "-Xcompiler", "-fPIC", "-shared", "-cudart", "static")
 COMPILERS = ("c++", "g++", "clang++")
 _TYPES = (torch.Tensor, torch.nn.Parameter)
+_LOOPS = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torch.bfloat16: "bf16"}
+_RUN, _POINTER = Struct("@17q"), Struct("@q")
+_AT_RAW = 8 * (7 + 2)
+"""Where a Run of the header has the network's output, in bytes."""
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
-
-
-class NoCompilerError(RuntimeError):
-    """The step could not be built; the message says why."""
 
 
 def native_steps(step: Any) -> SimpleNamespace:
@@ -46,10 +50,7 @@ def native_steps(step: Any) -> SimpleNamespace:
 
     ValueError if the package has no C++ source; NoCompilerError if it cannot be built.
     """
-    source = Path(step.__file__ or "").with_name(SOURCE)
-    if not source.is_file():
-        raise ValueError(f"{step.__name__.split('.')[-2]}: no {SOURCE}; add cuda to the spec's backends and regenerate")
-    library = ctypes.CDLL(str(build(source)))
+    library = _library(step, gpu=False)
     return SimpleNamespace(
         STEPS=step.STEPS,
         STEPS_={phase: _step(library, phase) for phase in step.STEPS},
@@ -60,28 +61,102 @@ def native_steps(step: Any) -> SimpleNamespace:
     )
 
 
+def _library(step: Any, gpu: bool) -> ctypes.CDLL:
+    source = Path(step.__file__ or "").with_name(SOURCE)
+    if not source.is_file():
+        raise ValueError(f"{step.__name__.split('.')[-2]}: no {SOURCE}; add cuda to the spec's backends and regenerate")
+    return ctypes.CDLL(str(build(source, gpu)))
+
+
+class Native:
+    """The engine (:mod:`runtime.engines`) of the CPU, or of a GPU: all phases in one function."""
+
+    def __init__(self, key: str, step: Any, gpu: bool) -> None:
+        library = _library(step, gpu)
+        self.key, self.ring, self._gpu = key, library.ring(), gpu
+        self.numbers = {phase: number for number, phase in enumerate(step.STEPS)}
+        self.after = {
+            phase: tuple(_place(getattr(library, f"{phase}_after")(j)) for j in range(self.ring + 1))
+            for phase in step.STEPS
+        }
+        stored = {getattr(library, f"{phase}_state")(j) for phase in step.STEPS for j in range(self.ring + 1)}
+        fixed = stored <= {0, -1} and all(places[0] == 0 for places in self.after.values())
+        self.highest = 0 if fixed else self.ring
+        found = {dtype: getattr(library, f"loop_{suffix}", None) for dtype, suffix in _LOOPS.items()}
+        self._functions = {dtype: function for dtype, function in found.items() if function is not None}
+        for function in self._functions.values():
+            function.restype = ctypes.c_int
+            function.argtypes = (ctypes.c_void_p, ctypes.c_void_p) if gpu else (ctypes.c_void_p,)
+
+    def prepared(self, buffers: Buffers) -> Callable[[torch.Tensor], None]:
+        """The step on these buffers (raw says its size), as a function of raw."""
+        state, _, raw, _, table, counter, _, t, net, _ = buffers
+        if state.dtype not in self._functions:
+            raise TypeError(f"the fused step: got {state.dtype}; allowed: {', '.join(map(str, self._functions))}")
+        samples, rows, _ = table.shape
+        size, copies = raw.numel() // samples, 0 if net is None else net.shape[0]
+        blocks = self._blocks(state, size) if self._gpu else 1
+        pointers = [0 if b is None else b.data_ptr() for b in buffers]
+        run = bytearray(_RUN.pack(size, samples, state.shape[1], rows, t.numel(), copies, blocks, *pointers))
+        address = ctypes.addressof(ctypes.c_char.from_buffer(run))
+        function, put = self._functions[state.dtype], _POINTER.pack_into
+
+        def take(raw: torch.Tensor) -> None:
+            put(run, _AT_RAW, raw.data_ptr())
+            if function(address):
+                raise RuntimeError(f"loop: all of its {int(counter[2])} steps are taken; restart() begins again")
+
+        def launch(raw: torch.Tensor) -> None:
+            put(run, _AT_RAW, raw.data_ptr())
+            error = function(address, torch.cuda.current_stream(raw.device).cuda_stream)
+            if error:
+                raise RuntimeError(f"loop: the launch fails with CUDA error {error}")
+
+        return launch if self._gpu else take
+
+    def take(self, buffers: Buffers) -> None:
+        """One step."""
+        self.prepared(buffers)(buffers.raw.resolve_neg().contiguous())
+
+    @staticmethod
+    def _blocks(state: torch.Tensor, size: int) -> int:
+        """Blocks for a sample: 16 bytes a thread, up to two waves of the device."""
+        most = 8 * torch.cuda.get_device_properties(state.device).multi_processor_count
+        return max(1, min(-(-size * state.element_size() // (16 * 256)), most))
+
+
+def _place(buffer: int) -> int:
+    """0 for x, 1 + j for entry j of the memory: X is 0, M + j is 2 + j."""
+    return max(buffer - 1, 0)
+
+
 # Building
 
 
-def build(source: Path) -> Path:
+def build(source: Path, gpu: bool = False) -> Path:
     """The shared library of ``source``: the one in the cache, or a new one. NoCompilerError says what went wrong."""
-    compiler = _compiler()
+    compiler = _compiler(gpu)
+    flags = GPU_FLAGS if gpu else FLAGS
     text = source.read_bytes()
-    parts = (text, HEADER.read_bytes(), " ".join(FLAGS).encode(), _version(compiler).encode(), _processor().encode())
+    parts = (text, HEADER.read_bytes(), " ".join(flags).encode(), _version(compiler).encode(), _processor().encode())
     key = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
     folder = _folder()
     library = folder / f"{source.parent.name[:48]}-{key[:32]}.so"
     if not library.exists():
-        _compile(compiler, source, library)
+        _compile(compiler, flags, source, library)
     return library
 
 
-def _compiler() -> str:
-    """CXX, or the first compiler on the path."""
-    names = (os.environ["CXX"],) if os.environ.get("CXX") else COMPILERS
+def _compiler(gpu: bool = False) -> str:
+    """CXX, or the first compiler on the path; for a GPU NVCC, or nvcc."""
+    variable, names = ("NVCC", ("nvcc",)) if gpu else ("CXX", COMPILERS)
+    names = (os.environ[variable],) if os.environ.get(variable) else names
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        raise NoCompilerError(f"no C++ compiler: none of {', '.join(names)} is on the path; install one or set CXX")
+        kind = "CUDA" if gpu else "C++"
+        raise NoCompilerError(
+            f"no {kind} compiler: none of {', '.join(names)} is on the path; install one or set {variable}"
+        )
     return found
 
 
@@ -116,12 +191,12 @@ def _folder() -> Path:
     return folder
 
 
-def _compile(compiler: str, source: Path, library: Path) -> None:
+def _compile(compiler: str, flags: Sequence[str], source: Path, library: Path) -> None:
     """Compiled beside its place and moved there, so that nobody ever loads half a library."""
     handle, name = tempfile.mkstemp(suffix=".so", prefix=".building-", dir=library.parent)
     os.close(handle)
     try:
-        _run([compiler, *FLAGS, f"-I{HEADER.parent}", "-x", "c++", str(source), "-o", name])
+        _run([compiler, *flags, f"-I{HEADER.parent}", str(source), "-o", name])
         Path(name).replace(library)
     finally:
         Path(name).unlink(missing_ok=True)

@@ -16,6 +16,8 @@ from derive.backends.torch import Body, bodies
 from derive.program.ir import Line, Program
 
 X, RAW, M = 0, 1, 2
+STATES = frozenset(("x", "x'", "xc", "y"))
+"""Values that are states; all others are integrands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +85,4 @@ def _kernel(body: Body, ring: int) -> Kernel:
     return Kernel(body, loads, stores, (homes["x'"], *(homes[value] for value in kept), *behind))
 
 
-__all__ = ["RAW", "Kernel", "M", "X", "buffers", "kernels"]
+__all__ = ["RAW", "STATES", "Kernel", "M", "X", "buffers", "kernels"]

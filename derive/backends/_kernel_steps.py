@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from derive.backends._kernel import RAW, M, X
+from derive.backends._kernel import RAW, STATES, M, X
 from derive.backends._steps import Meant, Unread, meant, value_of, visits
 from derive.errors import InternalError
-from derive.program.ir import Program
+from derive.program.ir import Phase, Program
 
 _PHASE = re.compile(
-    r"struct phase_(?P<name>[a-z][a-z0-9_]*) \{\n    enum \{ LOADS = (?P<loads>[0-9]+), STORES = (?P<stores>[0-9]+) \};\n"
+    r"struct phase_(?P<name>[a-z][a-z0-9_]*) \{\n    enum \{ LOADS = (?P<loads>[0-9]+), STORES = (?P<stores>[0-9]+), "
+    r"STATES = 0b(?P<states>[01]+), NEW_STATES = 0b(?P<new_states>[01]+) \};\n"
     r"(?P<tables>(?:    static BOTH constexpr int [a-z]+\(int j\) \{\n        constexpr int at\[\] = \{[XRAWM0-9+, ]+\};\n"
     r"        return at\[j\];\n    \}\n){3})"
     r"    template <class R> static BOTH void element\(const R\* v, const R\* c, R\* w\) \{\n"
@@ -31,14 +32,16 @@ _STATEMENT = re.compile(
     r"(?:const R (?P<name>[a-z][a-z0-9_]*)|w\[(?P<place>[0-9]+)\]) = (?P<value>[a-z0-9_ +*()\[\]\n]+)"
 )
 _EXPORT = re.compile(r"EXPORT\(([a-z][a-z0-9_]*)\)")
+_LOOP = re.compile(r"LOOP\(All<\n?( *phase_[a-z][a-z0-9_]*(?:,\n? +phase_[a-z][a-z0-9_]*)*)>\)\n")
 _SIZE = re.compile(r"constexpr int (COLUMNS|RING) = ([0-9]+);")
 
 
 @dataclass(frozen=True, slots=True)
 class Struct:
-    """A phase as it is written: its tables, and the statements of its element."""
+    """A phase as it is written: its tables, which loads and stores are states, and the statements of its element."""
 
     tables: dict[str, tuple[int, ...]]
+    states: tuple[tuple[bool, ...], tuple[bool, ...]]
     statements: tuple[tuple[str, ast.expr], ...]
 
 
@@ -51,13 +54,16 @@ def check_kernels(name: str, text: str, program: Program, ring: int, frame: Sequ
         structs = {m["name"]: _struct(m) for m in _PHASE.finditer(text)}
         if list(structs) != names or len(_PHASE.findall(text)) != len(names):
             raise Unread("its phases are not those of the program")
-        sizes, exports, rest = _outside(_PHASE.sub("", text))
+        loops = [re.findall(r"phase_([a-z0-9_]+)", m[1]) for m in _LOOP.finditer(text)]
+        if loops != [names]:
+            raise Unread("its loop does not number the phases as the program does")
+        sizes, exports, rest = _outside(_LOOP.sub("", _PHASE.sub("", text)))
         if exports != names or sizes != {"COLUMNS": len(program.columns), "RING": ring}:
             raise Unread("its sizes or exports are not those of the program")
         if rest != list(frame):
             raise Unread("a line that is neither a phase's nor the template's")
         for phase, count in visits(program):
-            _check(structs[phase.name], meant(phase, program.columns, count, ring))
+            _check(structs[phase.name], phase, meant(phase, program.columns, count, ring))
     except (Unread, AttributeError, LookupError, TypeError, ValueError, SyntaxError) as error:
         raise InternalError(f"{name}: {error}") from error
 
@@ -89,7 +95,12 @@ def _struct(match: re.Match[str]) -> Struct:
         raise Unread("other tables than load, store, after")
     if (int(match["loads"]), int(match["stores"])) != (len(tables["load"]), len(tables["store"])):
         raise Unread("it loads or stores another number of streams than its tables name")
-    return Struct(tables, tuple(_statements(match["lines"])))
+    return Struct(tables, (_bits(match["states"]), _bits(match["new_states"])), tuple(_statements(match["lines"])))
+
+
+def _bits(text: str) -> tuple[bool, ...]:
+    """The lowest first."""
+    return tuple(bit == "1" for bit in reversed(text))
 
 
 def _place(text: str) -> int:
@@ -111,7 +122,7 @@ def _statements(lines: str) -> Iterator[tuple[str, ast.expr]]:
         yield match["name"] or f"[{match['place']}]", ast.parse(f"({match['value']})", mode="eval").body
 
 
-def _check(struct: Struct, want: Meant) -> None:
+def _check(struct: Struct, phase: Phase, want: Meant) -> None:
     """The phase on these numbers: all is loaded, then computed, then stored."""
     cells = [want.x, want.raw, *want.found]
     env: dict[str, Any] = {"v": tuple(cells[place] for place in struct.tables["load"]), "c": want.row}
@@ -132,6 +143,10 @@ def _check(struct: Struct, want: Meant) -> None:
         raise Unread("it does not give back the buffers that it was given")
     if (cells[new], tuple(cells[place] for place in memory[: len(want.left)])) != (want.new, want.left):
         raise Unread("it does not leave what the program says")
+    found = {want.x, *(value for value, role in zip(want.found, phase.memory, strict=False) if role in STATES)}
+    left = {want.new, *(value for value, role in zip(want.left, phase.keep.values, strict=False) if role in STATES)}
+    if struct.states != (tuple(v in found for v in env["v"]), tuple(v in left for v in out.values())):
+        raise Unread("it does not say which values are states")
 
 
 __all__ = ["check_kernels", "code_lines"]

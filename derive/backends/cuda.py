@@ -8,10 +8,10 @@ and the coefficient table are in ``runtime/fused_step.h``, for every method. Val
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from derive.backends._kernel import RAW, Kernel, M, X, buffers, kernels
+from derive.backends._kernel import RAW, STATES, Kernel, M, X, buffers, kernels
 from derive.backends._layout import INDENT, WIDTH, statement
 from derive.backends.torch import formula_lines, value_name
 from derive.errors import InternalError
@@ -34,6 +34,7 @@ def context(program: Program) -> dict[str, Any]:
         ],
         "phases": [_struct(kernel, program.columns) for kernel in kernels(program)],
         "exports": [f"EXPORT({phase.name})" for phase in program.phases],
+        "loop": _loop([phase.name for phase in program.phases]),
     }
 
 
@@ -51,8 +52,32 @@ def about(program: Program) -> str:
         "Buffers: X the state, RAW the network's output, M + j the entry j of the memory, free ones last. v: what an "
         "element loads, in the order of load; c: its row of coefficients; w: what it stores, in the order of store. "
         "after: the buffer of x', then of every entry of the memory. Every element is loaded before it is stored, so a "
-        "buffer may be both."
+        "buffer may be both. STATES, NEW_STATES: which loads and stores are states, the first is the lowest bit."
     )
+
+
+def numbers(kernel: Kernel) -> dict[str, str]:
+    """How many streams, and as bits which of them are states: they have a low part where storage is half a float."""
+    return {
+        "LOADS": str(len(kernel.loads)),
+        "STORES": str(len(kernel.stores)),
+        "STATES": _bits(value for value, _ in kernel.loads),
+        "NEW_STATES": _bits(value for value, _ in kernel.stores),
+    }
+
+
+def _bits(values: Iterable[str]) -> str:
+    """The first value is the lowest bit."""
+    return f"0b{''.join(str(int(value in STATES)) for value in reversed([*values]))}"
+
+
+def _loop(names: Sequence[str]) -> list[str]:
+    """All phases, in the order of their numbers."""
+    structs = [f"phase_{name}" for name in names]
+    flat = f"LOOP(All<{', '.join(structs)}>)"
+    if len(flat) <= WIDTH:
+        return [flat]
+    return ["LOOP(All<", *(f"{INDENT}{struct}," for struct in structs[:-1]), f"{INDENT}{structs[-1]}>)"]
 
 
 def _struct(kernel: Kernel, columns: Sequence[str]) -> list[str]:
@@ -66,7 +91,7 @@ def _struct(kernel: Kernel, columns: Sequence[str]) -> list[str]:
     return [
         *_heading(kernel.body.phase),
         f"struct phase_{kernel.name} {{",
-        f"{INDENT}enum {{ LOADS = {len(kernel.loads)}, STORES = {len(kernel.stores)} }};",
+        f"{INDENT}enum {{ {', '.join(f'{name} = {value}' for name, value in numbers(kernel).items())} }};",
         *(line for name, homes in tables.items() for line in _table(name, homes)),
         f"{INDENT}template <class R> static BOTH void element(const R* v, const R* c, R* w) {{",
         *(f"{inner}const R {value_name(value)} = v[{i}];" for i, (value, _) in enumerate(kernel.loads)),

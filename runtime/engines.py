@@ -1,0 +1,160 @@
+"""Engines: who takes the step of a :class:`runtime.loop.Loop`, and the operator under which compilers see it.
+
+An engine knows the phases by number, how many slots the memory has, and where everything lies after a phase; ``run``
+takes one step. ``phiforge::advance`` is the same as an operator that changes its arguments in place: no step and no
+schedule is a constant in it, so one graph serves all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import torch
+
+from runtime.errors import NoCompilerError
+
+HALVES = (torch.float16, torch.bfloat16)
+STORAGE = (torch.float32, torch.float64, *HALVES)
+_ENGINES: dict[str, Engine] = {}
+"""By key, for the operator: a graph holds the key."""
+
+
+class Buffers(NamedTuple):
+    """What a step works on, as ``Run`` of the header says; the arguments of ``phiforge::advance``.
+
+    state [1 + ring, stride] and raw of the storage type, low [.., stride] of half precision; order [rows + 1, 2 + ring]
+    int32; table [samples, rows, columns], times [rows + 1, batch], t [batch], scales [samples, rows + 1] float32, or
+    float64 with a float64 state; counter [3] int64: the step, a ticket, the number of steps; net [copies, samples x n].
+    """
+
+    state: torch.Tensor
+    low: torch.Tensor | None
+    raw: torch.Tensor
+    order: torch.Tensor
+    table: torch.Tensor
+    counter: torch.Tensor
+    times: torch.Tensor
+    t: torch.Tensor
+    net: torch.Tensor | None
+    scales: torch.Tensor | None
+
+
+class Engine(Protocol):
+    """numbers: by phase, its number. ring: slots besides the first. after: by phase, the place (0: x, 1 + j: entry j of
+    the memory) where x' lies, then where every entry does. highest: the last slot that can hold a state.
+    """
+
+    key: str
+    numbers: dict[str, int]
+    ring: int
+    after: dict[str, tuple[int, ...]]
+    highest: int
+
+    def prepared(self, buffers: Buffers) -> Callable[[torch.Tensor], None]:
+        """The step on these buffers, as a function of raw."""
+
+    def take(self, buffers: Buffers) -> None:
+        """One step."""
+
+
+class Torch:
+    """The torch step on slots: anywhere, without a compiler. It reads the counter, allocates, and keeps low parts of all
+    that it stores.
+    """
+
+    def __init__(self, key: str, step: Any) -> None:
+        self.key, self._steps = key, step.STEPS
+        self.numbers = {phase: number for number, phase in enumerate(step.STEPS)}
+        self.ring = step.RING
+        self.after = dict.fromkeys(step.STEPS, tuple(range(1 + step.RING)))
+        self.highest = step.RING
+        self._needs, self._keeps = step.NEEDS, step.KEEPS
+
+    def prepared(self, buffers: Buffers) -> Callable[[torch.Tensor], None]:
+        """The step on these buffers, as a function of raw."""
+        return lambda raw: self.take(buffers._replace(raw=raw))
+
+    def take(self, buffers: Buffers) -> None:
+        """One step."""
+        state, low, raw, order, table, counter, times, t, net, scales = buffers
+        now = checked(counter)
+        phase = list(self.numbers)[int(order[now, 0])]
+        samples, count = table.shape[0], raw.numel()
+        slots = state[:, :count].to(table.dtype, copy=True)
+        if low is not None:
+            slots += low[:, :count]
+        x, *memory = slots.view(len(slots), samples, -1)
+        row = [c[:, None] for c in table[:, now].unbind(1)]
+        new, left = self._steps[phase](x, raw.to(table.dtype).view(samples, -1), tuple(memory), row)
+        for slot, value in enumerate((new, *left)):
+            self._put(state[slot, :count], None if low is None else low[slot, :count], value.reshape(-1))
+        if net is not None and scales is not None:
+            net.copy_((new * scales[:, now + 1, None]).reshape(-1))
+        t.copy_(times[now + 1])
+        counter[0] += 1
+
+    @staticmethod
+    def _put(high: torch.Tensor, low: torch.Tensor | None, value: torch.Tensor) -> None:
+        high.copy_(value)
+        if low is not None:
+            low.copy_(value - high)
+
+
+def checked(counter: torch.Tensor) -> int:
+    """The step that comes; RuntimeError after the last one."""
+    now, _, steps = counter.tolist()
+    if now >= steps:
+        raise RuntimeError(f"loop: all of its {steps} steps are taken; restart() begins again")
+    return now
+
+
+def advance(buffers: Buffers, key: str) -> None:
+    """The operator ``phiforge::advance``: one step of the engine with this key."""
+    torch.ops.phiforge.advance(*buffers, key)
+
+
+def _take(*arguments: Any) -> None:
+    _ENGINES[arguments[-1]].take(Buffers(*arguments[:-1]))
+
+
+_LIBRARY = torch.library.Library("phiforge", "FRAGMENT")
+_LIBRARY.define(
+    "advance(Tensor(a!) state, Tensor(b!)? low, Tensor raw, Tensor order, Tensor table, Tensor(c!) counter, "
+    "Tensor times, Tensor(d!) t, Tensor(e!)? net, Tensor? scales, str engine) -> ()"
+)
+_LIBRARY.impl("advance", _take, "CompositeExplicitAutograd")
+torch.library.register_fake("phiforge::advance", lambda *arguments: None, lib=_LIBRARY)
+
+
+def engine(solver: Any, backend: str | None, device: torch.device) -> Engine:
+    """The engine of a backend ("cpu", "cuda", "triton", "torch"); None: the fastest that there is on the device.
+
+    ValueError where the solver or the device does not have it; NoCompilerError where it cannot be built.
+    """
+    allowed = ("cuda", "triton", "torch") if device.type == "cuda" else ("cpu", "torch")
+    if backend is not None and backend not in allowed:
+        raise ValueError(f"backend: got {backend!r}; allowed on {device}: {', '.join(allowed)}, or None")
+    for name in (backend,) if backend else allowed:
+        key = f"{solver._module} {name}"
+        try:
+            if key not in _ENGINES:
+                _ENGINES[key] = _made(key, name, solver)
+            return _ENGINES[key]
+        except (NoCompilerError, ValueError, ImportError):
+            if backend:
+                raise
+    raise AssertionError("the torch step is always there")
+
+
+def _made(key: str, name: str, solver: Any) -> Engine:
+    if name == "torch":
+        return Torch(key, solver._step)
+    if name == "triton":
+        raise ImportError("triton")
+    from runtime.native import Native
+
+    return Native(key, solver._step, name == "cuda")
+
+
+__all__ = ["HALVES", "STORAGE", "Buffers", "Engine", "advance", "engine"]

@@ -1,0 +1,172 @@
+"""Loop: the body of a solve on fixed buffers, the same for every step, every schedule and every number of steps.
+
+    loop = solver.loop(plan, x_T)
+    for _ in range(loop.steps):
+        loop.step(model(loop.x, loop.t))
+    x_0 = loop.result()
+
+What a call does (its phase, where its values lie, its coefficients, the network's next time) is read from a row on the
+device, chosen by a counter on the device that the step itself moves on. So ``model`` and ``step`` compile into one graph
+under ``torch.compile(fullgraph=True)`` and are captured once as a CUDA graph, and :meth:`Loop.restart` brings another
+schedule into the same buffers. Nothing is allocated in a step, and no number travels to the host.
+
+Half-precision states (float16, bfloat16) are two numbers an element, the value that the network reads and the low part
+that it has lost, together 16 (bfloat16) or 22 bits; integrands of the past are one. Arithmetic is float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from runtime import checks, engines
+from runtime.plan import Plan
+
+ALIGNED = 64
+"""A slot begins at a multiple of so many elements: 16 bytes for every type, and whole cache lines."""
+ROOM = 256
+"""Rows that are always there, so that solves of few and of more steps have tables of one shape."""
+
+
+class Loop:
+    """What ``solver.loop`` returns; one solve at a time, not to be shared by threads.
+
+    steps: how often ``step`` is called. x: what the network reads, [B, *S] of the storage type, c_in x where the
+    prediction asks for it; t: [B], the network's time (float64 for a float64 state, else float32). Both lie at fixed
+    addresses and are overwritten by each step. dtype: of the caller's x_T, in which ``result`` is returned.
+    """
+
+    def __init__(
+        self,
+        solver: Any,
+        plan: Plan,
+        x_T: torch.Tensor,
+        history: Sequence[torch.Tensor],
+        storage: torch.dtype | None,
+        engine: engines.Engine,
+    ) -> None:
+        kind = storage or (x_T.dtype if x_T.dtype in engines.STORAGE else torch.float32)
+        self.solver, self.dtype, self.shape, self.engine = solver, x_T.dtype, tuple(x_T.shape), engine
+        self.samples = plan.samples or 1
+        self.arithmetic = torch.float64 if kind == torch.float64 else torch.float32
+        self.elements = x_T.numel()
+        self._rows = _room(plan.steps)
+        stride = -(-self.elements // ALIGNED) * ALIGNED
+        columns, batch = len(plan.columns), x_T.shape[0] if x_T.dim() else 1
+        moved = "cin" in plan.columns or any(places[0] for places in engine.after.values())
+
+        def new(*shape: int, dtype: torch.dtype = self.arithmetic) -> torch.Tensor:
+            return torch.zeros(shape, dtype=dtype, device=x_T.device)
+
+        with torch.inference_mode(False), torch.no_grad():
+            self.state = new(1 + engine.ring, stride, dtype=kind)
+            self.low = new(1 + engine.highest, stride, dtype=kind) if kind in engines.HALVES else None
+            self.order = new(self._rows + 1, 2 + engine.ring, dtype=torch.int32)
+            self.table = new(self.samples, self._rows, columns)
+            self.counter = new(3, dtype=torch.int64)
+            self.times = new(self._rows + 1, batch)
+            self.t = new(batch)
+            self.net = new(1, self.elements, dtype=kind) if moved else None
+            self.scales = new(self.samples, self._rows + 1) if moved else None
+            self._take = engine.prepared(self.buffers(x_T.to(kind)))
+            self.restart(plan, x_T, history)
+
+    def restart(self, plan: Plan, x_T: torch.Tensor, history: Sequence[torch.Tensor] = ()) -> None:
+        """Begin again, with this plan and this noise, in the same buffers; what was compiled or captured stays valid.
+
+        ValueError if they do not fit: another shape, dtype or solver, more rows, or grids per sample of another number.
+        """
+        self.solver._own(plan)
+        if tuple(x_T.shape) != self.shape or x_T.dtype != self.dtype:
+            raise ValueError(
+                f"x_T: got {tuple(x_T.shape)} of {x_T.dtype}; allowed: {self.shape} of {self.dtype}, as the loop was made"
+            )
+        if plan.steps > self._rows or (plan.samples or 1) != self.samples:
+            raise ValueError(
+                f"plan: got {plan.steps} calls of the network, {plan.samples or 'one grid for all'} samples; allowed: up "
+                f"to {self._rows}, {self.samples if self.samples > 1 else 'one grid for all'}: make a new loop"
+            )
+        steps, rows = plan.steps, _order(plan, self.engine)
+        with torch.inference_mode(False), torch.no_grad():
+            table = plan.table.reshape(steps, len(plan.columns), self.samples).permute(2, 0, 1)
+            self.table[:, :steps].copy_(table)
+            self.order[: steps + 1].copy_(torch.tensor(rows, dtype=torch.int32))
+            times = plan.times(self.table, self.times.shape[1])
+            self.times[:steps].copy_(times)
+            self.times[steps].copy_(times[-1])
+            self.counter.copy_(torch.tensor([0, 0, steps]))
+            self.t.copy_(times[0])
+            self._put(0, x_T.detach())
+            for slot, value in enumerate(history, 1):
+                self.state[slot, : self.elements].copy_(value.detach().reshape(-1))
+            if self.scales is not None and self.net is not None:
+                self.scales.fill_(1)
+                if "cin" in plan.columns:
+                    self.scales[:, :steps].copy_(table[:, :, plan.columns.index("cin")])
+                first = self.scales[:, 0].reshape(-1, *(1,) * (x_T.dim() - 1)) if x_T.dim() else self.scales[0, 0]
+                self.net.view(self.shape).copy_(x_T.detach().to(self.arithmetic) * first)
+        self.steps, self._last = steps, rows[-1][1]
+
+    def _put(self, slot: int, x: torch.Tensor) -> None:
+        """x into a slot, and what its type loses into the low part."""
+        flat = x.reshape(-1)
+        self.state[slot, : self.elements].copy_(flat)
+        if self.low is not None:
+            high = self.state[slot, : self.elements].to(self.arithmetic)
+            self.low[slot, : self.elements].copy_(flat.to(self.arithmetic) - high)
+
+    @property
+    def x(self) -> torch.Tensor:
+        """What the network reads before the next step."""
+        flat = self.state[0, : self.elements] if self.net is None else self.net[0]
+        return flat.view(self.shape)
+
+    def step(self, raw: torch.Tensor) -> None:
+        """Take the network's output at (x, t). raw: [B, *S], any floating dtype. RuntimeError after the last step."""
+        if torch.compiler.is_compiling():
+            engines.advance(self.buffers(self._fitted(raw)), self.engine.key)
+        else:
+            self._take(raw if self._fits(raw) else self._fitted(raw).resolve_neg())
+
+    def _fitted(self, raw: torch.Tensor) -> torch.Tensor:
+        """The network's output as engines take it: of the storage type, without gaps."""
+        return checks.model_output(raw, self.x).detach().to(self.state.dtype).contiguous()
+
+    def _fits(self, raw: torch.Tensor) -> bool:
+        """Whether it is so already."""
+        if type(raw) is not torch.Tensor or raw.dtype is not self.state.dtype or raw.shape != self.shape:
+            return False
+        return raw.is_contiguous() and raw.device == self.state.device and not raw.is_neg() and not raw.requires_grad
+
+    def buffers(self, raw: torch.Tensor) -> engines.Buffers:
+        """What the engine works on."""
+        return engines.Buffers(
+            self.state, self.low, raw, self.order, self.table, self.counter, self.times, self.t, self.net, self.scales
+        )
+
+    def result(self) -> torch.Tensor:
+        """The sample at the end, a new tensor of x_T's shape, dtype and device."""
+        x = self.state[self._last, : self.elements]
+        if self.low is not None:
+            x = x.to(self.arithmetic) + self.low[self._last, : self.elements]
+        return x.to(self.dtype, copy=True).view(self.shape)
+
+
+def _room(steps: int) -> int:
+    """Rows of a table with place for so many steps: a power of two."""
+    return max(ROOM, 1 << (steps - 1).bit_length())
+
+
+def _order(plan: Plan, engine: engines.Engine) -> list[list[int]]:
+    """Per call, and once after the last: the number of its phase, the slot of x, those of the memory's entries."""
+    homes = list(range(1 + engine.ring))
+    rows = []
+    for phase in plan.phases:
+        rows.append([engine.numbers[phase], *homes])
+        homes = [homes[place] for place in engine.after[phase]]
+    return [*rows, [0, *homes]]
+
+
+__all__ = ["Loop"]
