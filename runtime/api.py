@@ -223,8 +223,7 @@ class Solver:
 
         self._own(plan)
         checks.sample(x_T, "x")
-        state = self.init(plan, x_T.detach(), history)
-        return Loop(self, plan, x_T, state.past, storage, engine(self, backend, x_T.device))
+        return Loop(self, plan, x_T, history, storage, engine(self, backend, x_T.device))
 
     def _own(self, plan: Plan) -> None:
         if not isinstance(plan, Plan):
@@ -272,14 +271,16 @@ class Solver:
         generator: accepted for symmetry, a deterministic solver never draws; noise: None.
         check: NonFiniteError is looked for at the "end" (once), at each "step" (model and sample), or not ("off").
         compile: True or a backend's name: the steps through ``torch.compile`` (compile the model yourself).
-        graph: None or False; capturing the solve as a graph is not available in this version.
+        graph: True: the network and the step are captured once as a CUDA graph and replayed, for this and for later calls
+        with the same network and shapes (:mod:`runtime.graph`). x_T on a GPU, a network that can be captured; without
+        gradients, callback and hooks; check is "end" or "off".
         Differentiable with respect to x_T and the model where gradients are enabled. ``torch.func.vmap`` (and any
         transform over it) needs check="off", since a look at mapped values is not possible. Batch 0: empty, model not
         called.
         """
         self._check_call(model, x_T, callback, progress, generator, noise, check)
-        if graph is not None and graph is not False:
-            raise ValueError(f"graph: got {graph!r}; not available in this version; allowed: None, False")
+        if graph not in (None, False, True):
+            raise ValueError(f"graph: got {graph!r}; allowed: True, False, None")
         chosen = Options(callback, progress or False, checks.hooks(hooks), check)
         if plan is None:
             direction = "sampling" if direction is None else direction
@@ -291,6 +292,11 @@ class Solver:
             return x_T.clone()
         if check != "off":
             checks.finite_input(x_T)
+        if graph:
+            from runtime.graph import sampled
+
+            checks.capturable(x_T, {"callback": callback, "hooks": hooks, "compile": compile}, check)
+            return _result(sampled(self, plan, model, x_T, history), x_T.dtype, plan, check)
         state = self.init(plan, x_T, history)
         solver = self.compiled(*([compile] if isinstance(compile, str) else [])) if compile else self
         x = solve(solver, plan, state, model, x_T.dtype, chosen)

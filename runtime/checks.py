@@ -139,6 +139,19 @@ def finite_input(x: torch.Tensor) -> None:
         raise ValueError(f"x_T: {bad} of {x.numel()} entries are NaN or infinite")
 
 
+def capturable(x: torch.Tensor, given: dict[str, Any], check: str) -> None:
+    """What ``graph=True`` needs: x on a GPU, nobody who looks in between, no gradient."""
+    for name, value in given.items():
+        if value:
+            raise ValueError(f"graph=True replays the whole solve, so {name} cannot be given; allowed: graph=False")
+    if check == "step":
+        raise ValueError("graph=True replays the whole solve; check: got 'step'; allowed: 'end', 'off'")
+    if x.device.type != "cuda":
+        raise DeviceError(f"graph=True needs x_T on a CUDA device; got {x.device}")
+    if torch.is_grad_enabled() and x.requires_grad:
+        raise ValueError("graph=True follows no gradient; allowed: x_T.detach(), or graph=False")
+
+
 def model_output(raw: Any, x: torch.Tensor) -> torch.Tensor:
     """What the network returned: a floating tensor of exactly x's shape, on x's device, cast to x's dtype."""
     if not isinstance(raw, torch.Tensor):

@@ -16,7 +16,7 @@ that it has lost, together 16 (bfloat16) or 22 bits; integrands of the past are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -43,7 +43,7 @@ class Loop:
         solver: Any,
         plan: Plan,
         x_T: torch.Tensor,
-        history: Sequence[torch.Tensor],
+        history: Sequence[Any] | None,
         storage: torch.dtype | None,
         engine: engines.Engine,
     ) -> None:
@@ -73,9 +73,14 @@ class Loop:
             self._take = engine.prepared(self.buffers(x_T.to(kind)))
             self.restart(plan, x_T, history)
 
-    def restart(self, plan: Plan, x_T: torch.Tensor, history: Sequence[torch.Tensor] = ()) -> None:
+    def holds(self, plan: Plan) -> bool:
+        """Whether the plan fits into the tables."""
+        return plan.steps <= self._rows and (plan.samples or 1) == self.samples
+
+    def restart(self, plan: Plan, x_T: torch.Tensor, history: Sequence[Any] | None = None) -> None:
         """Begin again, with this plan and this noise, in the same buffers; what was compiled or captured stays valid.
 
+        history: as in ``solver.init``.
         ValueError if they do not fit: another shape, dtype or solver, more rows, or grids per sample of another number.
         """
         self.solver._own(plan)
@@ -83,11 +88,12 @@ class Loop:
             raise ValueError(
                 f"x_T: got {tuple(x_T.shape)} of {x_T.dtype}; allowed: {self.shape} of {self.dtype}, as the loop was made"
             )
-        if plan.steps > self._rows or (plan.samples or 1) != self.samples:
+        if not self.holds(plan):
             raise ValueError(
                 f"plan: got {plan.steps} calls of the network, {plan.samples or 'one grid for all'} samples; allowed: up "
                 f"to {self._rows}, {self.samples if self.samples > 1 else 'one grid for all'}: make a new loop"
             )
+        past = self.solver.init(plan, x_T.detach(), history).past
         steps, rows = plan.steps, _order(plan, self.engine)
         with torch.inference_mode(False), torch.no_grad():
             table = plan.table.reshape(steps, len(plan.columns), self.samples).permute(2, 0, 1)
@@ -99,8 +105,8 @@ class Loop:
             self.counter.copy_(torch.tensor([0, 0, steps]))
             self.t.copy_(times[0])
             self._put(0, x_T.detach())
-            for slot, value in enumerate(history, 1):
-                self.state[slot, : self.elements].copy_(value.detach().reshape(-1))
+            for slot, value in enumerate(past, 1):
+                self.state[slot, : self.elements].copy_(value.reshape(-1))
             if self.scales is not None and self.net is not None:
                 self.scales.fill_(1)
                 if "cin" in plan.columns:
@@ -139,6 +145,12 @@ class Loop:
         if type(raw) is not torch.Tensor or raw.dtype is not self.state.dtype or raw.shape != self.shape:
             return False
         return raw.is_contiguous() and raw.device == self.state.device and not raw.is_neg() and not raw.requires_grad
+
+    def solved(self, model: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """All steps that are left, with this network, and the result."""
+        for _ in range(self.steps - int(self.counter[0])):
+            self.step(model(self.x, self.t))
+        return self.result()
 
     def buffers(self, raw: torch.Tensor) -> engines.Buffers:
         """What the engine works on."""

@@ -38,30 +38,54 @@ def solve(solver: Any, plan: Plan, state: State, model: Model, dtype: torch.dtyp
 
     dtype: what the model is given (the caller's x_T.dtype). Errors of the model pass through with a note.
     """
-    x = state.x
-    times = plan.times(x, x.shape[0] if x.dim() else 1)
-    times = times if x.dim() else times[:, 0]
-    before, after = options.hooks.get("before_eval"), options.hooks.get("after_step")
-    denoiser = plan.denoiser(x) if options.callback else ()
-    start = times[0]
-    for i in _progress(plan.steps, options.progress):
-        t = times[i]
-        if before:
+    turn = Turn(solver, plan, state.x, model, dtype, options)
+    for i in counted(plan.steps, options.progress):
+        state = turn(state, i)
+    return state.x
+
+
+class Turn:
+    """One turn of the loop: the state before call ``i`` of the network -> the state after its step.
+
+    x: a tensor like the state's. The turns may be taken in any order, each from the state that belongs to it.
+    """
+
+    def __init__(
+        self, solver: Any, plan: Plan, x: torch.Tensor, model: Model, dtype: torch.dtype, options: Options
+    ) -> None:
+        self.solver, self.plan, self.model, self.dtype, self.options = solver, plan, model, dtype, options
+        times = plan.times(x, x.shape[0] if x.dim() else 1)
+        self.times = times if x.dim() else times[:, 0]
+        self.before, self.after = options.hooks.get("before_eval"), options.hooks.get("after_step")
+        self.denoiser = plan.denoiser(x) if options.callback else ()
+        self.firsts = _firsts(plan) if self.after else ()
+
+    def __call__(self, state: State, i: int) -> State:
+        plan, options, t = self.plan, self.options, self.times[i]
+        if self.before:
             with _noted("the hook before_eval", plan, i):
-                state = _replaced(state, before(state.x, t), "hook before_eval")
-        raw = _evaluate(model, state, t, dtype, plan, i)
+                state = _replaced(state, self.before(state.x, t), "hook before_eval")
+        raw = _evaluate(self.model, state, t, self.dtype, plan, i)
         if options.check == "step":
             checks.finite(raw, f"the model's output, {_place(plan, i)}")
         if options.callback:
-            _call_back(options.callback, plan, i, state.x, raw, denoiser[i])
-        state = solver.step(plan, i, state, raw)
-        start = t if i == 0 or plan.closes(i - 1) else start
-        if after and plan.closes(i):
+            _call_back(options.callback, plan, i, state.x, raw, self.denoiser[i])
+        state = self.solver.step(plan, i, state, raw)
+        if self.after and plan.closes(i):
             with _noted("the hook after_step", plan, i):
-                state = _replaced(state, after(state.x, plan.places[i], start), "hook after_step")
+                start = self.times[self.firsts[i]]
+                state = _replaced(state, self.after(state.x, plan.places[i], start), "hook after_step")
         if options.check == "step":
             checks.finite(state.x, f"the sample after {_place(plan, i)}")
-    return state.x
+        return state
+
+
+def _firsts(plan: Plan) -> list[int]:
+    """By call, the first call of its grid step."""
+    out: list[int] = []
+    for i in range(plan.steps):
+        out.append(i if i == 0 or plan.closes(i - 1) else out[-1])
+    return out
 
 
 def _evaluate(model: Model, state: State, t: torch.Tensor, dtype: torch.dtype, plan: Plan, i: int) -> torch.Tensor:
@@ -116,7 +140,7 @@ def _noted(who: str, plan: Plan, i: int) -> Iterator[None]:
         raise
 
 
-def _progress(steps: int, wanted: bool | str) -> Iterator[int]:
+def counted(steps: int, wanted: bool | str) -> Iterator[int]:
     """The step indices, with a bar: tqdm where installed, else a plain counter; "auto": only on a terminal."""
     import sys
 

@@ -253,11 +253,16 @@ def test_more_steps_than_the_table_has_or_a_sigma_it_lacks() -> None:
         table.plan(steps=5, grid="karras", sigma_max=100)
 
 
-def test_graph_is_told_to_be_unavailable() -> None:
+def test_graph_says_what_it_needs() -> None:
     for graph in (None, False):
         assert torch.equal(solver.sample(model, X, 5, graph=graph), solver.sample(model, X, 5))
-    for bad in (True, "cuda", 0):
-        refused(ValueError, f"^graph: got {bad!r}; not available in this version; allowed: None, False$", graph=bad)
+    for bad in ("cuda", 2):
+        refused(ValueError, f"^graph: got {bad!r}; allowed: True, False, None$", graph=bad)
+    refused(DeviceError, r"^graph=True needs x_T on a CUDA device; got cpu$", graph=True)
+    refused(ValueError, r"check: got 'step'; allowed: 'end', 'off'$", graph=True, check="step")
+    looks = {"callback": print, "hooks": {"before_eval": lambda x, t: x}, "compile": True}
+    for name, value in looks.items():
+        refused(ValueError, f"so {name} cannot be given", graph=True, **{name: value})
 
 
 def test_a_plan_excludes_everything_it_settles() -> None:
