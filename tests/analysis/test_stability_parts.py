@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import mpmath
@@ -15,9 +16,10 @@ from derive.analysis.gaussian_law import network_gain, w2
 from derive.analysis.intervals import boundary_polynomials
 from derive.analysis.recurrence import _trimmed
 from derive.analysis.root_condition import _roots, stability_map
-from derive.analysis.zero_stability import _differences
+from derive.analysis.zero_stability import _differences, history_weights
 from derive.families import runge_kutta
 from derive.symbolic.forms import ONE, ZERO, constant, phi
+from derive.symbolic.moments import alphabet
 from derive.symbolic.surds import square_root
 from derive.tableau import Kernel, Node, Row, Scheme, multistep_row
 from tests.analysis.steps import one_step, summing
@@ -29,6 +31,13 @@ def test_companion_of_the_differences() -> None:
     assert _differences([0.75, 0.25]).tolist() == [[-0.25]]
     found = _differences([2.0, -1.5, 0.75, -0.25])
     assert found.tolist() == [[1.0, -0.5, 0.25], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+
+
+def test_weights_of_past_states_at_step_ratios() -> None:
+    """A two-step method of leapfrog's kind, x_{n+1} = 0 x_n + x_{n-1}, with a term in the newest ratio."""
+    ab = alphabet()
+    row = replace(multistep_row(1, Kernel(ZERO)), x_history=(ab.ring.zero, ab.ring.one, ab.r[0] * 2 - ab.r[1]))
+    assert history_weights(row, (QQ(3, 2), QQ(1, 4))) == (0, 1, QQ(11, 4))
 
 
 def test_roots_of_many_polynomials() -> None:

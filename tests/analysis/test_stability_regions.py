@@ -159,6 +159,7 @@ def test_thirty_digits_of_end_points():
         (lambda w: -(w**2) - QQ(1, 2), 0.5**0.5),
         (lambda w: 1 - w * (w**2 + 4 * w + 2) / 4, 1.0739475361924602),  # w^3 + 4 w^2 + 2 w = 8; also 1 at -2 + sqrt 2
         (lambda w: (1 - w) / 2, 3),
+        (lambda w: 1 - 10 * w, 0.2),
     ],
 )
 def test_the_first_exit_of_a_single_root(root, exact):

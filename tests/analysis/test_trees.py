@@ -197,6 +197,14 @@ def test_a_parameter_may_stand_in_an_abscissa_alone():
     assert [str(p) for p in conditions(step, 2)] == ["2*c - 1"]
 
 
+def test_a_parameter_may_stand_in_weights_alone():
+    field = QQ.frac_field("b")
+    (b,) = field.gens
+    half = QQ(1, 2)
+    step = runge_kutta((ZERO, half), ((half,),), (field(1) - b, b))
+    assert [str(p) for p in conditions(step, 2)] == ["b - 1"]
+
+
 def test_conditions_need_a_parameter():
     with pytest.raises(ValueError, match="no free parameters"):
         conditions(krogstad(), 4)

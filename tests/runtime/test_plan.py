@@ -372,6 +372,14 @@ def test_input_scale_checks_its_index_and_repr_shows_the_ends_per_sample() -> No
     assert repr(plan) == "Plan(sample_solver: 5 steps, t = 1.0 to 0.0, 2 samples, sampling)"
 
 
+def test_the_most_steps_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.planning.MOST_STEPS", 7)
+    assert solver.plan(7).grid_steps == solver.plan(nfe=7).grid_steps == 7
+    for name in ("steps", "nfe"):
+        with pytest.raises(ValueError, match=f"{name}: got 8; allowed: 1 to 7"):
+            solver.plan(**{name: 8})
+
+
 def test_device_copies_have_the_sample_s_shape_and_type() -> None:
     single, pair = solver.plan(nodes=NODES), solver.plan(nodes=[NODES, [0.9, 0.8, 0.5, 0.4, 0.2, 0.1]])
     x = torch.zeros(2, 3, 4, dtype=torch.float32)
@@ -383,6 +391,9 @@ def test_device_copies_have_the_sample_s_shape_and_type() -> None:
         assert (plan.coefficients(x) is plan.coefficients(x[:, 0])) == (plan is single)
         table = torch.stack([torch.stack([v.reshape(-1) for v in row]) for row in plan.coefficients(x)]).squeeze(-1)
         assert torch.equal(table, plan.table.float())
+        whole = plan.rows(x)
+        assert all(row.is_contiguous() and row.shape == (5, *shape) for row in whole) and plan.rows(x) is whole
+        assert torch.equal(torch.stack(whole).reshape(table.shape), table)
         assert plan.times(x, 2).dtype == torch.float32 and plan.times(x.double(), 2).dtype == torch.float64
         assert plan.times(x.double(), 2).shape == (5, 2)
     assert single.times(x.double(), 2).tolist() == [[t, t] for t in NODES[:-1]]

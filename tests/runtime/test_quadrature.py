@@ -80,6 +80,9 @@ def test_panels_are_halved_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch)
     corner, asked = counted(lambda u: abs(sqrt(u) - 0.5))
     assert close(integral(corner, 1, 0, 0), -real("1/4"))
     assert len(asked) == 173 + 2 * 15
+    beside, asked = counted(lambda u: abs(sqrt(u) - 0.75))  # in the middle of the step from 1/4 in y = sqrt(u), too
+    assert close(integral(beside, real("1/4"), 1, 0), real("3/32"))
+    assert len(asked) == 173 + 2 * 15 and all(0.25 < u < 1 for u in asked)
     monkeypatch.setattr("runtime.quadrature._SPLITS", 3)
     many = iter(range(3 * 173))
     with pytest.raises(QuadratureError, match=r"no convergence on the step from t = 1.0 to 0.0"):
