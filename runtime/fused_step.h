@@ -25,7 +25,7 @@ using Long = std::int64_t;
 // What one call works on. state: slots of `stride` elements, the low parts likewise in `low`; row k of `order`: the number
 // of the phase, the slot of x, those of the memory; table: [samples, rows, COLUMNS]; counter: the step, a ticket that
 // blocks draw, and how many steps there are; times: [rows + 1, batch], of which t is the row of the step. net: `copies`
-// times the network's input, x' times scales[sample, step + 1].
+// times the network's input, x' times scales[sample, step + 1]. On a GPU: `blocks` for each sample.
 struct Run {
     Long n, samples, stride, rows, batch, copies, blocks;
     void *state, *low;
@@ -88,7 +88,7 @@ BOTH constexpr bool low_out(int j) {
 
 // Blocks of 256 threads on a multiprocessor, such that all words and their addresses lie in registers.
 constexpr int blocks(int words) {
-    return words <= 9 ? 4 : words <= 14 ? 3 : 2;
+    return words <= 9 ? 4 : words <= 11 ? 3 : 2;
 }
 
 template <class T, int RING>
@@ -130,7 +130,7 @@ __device__ int4 fetched(const T* p) {
 }
 template <class T>
 __device__ void stored(T* p, const Word<T>& w) {
-    *reinterpret_cast<int4*>(p) = w.bits;
+    __stwb(reinterpret_cast<int4*>(p), w.bits);  // an assignment is taken apart into words, and left so
 }
 
 // One element: its loads, its lines, its stores.
@@ -186,13 +186,15 @@ __device__ void several(const Buffers<T, RING>& b, const R* c, T* net, Long pair
     for (int k = 0; k < COPIES; ++k) stored(net + k * pair + i, fed);
 }
 
-// Thread (i, sample) takes 16 bytes of n elements at a time; by elements where the buffers of the network or of a sample
-// do not begin at a multiple of 16 bytes, and at the end.
+// `blocks` blocks take a sample, a thread 16 bytes at a time; by elements where the buffers of the network or of a sample do
+// not begin at a multiple of 16 bytes, and at the end.
 template <class P, class T, int COPIES, int COLUMNS, int RING>
 __device__ void elements(const Run& run, const Buffers<T, RING>& b, Long step) {
     using R = typename Kind<T>::R;
     constexpr int WIDTH = 16 / sizeof(T);
-    const Long sample = blockIdx.y, from = sample * run.n, end = from + run.n, pair = run.samples * run.n;
+    const unsigned blocks = static_cast<unsigned>(run.blocks);
+    const Long sample = blockIdx.x / blocks, block = blockIdx.x % blocks;
+    const Long from = sample * run.n, end = from + run.n, pair = run.samples * run.n;
     const R* row = static_cast<const R*>(run.table) + (sample * run.rows + step) * COLUMNS;
     R c[COLUMNS];
 #pragma unroll
@@ -201,12 +203,15 @@ __device__ void elements(const Run& run, const Buffers<T, RING>& b, Long step) {
     T* net = static_cast<T*>(run.net);
     const bool whole = (from | (COPIES > 1 ? pair : 0)) % WIDTH == 0 &&
                        (reinterpret_cast<std::uintptr_t>(run.raw) | reinterpret_cast<std::uintptr_t>(run.net)) % 16 == 0;
-    const Long stride = Long(gridDim.x) * blockDim.x * WIDTH;
-    for (Long i = from + (Long(blockIdx.x) * blockDim.x + threadIdx.x) * WIDTH; i < end; i += stride)
-        if (whole && i + WIDTH <= end)
+    const Long stride = run.blocks * blockDim.x * WIDTH;
+    for (Long i = from + (block * blockDim.x + threadIdx.x) * WIDTH; i < end; i += stride) {
+        if (whole && i + WIDTH <= end) {
             several<P, T, COPIES>(b, c, net, pair, scale, i);
-        else
-            for (Long j = i; j < end && j < i + WIDTH; ++j) one<P, T, COPIES>(b, c, net, pair, scale, j);
+            continue;
+        }
+#pragma unroll 1
+        for (Long j = i; j < end && j < i + WIDTH; ++j) one<P, T, COPIES>(b, c, net, pair, scale, j);
+    }
 }
 
 // The last block to finish moves the counter on and writes the network's next times.
@@ -215,8 +220,7 @@ __device__ void finish(const Run& run, Long step) {
     __shared__ bool last;
     __syncthreads();
     if (threadIdx.x == 0)
-        last = atomicAdd(reinterpret_cast<unsigned long long*>(run.counter + 1), 1ull) ==
-               static_cast<unsigned long long>(gridDim.x) * gridDim.y - 1;
+        last = atomicAdd(reinterpret_cast<unsigned long long*>(run.counter + 1), 1ull) == gridDim.x - 1;
     __syncthreads();
     if (!last) return;
     for (Long i = threadIdx.x; i < run.batch; i += blockDim.x)
@@ -338,8 +342,8 @@ private:
         __VA_ARGS__::step<T, COLUMNS, RING>(run); \
     } \
     extern "C" int loop_##suffix(const Run* run, void* stream) { \
-        const dim3 grid(static_cast<unsigned>(run->blocks), static_cast<unsigned>(run->samples)); \
-        step_##suffix<<<grid, 256, 0, static_cast<cudaStream_t>(stream)>>>(*run); \
+        const auto blocks = static_cast<unsigned>(run->blocks * run->samples); \
+        step_##suffix<<<blocks, 256, 0, static_cast<cudaStream_t>(stream)>>>(*run); \
         return cudaPeekAtLastError(); \
     }
 #define LOOP(...) \

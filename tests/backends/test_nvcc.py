@@ -1,73 +1,78 @@
-"""What nvcc makes of the source, without a GPU: accesses of 16 bytes, one for every stream, no spill, no local memory.
+"""What nvcc makes of the source, without a GPU: accesses of 16 bytes, one for every stream, all loads in flight, no spill.
 
-The accesses are those of the PTX; how ptxas orders them within its registers is not looked at here.
+One kernel a storage type, with a branch for every phase, each for 0, 1 and 2 copies of the network's input.
 """
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-from collections.abc import Sequence
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from derive.backends._kernel import kernels as kernels_of
-from runtime.native import HEADER
+from derive.backends._kernel import STATES, Kernel, kernels
+from tests.backends import sass
 from tests.backends.sources import program_of, text_of
 from tests.claims.shipped import NAMES
 
-NVCC = shutil.which("nvcc")
-pytestmark = pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
+pytestmark = pytest.mark.skipif(sass.NVCC is None, reason="nvcc is not installed")
 
-KINDS = 4
-"""Kernels of a phase: float, double, half, bfloat16."""
-WIDE = re.compile(r"\b(ld\.global\.cs|st\.global)\.(v4\.[a-z]32|v2\.[a-z]64)\b")
+HALF = {"f32": False, "f64": False, "f16": True, "bf16": True}
+COPIES = (0, 1, 2)
 
 
-def compiled(name: str, arch: str, options: Sequence[str], folder: Path) -> tuple[Path, str]:
-    """(what nvcc wrote, what it said)."""
-    source, out = folder / f"{name}.cu", folder / f"{name}.{arch}"
-    source.write_text(text_of(program_of(name)), "utf-8")
-    command = [str(NVCC), "-std=c++17", f"-arch={arch}", f"-I{HEADER.parent}", *options, str(source), "-o", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "warning" not in done.stdout + done.stderr
-    return out, done.stdout + done.stderr
+def moved(kernel: Kernel, half: bool) -> tuple[int, int]:
+    """Streams that are loaded, and stored: of half precision, a state is two."""
+    return tuple(
+        len(values) + half * sum(value in STATES for value, _ in values) for values in (kernel.loads, kernel.stores)
+    )
 
 
-def check_registers(name: str, arch: str, folder: Path) -> None:
-    """Four blocks of 256 threads fit a multiprocessor, and nothing leaves the registers."""
-    _, said = compiled(name, arch, ["-cubin", "-Xptxas", "-v"], folder)
-    frames = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", said)
-    registers = [int(n) for n in re.findall(r"Used (\d+) registers", said)]
-    assert len(frames) == len(registers) == KINDS * len(program_of(name).phases)
-    assert all(numbers == ("0", "0", "0") for numbers in frames)
-    assert max(registers) <= 64
+def gated(name: str, arch: str, folder: Path) -> None:
+    """All gates on one solver's source."""
+    made = kernels(program_of(name))
+    found = sass.compiled(text_of(program_of(name)), arch, folder)
+    assert {*found.ptx} == {*found.said} == {f"step_{suffix}" for suffix in HALF}
+    for suffix, half in HALF.items():
+        kernel, streams = f"step_{suffix}", [moved(one, half) for one in made]
+        loads = len(COPIES) * sum(reads for reads, _ in streams)
+        stores = sum(writes + copies for _, writes in streams for copies in COPIES)
+        assert found.local(kernel) == [0, 0, 0], (kernel, "stack, spills")
+        assert found.registers(kernel) <= 128, kernel
+        assert Counter(sass.WIDE_PTX.findall(found.ptx[kernel])) == {"ld": loads, "st": stores}, kernel
+        if found.code:
+            assert sass.wide(found.code[kernel]) == (loads, stores), kernel
+            flights = sorted(sass.flights(found.code[kernel]))
+            assert flights == sorted(reads for reads, _ in streams for _ in COPIES), (kernel, "loads in flight")
 
 
 @pytest.mark.parametrize("name", ["dpmpp_2m", "unipc_2"])
-def test_nothing_is_spilled(name: str, tmp_path: Path) -> None:
-    check_registers(name, "sm_90", tmp_path)
-
-
-def test_every_stream_moves_in_16_bytes(tmp_path: Path) -> None:
-    name = "dpmpp_3m"
-    out, _ = compiled(name, "sm_90", ["-ptx"], tmp_path)
-    kernels = re.split(r"\.visible \.entry (\w+)\(", out.read_text("utf-8"))[1:]
-    found = dict(zip(kernels[::2], kernels[1::2], strict=True))
-    made = kernels_of(program_of(name))
-    assert len(found) == KINDS * len(made)
-    for kernel in made:
-        for suffix in ("f32", "f64", "f16", "bf16"):
-            wide = [access for access, _ in WIDE.findall(found[f"{kernel.name}_{suffix}"])]
-            assert wide.count("ld.global.cs") == len(kernel.loads)
-            assert wide.count("st.global") == len(kernel.stores)
+def test_every_stream_moves_once_in_16_bytes_and_nothing_is_spilled(name: str, tmp_path: Path) -> None:
+    gated(name, "sm_90", tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_100"])
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_spilled_anywhere(name: str, arch: str, tmp_path: Path) -> None:
-    check_registers(name, arch, tmp_path)
+def test_so_it_is_for_every_solver_and_device(name: str, arch: str, tmp_path: Path) -> None:
+    gated(name, arch, tmp_path)
+
+
+def instruction(text: str) -> str:
+    return f"        /*0000*/                   {text} ;\n"
+
+
+def test_loads_that_wait_for_one_another_are_told_apart() -> None:
+    """Two loads and their sum, then a third load: three streams, of which two are in flight at once."""
+    together = [
+        "LDG.E.EF.128 R4, desc[UR4][R2.64]",
+        "@P0 LDG.E.EF.128 R8, desc[UR4][R2.64+0x10]",
+        "LDG.E.EF.128 R12, desc[UR4][R12.64]",
+        "FADD R4, R4, R8",
+        "STG.E.128 desc[UR4][R2.64], R4",
+    ]
+    assert sass.flights("".join(map(instruction, together))) == [3]
+    one_later = [*together[:2], together[3], together[2], together[4]]
+    assert sass.flights("".join(map(instruction, one_later))) == [2, 1]
+    assert sass.flights(instruction("LDG.E R4, desc[UR4][R2.64]")) == []
+    assert sass.wide("".join(map(instruction, together))) == (3, 1)
