@@ -81,24 +81,27 @@ class Torch:
         now = checked(counter)
         phase = list(self.numbers)[int(order[now, 0])]
         samples, count = table.shape[0], raw.numel()
+        each = samples, count // samples
         slots = state[:, :count].to(table.dtype, copy=True)
         if low is not None:
             slots += low[:, :count]
-        x, *memory = slots.view(len(slots), samples, -1)
+        x, *memory = slots.view(len(slots), *each)
         row = [c[:, None] for c in table[:, now].unbind(1)]
-        new, left = self._steps[phase](x, raw.to(table.dtype).view(samples, -1), tuple(memory), row)
-        for slot, value in enumerate((new, *left)):
-            self._put(state[slot, :count], None if low is None else low[slot, :count], value.reshape(-1))
+        raw = raw.to(table.dtype, copy=True).view(each)  # it may lie in these buffers, as x itself does
+        new, left = self._steps[phase](x, raw, tuple(memory), row)
+        for slot, value in enumerate((new, *left[: self.ring])):
+            put(state[slot, :count], None if low is None else low[slot, :count], value.reshape(-1))
         if net is not None and scales is not None:
             net.copy_((new * scales[:, now + 1, None]).reshape(-1))
-        t.copy_(times[now + 1])
+        t.copy_(times[now + 1].view(t.shape))
         counter[0] += 1
 
-    @staticmethod
-    def _put(high: torch.Tensor, low: torch.Tensor | None, value: torch.Tensor) -> None:
-        high.copy_(value)
-        if low is not None:
-            low.copy_(value - high)
+
+def put(high: torch.Tensor, low: torch.Tensor | None, value: torch.Tensor) -> None:
+    """The value, and where there is room for it what its type loses."""
+    high.copy_(value)
+    if low is not None:
+        low.copy_(value - high)
 
 
 def checked(counter: torch.Tensor) -> int:

@@ -34,8 +34,9 @@ class Loop:
     """What ``solver.loop`` returns; one solve at a time, not to be shared by threads.
 
     steps: how often ``step`` is called. x: what the network reads, [B, *S] of the storage type, c_in x where the
-    prediction asks for it; t: [B], the network's time (float64 for a float64 state, else float32). Both lie at fixed
-    addresses and are overwritten by each step. dtype: of the caller's x_T, in which ``result`` is returned.
+    prediction asks for it; t: [B] (0-d for a 0-d x), the network's time (float64 for a float64 state, else float32).
+    Both lie at fixed addresses and are overwritten by each step. dtype: of the caller's x_T, in which ``result`` is
+    returned. A batch of 0 is one more size: steps are counted, and nothing is computed.
     """
 
     def __init__(
@@ -47,10 +48,10 @@ class Loop:
         storage: torch.dtype | None,
         engine: engines.Engine,
     ) -> None:
-        kind = storage or (x_T.dtype if x_T.dtype in engines.STORAGE else torch.float32)
+        storage = storage or x_T.dtype
         self.solver, self.dtype, self.shape, self.engine = solver, x_T.dtype, tuple(x_T.shape), engine
         self.samples = plan.samples or 1
-        self.arithmetic = torch.float64 if kind == torch.float64 else torch.float32
+        self.arithmetic = torch.float64 if storage == torch.float64 else torch.float32
         self.elements = x_T.numel()
         self._rows = _room(plan.steps)
         stride = -(-self.elements // ALIGNED) * ALIGNED
@@ -61,16 +62,16 @@ class Loop:
             return torch.zeros(shape, dtype=dtype, device=x_T.device)
 
         with torch.inference_mode(False), torch.no_grad():
-            self.state = new(1 + engine.ring, stride, dtype=kind)
-            self.low = new(1 + engine.highest, stride, dtype=kind) if kind in engines.HALVES else None
+            self.state = new(1 + engine.ring, stride, dtype=storage)
+            self.low = new(1 + engine.highest, stride, dtype=storage) if storage in engines.HALVES else None
             self.order = new(self._rows + 1, 2 + engine.ring, dtype=torch.int32)
             self.table = new(self.samples, self._rows, columns)
             self.counter = new(3, dtype=torch.int64)
             self.times = new(self._rows + 1, batch)
-            self.t = new(batch)
-            self.net = new(1, self.elements, dtype=kind) if moved else None
+            self.t = new(*x_T.shape[:1])
+            self.net = new(1, self.elements, dtype=storage) if moved else None
             self.scales = new(self.samples, self._rows + 1) if moved else None
-            self._take = engine.prepared(self.buffers(x_T.to(kind)))
+            self._take = engine.prepared(self.buffers(self.x))
             self.restart(plan, x_T, history)
 
     def holds(self, plan: Plan) -> bool:
@@ -84,10 +85,11 @@ class Loop:
         ValueError if they do not fit: another shape, dtype or solver, more rows, or grids per sample of another number.
         """
         self.solver._own(plan)
-        if tuple(x_T.shape) != self.shape or x_T.dtype != self.dtype:
-            raise ValueError(
-                f"x_T: got {tuple(x_T.shape)} of {x_T.dtype}; allowed: {self.shape} of {self.dtype}, as the loop was made"
-            )
+        checks.sample(x_T)
+        given, own = (tuple(x_T.shape), x_T.dtype, x_T.device), (self.shape, self.dtype, self.state.device)
+        if given != own:
+            got, allowed = ("{} of {} on {}".format(*what) for what in (given, own))
+            raise ValueError(f"x_T: got {got}; allowed: {allowed}, as the loop was made")
         if not self.holds(plan):
             raise ValueError(
                 f"plan: got {plan.steps} calls of the network, {plan.samples or 'one grid for all'} samples; allowed: up "
@@ -103,10 +105,10 @@ class Loop:
             self.times[:steps].copy_(times)
             self.times[steps].copy_(times[-1])
             self.counter.copy_(torch.tensor([0, 0, steps]))
-            self.t.copy_(times[0])
+            self.t.copy_(times[0].view(self.t.shape))
             self._put(0, x_T.detach())
             for slot, value in enumerate(past, 1):
-                self.state[slot, : self.elements].copy_(value.reshape(-1))
+                self._put(slot, value)
             if self.scales is not None and self.net is not None:
                 self.scales.fill_(1)
                 if "cin" in plan.columns:
@@ -117,11 +119,11 @@ class Loop:
 
     def _put(self, slot: int, x: torch.Tensor) -> None:
         """x into a slot, and what its type loses into the low part."""
-        flat = x.reshape(-1)
-        self.state[slot, : self.elements].copy_(flat)
-        if self.low is not None:
-            high = self.state[slot, : self.elements].to(self.arithmetic)
-            self.low[slot, : self.elements].copy_(flat.to(self.arithmetic) - high)
+        engines.put(self.state[slot, : self.elements], self._low(slot), x.to(self.arithmetic).reshape(-1))
+
+    def _low(self, slot: int) -> torch.Tensor | None:
+        """The low part of a slot, where there is one."""
+        return None if self.low is None or slot >= len(self.low) else self.low[slot, : self.elements]
 
     @property
     def x(self) -> torch.Tensor:
@@ -160,9 +162,9 @@ class Loop:
 
     def result(self) -> torch.Tensor:
         """The sample at the end, a new tensor of x_T's shape, dtype and device."""
-        x = self.state[self._last, : self.elements]
-        if self.low is not None:
-            x = x.to(self.arithmetic) + self.low[self._last, : self.elements]
+        x, low = self.state[self._last, : self.elements], self._low(self._last)
+        if low is not None:
+            x = x.to(self.arithmetic) + low
         return x.to(self.dtype, copy=True).view(self.shape)
 
 
