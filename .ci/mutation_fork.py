@@ -116,7 +116,9 @@ class Coverage:
             [t for t in sorted(calling, key=self._cost) if t.startswith(mirror) == own] for own in (True, False)
         )
         mixed = [t for pair in zip_longest(near, far) for t in pair if t]
-        parts = [killers, mixed, sorted(read, key=self._cost), sorted(beside, key=self._cost)]
+        stated = sorted(read, key=self._cost)
+        first = [stated, mixed] if function == "<module>" else [mixed, stated]
+        parts = [killers, *first, sorted(beside, key=self._cost)]
         spent, chosen = 0.0, {}
         for test in (t for part in parts for t in part):
             if test not in chosen and test not in self.failed and (not chosen or spent + self.seconds[test] <= budget):

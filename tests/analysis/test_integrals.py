@@ -112,6 +112,28 @@ def test_as_many_moments_as_are_asked_for(count: int) -> None:
     assert all(close(moment, value) for moment, value in zip(moments, exact))
 
 
+@pytest.mark.parametrize("exponent", [-300, 300])
+def test_the_size_of_the_speed_does_not_matter(exponent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule is accepted when it agrees with the next to 40 digits of the moment, however small or large that is."""
+    s, t, factor = number("1/2"), number("1/3"), MP.mpf(2) ** exponent
+    asked: list[Any] = []
+
+    def speed(u: Any) -> Any:
+        asked.append(u)
+        return MP.exp(8 * MP.sin(3 * u))
+
+    plain = HERE.propagated(lambda u: 1 / (1 + u), speed, lambda u: u - s, s, t, 2)
+    count = len(asked)
+    scaled = HERE.propagated(lambda u: 1 / (1 + u), lambda u: factor * speed(u), lambda u: u - s, s, t, 2)
+    assert scaled == [plain[0], *(factor * moment for moment in plain[1:])] and len(asked) == 2 * count
+
+
+def test_nothing_integrates_to_nothing() -> None:
+    zero, s, t = MP.zero, number("1/2"), number("1/3")
+    assert HERE.integral(lambda u: zero, s, t) == 0
+    assert HERE.propagated(lambda u: zero, lambda u: zero, lambda u: u, s, t, 2) == [1, 0, 0]
+
+
 def test_a_propagator_that_does_not_settle_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(integrals, "RULES", (3, 4, 5))
     for count in (0, 1):

@@ -294,6 +294,16 @@ def test_the_product_of_the_roots_is_the_bound():
     assert p[2] == 3 * exact.kappa * (1 - 1 / exact.e) / 2
 
 
+def test_exponentials_that_the_field_holds():
+    """e^0, e^{h/2} and e^{-h} in Q(h, e^{h/2}); no e^{h/4}, no e^{1/h}, no e^{h^2}."""
+    exact = Exact(2)
+    h, e = exact.h, exact.e
+    assert [exact.exp(x) for x in (0 * h, h / 2, -h)] == [1, e, 1 / e**2]
+    for x in (h / 4, exact.field.one, h * h, h + 1):
+        with pytest.raises(ValueError, match="an exponential that the field does not hold"):
+            exact.exp(x)
+
+
 def test_other_root_of_two_steps_in_rho():
     """-(1 - e^{-h})/2, an identity."""
     exact = Exact()
@@ -359,6 +369,7 @@ def _weights(pair, steps, h):
 def test_maps():
     drawn = diffusion_map(DiffusionTest(adams(4, DATA), X0), reach=4, points=(41, 80))
     assert drawn.amplification.shape == (41, 80) and drawn.parasitic.shape == (80,)
+    assert (drawn.kappa[0], drawn.kappa[-1], drawn.h[0], drawn.h[-1]) == (0, 1, 0.05, 4)
     first = drawn.h[(drawn.amplification > 1 + 1e-9).any(axis=0)][0]
     assert first == pytest.approx(2.0877, abs=0.05)
     np.testing.assert_allclose(drawn.amplification[0], np.exp(-drawn.h), rtol=1e-9)

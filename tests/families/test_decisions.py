@@ -262,6 +262,10 @@ def test_every_step_has_the_kernel_of_its_integrand():
     assert prove(tableau, COST).switches == "integrand by step: 0 to 1 noise, 2 to 3 data"
     assert str(prove(tableau, COST)).endswith("1 reads + 1 writes, history 1 in 2 integrands")
     assert "noise: kernel exp(h*(1 - theta))" in str(tableau) and r"F^{\mathrm{noise}}[\theta_0" in tableau.latex()
+
+
+def test_the_integrands_whose_history_is_kept():
+    """Those that some row reads at earlier grid points, or that a corrector evaluates."""
     one = mixed({"order": 1}, {"order": 1, "integrand": 1}, {"order": 2})
     assert one.kept == (0,) and mixed({"order": 1}, {"order": 1, "integrand": 1}).kept == ()
     assert mixed({"order": 1, "corrector": "pseudo"}, {"order": 1, "integrand": 1, "corrector": "pseudo"}).kept == (

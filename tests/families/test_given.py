@@ -6,11 +6,13 @@ import pytest
 from sympy import QQ
 
 from derive.analysis import trees
+from derive.errors import SpecError
 from derive.families import exponential_rk, given, runge_kutta
 from derive.problems import PoseError
 from derive.symbolic.surds import Surd
 from derive.tableau import Kernel
 from derive.tableau_text import parse_entry
+from tests.families.limits import TYPED, listed, read
 
 DATA = Kernel(QQ(-1))
 FLAT = Kernel(QQ(0))
@@ -174,3 +176,40 @@ def test_a_long_residual_is_cut():
 
 def test_lawson_at_the_midpoint():
     assert order(build(LAWSON_MIDPOINT)) == 2
+
+
+LIMITS = [
+    {},
+    {"embedded": listed(17)},
+    {"b": listed(16, '"phi1(z)"')},
+]
+BEYOND = [
+    ("c", listed(17, "0")),
+    ("c", '["0", "phi1(z)"]'),
+    ("a", "[" + ", ".join(["[]"] * 17) + "]"),
+    ("a", f"[{listed(17)}]"),
+    ("a", "[1]"),
+    ("b", listed(17)),
+    ("b", "[[1]]"),
+    ("embedded", listed(18)),
+]
+
+
+@pytest.mark.parametrize("change", LIMITS, ids=str)
+def test_the_most_that_may_be_typed(change):
+    assert read("given", **TYPED | change).method.family == "given"
+
+
+@pytest.mark.parametrize(("key", "text"), BEYOND, ids=str)
+def test_more_than_may_be_typed(key, text):
+    with pytest.raises(SpecError, match=f"method.{key}"):
+        read("given", **TYPED | {key: text})
+
+
+def test_sixteen_stages_are_the_most():
+    c = ["0", *(f"{k}/15" for k in range(1, 16))]
+    a = [[], *([f"{end}*phi1({end}*z)", *["0"] * i] for i, end in enumerate(c[1:]))]
+    assert build({"c": c, "a": a, "b": ["phi1(z)", *["0"] * 15]}).stages == 16
+    for family in ("given", "runge_kutta"):
+        with pytest.raises(SpecError, match=r"method\.c: "):
+            read(family, **TYPED | {"c": listed(17, "0")})

@@ -19,6 +19,7 @@ from derive.spec import read_spec_text
 from derive.symbolic.forms import phi
 from derive.symbolic.moments import alphabet
 from derive.tableau import Kernel, Row, Scheme, Tableau
+from tests.families.limits import listed, read
 from tests.families.march import measured
 from tests.families.published import ipndm_v
 
@@ -236,3 +237,11 @@ def test_other_words_are_refused_with_the_near_miss():
     [fault] = found.value.faults
     assert fault.key == "method.weights" and "allowed uniform, variable, or a list of 1 to 6 numbers" in fault.message
     assert "uniform" in fault.message.partition("numbers")[2]
+
+
+def test_from_one_to_six_weights():
+    for count in (1, 6):
+        assert read("linear_multistep", steps=str(count), weights=listed(count, f"1/{count}")).method.parameters
+    for weights in ("[]", listed(7, "1/7")):
+        with pytest.raises(SpecError, match=r"method\.weights"):
+            read("linear_multistep", steps="6", weights=weights)

@@ -8,10 +8,12 @@ import pytest
 from sympy import QQ
 
 from derive.analysis import trees
+from derive.errors import SpecError
 from derive.families import runge_kutta, tableaux
 from derive.problems import PoseError
 from derive.symbolic.forms import constant, phi
 from derive.tableau import Kernel
+from tests.families.limits import TYPED, listed, read
 
 FLAT = Kernel(QQ(0))
 
@@ -199,3 +201,28 @@ def test_what_row_sums_cannot_see_the_trees_do():
         assert trees.order(step, 4).order == order
     sign = swapped | {"a": typed([[], ["1/2"], ["2", "-1"]]), "b": typed([["1/6", "2/3", "1/6"]])[0]}
     assert trees.order(build(**sign).schemes[-1].step((), QQ(0)), 4).order == 2
+
+
+def test_what_a_spec_need_not_say():
+    """The variable is t; entries are numbers."""
+    method = read("runge_kutta", tableau="heun2").method
+    assert str(method.parameters["variable"]) == "t" and method.parameters["final"] == "keep"
+    assert read("runge_kutta", **TYPED | {"embedded": listed(17)}).method.family == "runge_kutta"
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("c", '["0", "phi1(z)"]'),
+        ("a", '[[], ["exp(z)"]]'),
+        ("b", '["phi1(z)"]'),
+        ("embedded", '["phi1(z)"]'),
+        ("c", listed(17, "0")),
+        ("a", "[" + ", ".join(["[]"] * 17) + "]"),
+        ("b", listed(17)),
+        ("embedded", listed(18)),
+    ],
+)
+def test_what_may_not_be_typed(key, text):
+    with pytest.raises(SpecError, match=f"method.{key}"):
+        read("runge_kutta", **TYPED | {key: text})

@@ -9,28 +9,13 @@ from sympy import QQ
 from derive.errors import SpecError
 from derive.families.predictor_corrector import build
 from derive.problems import PoseError
-from derive.spec import read_spec_text
 from derive.symbolic.moments import alphabet
 from derive.tableau import Kernel
-
-HEAD = "name: tried\nproblem:\n  kind: diffusion\n  schedule: {kind: vp_linear}\n  prediction: {kind: noise}\nbackends: [torch]\n"
-
-
-def read(family: str, **method: str):
-    lines = "".join(f"  {key}: {value}\n" for key, value in {"family": family, "integrand": "noise", **method}.items())
-    return read_spec_text(f"{HEAD}method:\n{lines}")
-
-
-def listed(count: int, word: str = "1") -> str:
-    return "[" + ", ".join([word] * count) + "]"
+from tests.families.limits import read
 
 
 def nodes(count: int) -> str:
     return "[" + ", ".join(f"{k}/{count}" for k in range(1, count + 1)) + "]"
-
-
-ROWS = "[" + ", ".join(listed(i, "0") for i in range(16)) + "]"
-TYPED = {"c": listed(16, "0"), "a": ROWS, "b": listed(16)}
 
 
 @pytest.mark.parametrize(
@@ -41,12 +26,6 @@ TYPED = {"c": listed(16, "0"), "a": ROWS, "b": listed(16)}
         ("exponential_multistep", {"steps": "6"}),
         ("exponential_multistep", {"steps": "1"}),
         ("predictor_corrector", {"steps": "6", "corrector_steps": "6"}),
-        ("linear_multistep", {"steps": "1", "weights": "[1]"}),
-        ("linear_multistep", {"steps": "6", "weights": listed(6, "1/6")}),
-        ("given", TYPED),
-        ("given", TYPED | {"embedded": listed(17)}),
-        ("given", TYPED | {"b": listed(16, '"phi1(z)"')}),
-        ("runge_kutta", TYPED | {"embedded": listed(17)}),
     ],
     ids=str,
 )
@@ -66,24 +45,6 @@ def test_what_is_just_allowed(family, method):
         ("predictor_corrector", {"steps": "0"}, "steps"),
         ("predictor_corrector", {"steps": "2", "corrector_steps": "7"}, "corrector_steps"),
         ("predictor_corrector", {"steps": "2", "corrector_steps": "0"}, "corrector_steps"),
-        ("linear_multistep", {"steps": "1", "weights": "[]"}, "weights"),
-        ("linear_multistep", {"steps": "6", "weights": listed(7, "1/7")}, "weights"),
-        ("given", TYPED | {"c": listed(17, "0")}, "c"),
-        ("given", TYPED | {"c": '["0", "phi1(z)"]'}, "c"),
-        ("given", TYPED | {"a": "[" + ", ".join(["[]"] * 17) + "]"}, "a"),
-        ("given", TYPED | {"a": f"[{listed(17)}]"}, "a"),
-        ("given", TYPED | {"a": "[1]"}, "a"),
-        ("given", TYPED | {"b": listed(17)}, "b"),
-        ("given", TYPED | {"b": "[[1]]"}, "b"),
-        ("given", TYPED | {"embedded": listed(18)}, "embedded"),
-        ("runge_kutta", TYPED | {"c": '["0", "phi1(z)"]'}, "c"),
-        ("runge_kutta", TYPED | {"a": '[[], ["exp(z)"]]'}, "a"),
-        ("runge_kutta", TYPED | {"b": '["phi1(z)"]'}, "b"),
-        ("runge_kutta", TYPED | {"embedded": '["phi1(z)"]'}, "embedded"),
-        ("runge_kutta", TYPED | {"c": listed(17, "0")}, "c"),
-        ("runge_kutta", TYPED | {"a": "[" + ", ".join(["[]"] * 17) + "]"}, "a"),
-        ("runge_kutta", TYPED | {"b": listed(17)}, "b"),
-        ("runge_kutta", TYPED | {"embedded": listed(18)}, "embedded"),
     ],
     ids=str,
 )

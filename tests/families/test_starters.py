@@ -86,6 +86,7 @@ def test_blocks_are_quadratures_one_order_above_interpolation(q):
             polynomial = [a - node * b for a, b in zip([QQ(0), *polynomial], [*polynomial, QQ(0)])]
         assert sum(c * end ** (k + 1) / (k + 1) for k, c in enumerate(polynomial)) == 0
     assert [len(block) for block in blocks] == [1, 1, 2, 3, 4][: q - 1]
+    assert q == 2 or 2 * blocks[0][0] == blocks[1][0], "the first stage is the midpoint of the second"
 
 
 @pytest.mark.parametrize("q", [3, 4, 5])

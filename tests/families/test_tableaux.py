@@ -114,3 +114,32 @@ def test_faults_of_a_spec_have_their_place(family, body, place, words):
     [fault] = refused.value.faults
     assert (fault.line, fault.column, fault.key) == place
     assert words in fault.message
+
+
+@pytest.mark.parametrize("kind", ["classical", "exponential"])
+def test_orders_belong_to_rows_that_are_there(kind):
+    for name in tableaux.names(kind):
+        table = tableaux.load(kind, name)
+        for row, order in ((table.embedded, table.embedded_order), (table.dense, table.dense_order)):
+            assert 1 <= order <= table.order if row else order == 0
+
+
+def test_a_file_is_bounded(tmp_path, monkeypatch):
+    """What is just allowed, and each part with one more."""
+    monkeypatch.setattr(tableaux, "FOLDER", tmp_path)
+    (tmp_path / "classical").mkdir()
+    most = {"name": "n" * 80, "reference": "r" * 300, "note": "t" * 1000, "order": 16, "digits": 150}
+    more = {"name": "n" * 81, "reference": "r" * 301, "note": "t" * 1001, "order": 17, "digits": 151}
+
+    def load(name, parts):
+        text = "".join(f"{key}: {value}\n" for key, value in parts.items())
+        (tmp_path / "classical" / f"{name}.yaml").write_text(f"{text}c: [0]\na: [[]]\nb: [1]\n", "utf-8")
+        return tableaux.load("classical", name)
+
+    for digits in (40, 150):
+        table = load(f"allowed_{digits}", most | {"digits": digits})
+        assert (table.name, table.order, table.digits) == ("n" * 80, 16, digits)
+        assert (table.embedded, table.embedded_order, table.dense, table.dense_order) == ((), 0, (), 0)
+    for key, value in (*more.items(), ("order", 0), ("digits", 39)):
+        with pytest.raises(InternalError, match=key):
+            load(f"{key}_{value}"[:20], most | {key: value})

@@ -222,6 +222,12 @@ def test_rows_into_an_infinite_variable_are_exact_for_polynomials(unit: Rational
             assert total == -Rational(2, 5) / Rational(3, 5) * factorial(k)
 
 
+@pytest.mark.parametrize("more", ["", ", weights: midpoint"])
+def test_rows_into_an_infinite_variable_need_exact_weights(more: str) -> None:
+    names, _ = ways(lowered(AB2 + more, "noise", "noise", "lambda"), "sigma_zero")
+    assert names == ("limit", *(() if more else ("to_sigma_zero_2",)))
+
+
 @pytest.mark.parametrize("variable", ["t", "rho"])
 def test_rows_into_a_vanishing_factor_extrapolate(variable: str) -> None:
     """x = x0 at sigma = 0: polynomials through the values, read off at the end of the step."""

@@ -70,6 +70,35 @@ def test_lawsons_midpoint_rule(integrand: str, variable: str, factor: str, prefa
     assert main["b0"] == 0
 
 
+def test_lawsons_form_of_heuns_method() -> None:
+    """x_t = sigma_t/sigma_s x + alpha_t h (e^{-h} F(s) + F(t))/2."""
+    main = worth(lowered("family: runge_kutta, tableau: heun2", "data", "data", "lambda"), "main", {})
+    prefactor = sp.Symbol("t.alpha") * H
+    assert (main["b0"], main["d1"]) == (prefactor * sp.exp(-H) / 2, prefactor / 2)
+
+
+def test_a_propagator_without_a_closed_form_is_asked_for_no_moments() -> None:
+    """x0 + sigma eps on a flow: Phi over the step, and from the node on."""
+    module = lowered("family: runge_kutta, tableau: midpoint", "data", "{x0: 1, eps: sigma}", "t")
+    step, carried = function(module, "main").body
+    assert (step.targets, step.call, step.args) == (
+        ("a",), "propagated", ("weight", "drift", "chart", "s.t", "t.t", 0, 0)
+    )  # fmt: skip
+    assert (carried.targets, carried.call, carried.args) == (
+        ("g1",), "propagated", ("weight", "drift", "chart", "u[1].t", "t.t", 0, 0)
+    )  # fmt: skip
+
+
+def test_only_moments_that_are_no_symbols_are_named() -> None:
+    names = [
+        assign.targets
+        for assign in function(
+            lowered("family: exponential_multistep, steps: 3", "data", "data", "lambda"), "main"
+        ).body
+    ]
+    assert names == [("r0",), ("r1",), ("p1", "p2", "p3"), ("c",), ("M2",)]
+
+
 def test_a_kernel_that_is_not_exponential_is_read_at_the_nodes() -> None:
     """Heun: G_t (B/G F/chi' at both ends)/2 times h."""
     module = lowered("family: runge_kutta, tableau: heun2", "noise", "data", "t")
@@ -91,6 +120,8 @@ def test_the_slopes_that_a_module_reads() -> None:
     low = lowering(pair, "noise", "noise", "lambda", path)
     assert low.adaptive and not lowering(AB, "noise", "noise", "lambda", path).adaptive
     assert low.read_slopes() == {dalpha, drho}
+    sampled = lowering("family: runge_kutta, tableau: midpoint", "noise", "noise", "alpha - t", path)
+    assert sampled.samples and not sampled.adaptive and sampled.read_slopes() == {dalpha, drho}
 
 
 @pytest.mark.parametrize(
