@@ -117,7 +117,7 @@ class Coverage:
         )
         mixed = [t for pair in zip_longest(near, far) for t in pair if t]
         stated = sorted(read, key=self._cost)
-        first = [stated, mixed] if function == "<module>" else [mixed, stated]
+        first = [stated, mixed] if mutant.site.function == "<module>" else [mixed, stated]
         parts = [killers, *first, sorted(beside, key=self._cost)]
         spent, chosen = 0.0, {}
         for test in (t for part in parts for t in part):
