@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
@@ -25,7 +25,7 @@ from runtime.itinerary import kept
 from runtime.plan import Plan
 from runtime.planning import planned
 from runtime.solve import Model, Options, solve
-from runtime.state import State, differentiated
+from runtime.state import State, differentiated, tensors_in
 
 if TYPE_CHECKING:
     from runtime.adaptive import Adaptive
@@ -131,8 +131,8 @@ class Solver:
         if plan.samples is not None and (x.dim() == 0 or x.shape[0] != plan.samples):
             raise checks.ShapeError(f"the plan has {plan.samples} grids and x has shape {tuple(x.shape)}")
         dtype = x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
-        follow = differentiated(x)
-        with torch.inference_mode(False), torch.set_grad_enabled(follow):
+        follow, past_too = differentiated(x), differentiated(*tensors_in(history))
+        with torch.inference_mode(False), torch.set_grad_enabled(follow or past_too):
             own = x.to(dtype) if follow else _fresh(x, dtype)
             past = self._past(plan, own, history)
             self._rows(plan, own)
@@ -253,6 +253,9 @@ class Solver:
         compile: bool | str = False,
         graph: bool | None = None,
         direction: str | None = None,
+        gradient: str = "stored",
+        snapshots: int | None = None,
+        parameters: Iterable[torch.Tensor] | None = None,
         **options: Any,
     ) -> torch.Tensor:
         """Solve from x_T; returns a new tensor of x_T's shape, dtype and device.
@@ -274,11 +277,19 @@ class Solver:
         graph: True: the network and the step are captured once as a CUDA graph and replayed, for this and for later calls
         with the same network and shapes (:mod:`runtime.graph`). x_T on a GPU, a network that can be captured; without
         gradients, callback and hooks; check is "end" or "off".
-        Differentiable with respect to x_T and the model where gradients are enabled. ``torch.func.vmap`` (and any
-        transform over it) needs check="off", since a look at mapped values is not possible. Batch 0: empty, model not
-        called.
+        Differentiable with respect to x_T, history and the model where gradients are enabled.
+        gradient: "stored": autograd keeps what every call of the network needs for its derivative. "recomputed": memory
+        for one call and at most ``snapshots`` states (default 8, x_T among them), however many steps there are; backward
+        makes the others again, with the fewest calls (revolve; :mod:`runtime.recompute`). Differentiable once, not under
+        torch.func. The model and the hooks have to give the same for the same, random numbers of torch's default
+        generators included; callback, progress and check see the sample being made only.
+        parameters: of "recomputed": tensors besides x_T and history that the sample depends on. None: those of a model
+        that is an nn.Module. ValueError, here or in backward, if one that requires grad is not among them.
+        ``torch.func.vmap`` (and any transform over it) needs check="off", since a look at mapped values is not possible.
+        Batch 0: empty, model not called.
         """
         self._check_call(model, x_T, callback, progress, generator, noise, check)
+        checks.gradient(gradient, snapshots, parameters)
         if graph not in (None, False, True):
             raise ValueError(f"graph: got {graph!r}; allowed: True, False, None")
         chosen = Options(callback, progress or False, checks.hooks(hooks), check)
@@ -295,11 +306,16 @@ class Solver:
         if graph:
             from runtime.graph import sampled
 
-            checks.capturable(x_T, {"callback": callback, "hooks": hooks, "compile": compile}, check)
+            also = {"callback": callback, "hooks": hooks, "compile": compile, "gradient": gradient != "stored"}
+            checks.capturable(x_T, also, check)
             return _result(sampled(self, plan, model, x_T, history), x_T.dtype, plan, check)
-        state = self.init(plan, x_T, history)
         solver = self.compiled(*([compile] if isinstance(compile, str) else [])) if compile else self
-        x = solve(solver, plan, state, model, x_T.dtype, chosen)
+        if gradient == "recomputed":
+            from runtime import recompute
+
+            x = recompute.solve(solver, plan, (x_T, history), model, chosen, snapshots, parameters)
+        else:
+            x = solve(solver, plan, self.init(plan, x_T, history), model, x_T.dtype, chosen)
         return _result(x, x_T.dtype, plan, check)
 
     def adaptive(

@@ -18,6 +18,7 @@ from runtime.errors import DeviceError, NonFiniteError, ShapeError
 MODES = ("end", "step", "off")
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 HOOKS = ("before_eval", "after_step")
+GRADIENTS = ("stored", "recomputed")
 
 
 def choice(name: str, value: Any, allowed: Iterable[str]) -> None:
@@ -208,6 +209,14 @@ def randomness(generator: Any, noise: Any) -> None:
         raise TypeError(f"generator: got {type(generator).__name__}; allowed: torch.Generator or None")
     if noise is not None:
         raise TypeError(f"noise: got {type(noise).__name__}; this solver is deterministic and draws none")
+
+
+def gradient(kind: Any, snapshots: Any, parameters: Any) -> None:
+    """ValueError unless a word of GRADIENTS, or where "stored" is given what is for "recomputed"."""
+    choice("gradient", kind, GRADIENTS)
+    for name, value in (("snapshots", snapshots), ("parameters", parameters)):
+        if kind == "stored" and value is not None:
+            raise ValueError(f"{name}: given, but gradient='stored' has no use for it; allowed: gradient='recomputed'")
 
 
 def hooks(given: Any) -> dict[str, Any]:

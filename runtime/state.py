@@ -10,6 +10,9 @@ Not owned: somebody differentiates or maps; each step makes new tensors and ever
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 
 from runtime.errors import StaleStateError
@@ -17,10 +20,19 @@ from runtime.errors import StaleStateError
 
 def differentiated(*tensors: torch.Tensor) -> bool:
     """Does somebody follow these tensors: reverse mode, forward mode, or a transform of torch.func (vmap, jvp)?"""
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        return True
+    return (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)) or transformed()
+
+
+def transformed() -> bool:
+    """Forward mode, or a transform of torch.func?"""
     forward = torch.autograd.forward_ad._current_level >= 0  # a dual tensor's tangent is lost in a buffer
     return forward or torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def tensors_in(history: Sequence[Any] | None) -> list[torch.Tensor]:
+    """The tensors of a history, whose values are integrands or pairs (x, raw)."""
+    values = [value if isinstance(value, (tuple, list)) else (value,) for value in history or ()]
+    return [tensor for value in values for tensor in value if isinstance(tensor, torch.Tensor)]
 
 
 class State:

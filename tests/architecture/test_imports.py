@@ -148,6 +148,7 @@ ARROWS: dict[str, Row] = {
     "runtime.quadrature": Row(("runtime.real",), ("mpmath",)),
     "runtime.propagator": Row(("runtime.real", "runtime.quadrature")),
     "runtime.grids": Row(("runtime.real",)),
+    "runtime.revolve": Row(),
 }
 TOP = ("derive.pipeline", "derive.check", "derive.comparing", "derive.reporting", "derive.cli", "derive.__main__")
 MODULES = sources("derive", "runtime", "generated")

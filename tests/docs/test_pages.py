@@ -40,7 +40,9 @@ def test_every_family_has_its_page():
 
 
 @pytest.mark.parametrize(
-    "page", [*PAGES, *(ROOT / "docs" / f"{name}.md" for name in ("adaptive", "backends"))], ids=lambda p: p.stem
+    "page",
+    [*PAGES, *(ROOT / "docs" / f"{name}.md" for name in ("adaptive", "backends", "gradients"))],
+    ids=lambda p: p.stem,
 )
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(((?!http)[^)#]+)\)", page.read_text()):
