@@ -9,6 +9,7 @@ that holds.
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import sys
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from derive.spec import read_spec
 from runtime.real import real
 
 SPECS = Path(__file__).resolve().parent / "specs"
-PACKAGE = "phiforge_benchmarked"
+_NUMBERS = itertools.count()
 STEPS = 14
 """Of a solve: below 15, where diffusers lowers the order at the end as the papers and we do."""
 
@@ -87,19 +88,20 @@ class Derived:
         return [float(self.solver.coefficients.alpha(real(t))) for t in plan.nodes]
 
 
-def derived(method: Method, folder: Path) -> Derived:
-    """The method derived, proved and emitted with both backends into ``folder``, and imported."""
-    made = pipeline.derive(read_spec(method.spec).with_backends(("torch", "cuda")))
+def derived(method: Method, folder: Path, backends: tuple[str, ...] = ("torch", "cuda")) -> Derived:
+    """The method derived, proved and emitted with these backends into ``folder``, and imported."""
+    made = pipeline.derive(read_spec(method.spec).with_backends(backends))
     files = emit.render(made)
     gate.check(files, made)
-    place = folder / PACKAGE / made.spec.name
+    package = f"phiforge_benchmarked_{next(_NUMBERS)}"  # a name of its own: modules and engines are kept by name
+    place = folder / package / made.spec.name
     place.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (place / name).write_bytes(data)
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
-    solver = importlib.import_module(f"{PACKAGE}.{made.spec.name}").solver
+    solver = importlib.import_module(f"{package}.{made.spec.name}").solver
     cost = json.loads(files["claims.json"])["cost"]
     scaled = "cin" in solver.coefficients.COLUMNS  # c_in x is one stream more that somebody has to write
     return Derived(method, solver, cost["reads"] / cost["kernels"], cost["writes"] / cost["kernels"] + scaled)
