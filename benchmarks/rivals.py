@@ -13,6 +13,7 @@ import copy
 import ctypes
 import importlib
 import importlib.util
+import math
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -56,13 +57,20 @@ def sampling() -> ModuleType:
 
 
 class Copy:
-    """A memcpy of the bytes of so many streams of x's shape and type, as many reads as writes, no stream twice."""
+    """A memcpy of the bytes of a step, on as much memory: half of (reads + writes) streams of x's shape and type.
 
-    def __init__(self, streams: float, x: torch.Tensor) -> None:
-        """streams: a multiple of 1/2."""
-        sizes = [x.numel()] * int(streams / 2) + [int(x.numel() * (streams / 2 % 1))] * (streams % 2 > 0)
-        self.calls = 1
-        self.pairs = [(torch.zeros(n).to(x), torch.ones(n).to(x)) for n in sizes]
+    A step in place writes where it has read, so its memory is its ``reads`` streams, and part of them may stay in a cache.
+    So it is here: as many buffers, copied round, each to the next.
+    """
+
+    def __init__(self, reads: float, writes: float, x: torch.Tensor) -> None:
+        """reads + writes: a multiple of 1/2."""
+        buffers = [torch.full_like(x, i).view(-1) for i in range(max(2, math.ceil(reads)))]
+        left, self.calls, self.pairs = (reads + writes) / 2, 1, []
+        while left > 0:
+            i, count = len(self.pairs), int(min(1.0, left) * x.numel())
+            self.pairs.append((buffers[(i + 1) % len(buffers)][:count], buffers[i % len(buffers)][:count]))
+            left -= 1
         self._copies = [(there.data_ptr(), here.data_ptr(), x.element_size() * len(here)) for there, here in self.pairs]
 
     def begin(self) -> None:

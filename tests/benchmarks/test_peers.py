@@ -110,21 +110,25 @@ def test_the_steps_that_are_timed_are_those_a_long_solve_repeats(made: dict[str,
     assert {plan.phases[i] for i in calls} == {"stage_1", "main"}
 
 
-@pytest.mark.parametrize("streams", [3.0, 5.5, 8.0])
-def test_the_floor_moves_the_bytes_of_the_method(streams: float) -> None:
-    x = torch.arange(128.0).view(8, 16)
-    copy = Copy(streams, x)
+@pytest.mark.parametrize(("reads", "writes"), [(2.0, 1.0), (3.0, 2.5), (5.0, 3.0)])
+def test_the_floor_moves_the_bytes_of_the_method_on_as_much_memory(reads: float, writes: float) -> None:
+    x = torch.randn(8, 16)
+    copy = Copy(reads, writes, x)
     copy.step(x)
-    assert sum(2 * len(here) for _, here in copy.pairs) == streams * x.numel()
-    assert all(torch.equal(there, here) for there, here in copy.pairs)
+    assert sum(2 * len(here) for _, here in copy.pairs) == (reads + writes) * x.numel()
+    assert len({t.untyped_storage().data_ptr() for pair in copy.pairs for t in pair}) == min(reads, len(copy.pairs) + 1)
+    assert all((there == 0).all() for there, _ in copy.pairs[: int(reads) - 1]), "each to the next, from the first"
 
 
 def test_targets_are_what_the_times_say() -> None:
-    us = {"floor": 100.0, "fused": 109.0, "loop": 5.0, "diffusers": 500.0, "diffusers compiled": 100.0}
+    us = {"floor": 100.0, "fused": 109.0, "loop": 108.0, "diffusers": 500.0, "diffusers compiled": 100.0}
     large = {"method": "unipc_2", "label": "UniPC-2", "shape": list(peers.LARGE), "us": us}
     assert [f.holds for f in peers.targets([large])] == [False, False, True]
     assert [f.holds for f in peers.targets([{**large, "us": {**us, "fused": 100.0}}])] == [True, True, True]
-    assert [f.holds for f in peers.targets([{**large, "shape": list(peers.TINY)}])] == [True]
+    assert [f.holds for f in peers.targets([{**large, "us": {**us, "fused": 120.0, "loop": 111.0}}])] == [False] * 3
+    tiny = {**large, "shape": list(peers.TINY)}
+    assert [f.holds for f in peers.targets([tiny])] == [False]
+    assert [f.holds for f in peers.targets([{**tiny, "us": {**us, "loop": 25.0}}])] == [True]
     assert not peers.targets([{**large, "shape": [1, 2, 3]}])
 
 
