@@ -105,7 +105,7 @@ class Coverage:
             calling = {t for key, tests in self.reached.items() if key.startswith(mutant.file + "::") for t in tests}
         path = Path(mutant.file)
         mirror = f"tests/{path.parent.name}/"
-        own = f"{mirror}test_{path.stem}.py::"
+        own = f"{mirror}test_{path.stem.lstrip('_')}.py::"
         read = {t for t in self.seconds if t.startswith(own)} - calling  # what a module states is read, not called
         files = {t.partition("::")[0] for t in calling}
         beside = {

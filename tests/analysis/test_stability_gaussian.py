@@ -299,6 +299,7 @@ def test_exponentials_that_the_field_holds():
     exact = Exact(2)
     h, e = exact.h, exact.e
     assert [exact.exp(x) for x in (0 * h, h / 2, -h)] == [1, e, 1 / e**2]
+    assert exact.arithmetic(-1, h, exact.number).phi(3, QQ(1, 2)) == (1 - h / 2 + h**2 / 8 - 1 / e) * 8 / h**3
     for x in (h / 4, exact.field.one, h * h, h + 1):
         with pytest.raises(ValueError, match="an exponential that the field does not hold"):
             exact.exp(x)

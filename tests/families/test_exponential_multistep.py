@@ -39,6 +39,11 @@ def test_overrides_apply_to_every_row_that_has_the_moment():
     assert [row.moments[1] for row in tableau.rows[1:]] == [AB.phi[1] / 2] * 2
 
 
+def test_what_begins_has_one_order_less():
+    """Evaluations of the cheapest one-step scheme of order p - 1: 1, 2, 3."""
+    assert [build(DATA, p, "exact", "singlestep", "keep").starter.evaluations for p in (2, 3, 4)] == [1, 2, 3]
+
+
 def test_moments_in_mu_mean_the_same_for_any_kernel():
     assert build(DATA, 2, {1: MU[0] / 2}, "ramp", "keep").main == build(DATA, 2, {1: PHI[1] / 2}, "ramp", "keep").main
     assert build(Kernel(None), 2, {1: MU[0] / 2}, "ramp", "keep").main.moments[1] == AB.mu[0] / 2

@@ -204,12 +204,3 @@ def test_the_most_that_may_be_typed(change):
 def test_more_than_may_be_typed(key, text):
     with pytest.raises(SpecError, match=f"method.{key}"):
         read("given", **TYPED | {key: text})
-
-
-def test_sixteen_stages_are_the_most():
-    c = ["0", *(f"{k}/15" for k in range(1, 16))]
-    a = [[], *([f"{end}*phi1({end}*z)", *["0"] * i] for i, end in enumerate(c[1:]))]
-    assert build({"c": c, "a": a, "b": ["phi1(z)", *["0"] * 15]}).stages == 16
-    for family in ("given", "runge_kutta"):
-        with pytest.raises(SpecError, match=r"method\.c: "):
-            read(family, **TYPED | {"c": listed(17, "0")})
