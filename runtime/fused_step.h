@@ -88,7 +88,7 @@ BOTH constexpr bool low_out(int j) {
 
 // Blocks of 256 threads on a multiprocessor, such that all words and their addresses lie in registers.
 constexpr int blocks(int words) {
-    return words <= 9 ? 4 : words <= 11 ? 3 : 2;
+    return words <= 6 ? 4 : words <= 9 ? 3 : 2;
 }
 
 template <class T, int RING>

@@ -196,12 +196,20 @@ def test_a_grid_for_every_sample(name: str, engine: str) -> None:
     solver = solver_of(name)
     first, last = solver.domain
     parts = torch.tensor([[0.95, 0.5, 0.3, 0.2], [0.8, 0.7, 0.3, 0.1], [0.9, 0.5, 0.35, 0.3]], dtype=torch.float64)
-    plan, x = solver.plan(nodes=first + (1 - parts) * (last - first)), noise((3, 2, 5))
-    loop = solver.loop(plan, x, backend=engine)
+    grids, x = first + (1 - parts) * (last - first), noise((3, 2, 5))
+    plan = solver.plan(nodes=grids)
     want = solver.sample(network, x, plan=plan)
-    assert relative(loop.solved(network), want.numpy()) <= 1e-13
-    alone = solver.loop(solver.plan(nodes=(first + (1 - parts[1]) * (last - first)).tolist()), x[1:2], backend=engine)
-    assert relative(alone.solved(network), want[1:2].numpy()) <= 1e-13
+    assert relative(solver.loop(plan, x, backend=engine).solved(network), want.numpy()) <= 1e-13
+    for dtype in (torch.float64, torch.bfloat16):
+        x, raws = x.to(dtype), [noise(x.shape, dtype, seed) for seed in range(plan.steps)]
+        loop = solver.loop(plan, x, backend=engine)
+        alone = [solver.loop(solver.plan(nodes=grid), x[b : b + 1], backend=engine) for b, grid in enumerate(grids)]
+        for raw in raws:
+            loop.step(raw)
+            for b, one in enumerate(alone):
+                one.step(raw[b : b + 1])
+            for part in (state_of, lambda one: one.x, lambda one: one.t):
+                assert torch.equal(part(loop), torch.cat([part(one) for one in alone]))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
