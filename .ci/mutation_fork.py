@@ -106,7 +106,7 @@ class Coverage:
         path = Path(mutant.file)
         mirror = f"tests/{path.parent.name}/"
         own = f"{mirror}test_{path.stem.lstrip('_')}.py::"
-        read = {t for t in self.seconds if t.startswith(own)} - calling  # what a module states is read, not called
+        owned = {t for t in self.seconds if t.startswith(own)}
         files = {t.partition("::")[0] for t in calling}
         beside = {
             t for t in self.seconds if t.partition("::")[0] in files
@@ -116,7 +116,7 @@ class Coverage:
             [t for t in sorted(calling, key=self._cost) if t.startswith(mirror) == own] for own in (True, False)
         )
         mixed = [t for pair in zip_longest(near, far) for t in pair if t]
-        stated = sorted(read, key=self._cost)
+        stated = sorted(owned, key=self._cost)  # what a module states is read, perhaps not called
         first = [stated, mixed] if mutant.site.function == "<module>" else [mixed, stated]
         parts = [killers, *first, sorted(beside, key=self._cost)]
         spent, chosen = 0.0, {}
