@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from derive.backends.torch import Body, bodies
+from derive.program.adjoint import Adjoint, adjoint
 from derive.program.ir import Line, Program
 
 X, RAW, M = 0, 1, 2
@@ -41,6 +42,11 @@ class Kernel:
     def lines(self) -> tuple[Line, ...]:
         """What is computed, in order."""
         return self.body.lines
+
+    @property
+    def adjoint(self) -> Adjoint:
+        """From the gradients of what is stored to those of what is loaded, each in its order."""
+        return adjoint(self.lines, [value for value, _ in self.stores], [value for value, _ in self.loads])
 
 
 def kernels(program: Program) -> tuple[Kernel, ...]:
