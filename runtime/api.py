@@ -81,7 +81,8 @@ class Solver:
     def fused(self, backend: str = "cpu") -> Solver:
         """The same solver with one pass over memory a step: its C++ source, built at first use for this machine.
 
-        For states in the memory of the CPU, float32 or float64; a step runs in one thread. Gradients take the torch step.
+        For states in the memory of the CPU, float32 or float64; a step runs in one thread. A gradient takes one more
+        kernel a step (:mod:`runtime.operators`).
         Built once per machine (seconds), then loaded from the user's cache folder; ``runtime.native`` says how.
         ValueError if the solver was generated without the backend ``cuda``. Without a working C++ compiler: a
         RuntimeWarning that says what is missing, and this solver itself, whose steps are in place as well.
@@ -181,7 +182,7 @@ class Solver:
                 f"step {i} combines {alive} past values, the state has {state.filled}: init() with this plan"
             )
         if differentiated(x, raw, *past):
-            new, past = self._step.STEPS[phase](x, raw, past[:alive], plan.coefficients(x)[i])
+            new, past = self._step.STEPS[phase](x, raw, past[:alive], self._rows(plan, x)[i])
             return State(new, past[:after], after, False, [0], state.index + 1)
         if not state.owned:
             state, x, past = self._owned(state)
@@ -199,7 +200,7 @@ class Solver:
         return State(x, tuple(ring), state.filled, True, [0], state.index), x, tuple(ring)
 
     def _rows(self, plan: Plan, x: torch.Tensor) -> tuple[Any, ...]:
-        """The rows as the steps in place take them: number by number, or whole."""
+        """The rows as the steps take them: number by number, or whole."""
         return plan.rows(x) if self._native else plan.coefficients(x)
 
     def loop(

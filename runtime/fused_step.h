@@ -291,6 +291,28 @@ void alone(const Long* a) {
         sample<P, T, 0>(b, c, static_cast<T*>(nullptr), 0, T(1), n);
     }
 }
+
+// A phase, or its adjoint, from tensors to others. a: elements of a sample, samples, the row [COLUMNS, samples], then what
+// is read and what is written, all without gaps; none that is written overlaps another.
+template <class T, int COLUMNS, int READS, int WRITES, void (*ELEMENT)(const T*, const T*, T*)>
+void apart(const Long* a) {
+    const Long n = a[0], samples = a[1];
+    const T* from[READS];
+    T* to[WRITES];
+    for (int j = 0; j < READS; ++j) from[j] = reinterpret_cast<const T*>(a[3 + j]);
+    for (int j = 0; j < WRITES; ++j) to[j] = reinterpret_cast<T*>(a[3 + READS + j]);
+    for (Long k = 0; k < samples; ++k) {
+        T c[COLUMNS];
+        for (int j = 0; j < COLUMNS; ++j) c[j] = reinterpret_cast<const T*>(a[2])[j * samples + k];
+        INDEPENDENT
+        for (Long i = k * n; i < (k + 1) * n; ++i) {
+            T v[READS], w[WRITES];
+            for (int j = 0; j < READS; ++j) v[j] = from[j][i];
+            ELEMENT(v, c, w);
+            for (int j = 0; j < WRITES; ++j) to[j][i] = w[j];
+        }
+    }
+}
 #endif
 
 // The phase of the row: the number of `Phases` that the order says. After the last row nothing is done, and 1 returned.
@@ -352,13 +374,26 @@ private:
 #else
 #define ENTRIES(phase) \
     extern "C" void phase##_f32(const Long* a) { alone<phase_##phase, float, COLUMNS, RING>(a); } \
-    extern "C" void phase##_f64(const Long* a) { alone<phase_##phase, double, COLUMNS, RING>(a); }
+    extern "C" void phase##_f64(const Long* a) { alone<phase_##phase, double, COLUMNS, RING>(a); } \
+    APART(phase, f32, float) \
+    APART(phase, f64, double)
+#define APART(phase, suffix, T) \
+    extern "C" void phase##_forward_##suffix(const Long* a) { \
+        using P = phase_##phase; \
+        apart<T, COLUMNS, P::LOADS, P::STORES, P::element<T>>(a); \
+    } \
+    extern "C" void phase##_adjoint_##suffix(const Long* a) { \
+        using P = phase_##phase; \
+        apart<T, COLUMNS, P::STORES, P::LOADS, P::adjoint<T>>(a); \
+    }
 #define ENTRY(suffix, T, ...) \
     extern "C" int loop_##suffix(const Run* run) { return __VA_ARGS__::step<T, COLUMNS, RING>(*run); }
 #define LOOP(...) ENTRY(f32, float, __VA_ARGS__) ENTRY(f64, double, __VA_ARGS__) ENTRY(bf16, Bfloat16, __VA_ARGS__)
 #endif
 
 #define EXPORT(phase) \
+    extern "C" int phase##_load(int j) { return j < phase_##phase::LOADS ? phase_##phase::load(j) : -1; } \
+    extern "C" int phase##_store(int j) { return j < phase_##phase::STORES ? phase_##phase::store(j) : -1; } \
     extern "C" int phase##_after(int j) { return phase_##phase::after(j); } \
     extern "C" int phase##_state(int j) { \
         using P = phase_##phase; \

@@ -28,6 +28,7 @@ from typing import Any
 
 import torch
 
+from runtime import operators
 from runtime.engines import Buffers
 from runtime.errors import NoCompilerError
 
@@ -46,13 +47,13 @@ _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 
 
 def native_steps(step: Any) -> SimpleNamespace:
-    """The steps of a generated package with the native ones in place: ``STEPS`` is that of ``step``.
+    """The steps of a generated package as native ones: in place, and (``STEPS``) on new tensors, with derivatives.
 
     ValueError if the package has no C++ source; NoCompilerError if it cannot be built.
     """
     library = _library(step, gpu=False)
     return SimpleNamespace(
-        STEPS=step.STEPS,
+        STEPS=operators.register(step, library),
         STEPS_={phase: _step(library, phase) for phase in step.STEPS},
         RING=library.ring(),
         NEEDS=step.NEEDS,

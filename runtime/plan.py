@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,7 +95,7 @@ class Plan:
             return table
         return torch.stack([tables[w] for w in self.which], -1)
 
-    # Device copies: made once per (device, dtype, rank), as ordinary tensors even under inference_mode.
+    # Device copies: made once per (device, dtype, rank), as ordinary tensors even under inference_mode and torch.func.
 
     def coefficients(self, x: torch.Tensor) -> tuple[tuple[torch.Tensor, ...], ...]:
         """Row of each step as tensors of x's dtype and device: 0-d, per-sample [B, 1, .., 1]."""
@@ -116,7 +117,7 @@ class Plan:
         key = (name, x.device, x.dtype, x.dim() if self.samples is not None else 0)
         found = self._cache.get(key)
         if found is None:
-            with torch.inference_mode(False), torch.no_grad():
+            with torch.inference_mode(False), torch.no_grad(), _untransformed():
                 table = self._stack(what).to(x.dtype).to(x.device)
                 if self.samples is not None:
                     table = table.reshape(*table.shape, *(1,) * (x.dim() - 1))
@@ -140,3 +141,9 @@ class Plan:
         per = "" if self.samples is None else f", {self.samples} samples"
         calls = "" if self.steps == self.grid_steps else f", {self.steps} evaluations"
         return f"Plan({self.solver}: {self.grid_steps} steps{calls}, t = {ends[0]!r} to {ends[-1]!r}{per}, {self.direction})"
+
+
+def _untransformed() -> AbstractContextManager[Any]:
+    """Where torch.func does not wrap what is made: a wrapper would not outlive its transform."""
+    inside = not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+    return torch._C._DisableFuncTorch() if inside else nullcontext()

@@ -1,20 +1,25 @@
 """``step_cuda.cu`` read back: its phases, taken by their grammar, do to exact numbers what the program says.
 
-A phase is a struct of three tables and of an element: loads, coefficients, sums of products, stores. Its sums are read as
-those of ``step_torch.py`` are (:mod:`derive.backends._steps`); buffers are cells, all loaded before one is stored. Every
-phase is read with every memory that it can find. What is no phase must be the template's own text, line by line.
+A phase is a struct of three tables, of an element (loads, coefficients, sums of products, stores) and of its adjoint. Sums
+are read as those of ``step_torch.py`` are (:mod:`derive.backends._steps`); buffers are cells, all loaded before one is
+stored. Every phase is read with every memory that it can find. The adjoint has to be the transpose of the element, entry by
+entry. What is no phase must be the template's own text, line by line.
 """
 
 from __future__ import annotations
 
 import ast
+import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from operator import mul
 from typing import Any
 
 from derive.backends._kernel import RAW, STATES, M, X
 from derive.backends._steps import Meant, Unread, meant, value_of, visits
+from derive.backends.cuda import ARRAYS
 from derive.errors import InternalError
 from derive.program.ir import Phase, Program
 
@@ -24,25 +29,33 @@ _PHASE = re.compile(
     r"(?P<tables>(?:    static BOTH constexpr int [a-z]+\(int j\) \{\n        constexpr int at\[\] = \{[XRAWM0-9+, ]+\};\n"
     r"        return at\[j\];\n    \}\n){3})"
     r"    template <class R> static BOTH void element\(const R\* v, const R\* c, R\* w\) \{\n"
-    r"(?P<lines>(?:        [^\n{}#]*\n)+)    \}\n\};\n"
+    r"(?P<lines>(?:        [^\n{}#]*\n)+)    \}\n"
+    r"    template <class R> static BOTH void adjoint\(const R\* g, const R\* c, R\* d\) \{\n"
+    r"(?P<adjoint>(?:        [^\n{}#]*\n)+)    \}\n\};\n"
 )
 _TABLE = re.compile(r"int ([a-z]+)\(int j\) \{\n +constexpr int at\[\] = \{([^}]*)\};")
 _PLACE = re.compile(r"(X)|(RAW)|M \+ ([0-9]+)")
 _STATEMENT = re.compile(
-    r"(?:const R (?P<name>[a-z][a-z0-9_]*)|w\[(?P<place>[0-9]+)\]) = (?P<value>[a-z0-9_ +*()\[\]\n]+)"
+    r"(?:const R (?P<name>[a-z][a-z0-9_]*)|(?P<array>[wd])\[(?P<place>[0-9]+)\]) = (?P<value>[a-z0-9_ +*()\[\]\n]+)"
 )
 _EXPORT = re.compile(r"EXPORT\(([a-z][a-z0-9_]*)\)")
 _LOOP = re.compile(r"LOOP\(All<\n?( *phase_[a-z][a-z0-9_]*(?:,\n? +phase_[a-z][a-z0-9_]*)*)>\)\n")
 _SIZE = re.compile(r"constexpr int (COLUMNS|RING) = ([0-9]+);")
 
 
+Statements = tuple[tuple[str, ast.expr], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Struct:
-    """A phase as it is written: its tables, which loads and stores are states, and the statements of its element."""
+    """A phase as it is written: its tables, which loads and stores are states, the statements of its element and of its
+    adjoint.
+    """
 
     tables: dict[str, tuple[int, ...]]
     states: tuple[tuple[bool, ...], tuple[bool, ...]]
-    statements: tuple[tuple[str, ast.expr], ...]
+    statements: Statements
+    adjoint: Statements
 
 
 def check_kernels(name: str, text: str, program: Program, ring: int, frame: Sequence[str]) -> None:
@@ -95,7 +108,8 @@ def _struct(match: re.Match[str]) -> Struct:
         raise Unread("other tables than load, store, after")
     if (int(match["loads"]), int(match["stores"])) != (len(tables["load"]), len(tables["store"])):
         raise Unread("it loads or stores another number of streams than its tables name")
-    return Struct(tables, (_bits(match["states"]), _bits(match["new_states"])), tuple(_statements(match["lines"])))
+    states = _bits(match["states"]), _bits(match["new_states"])
+    return Struct(tables, states, tuple(_statements(match["lines"])), tuple(_statements(match["adjoint"])))
 
 
 def _bits(text: str) -> tuple[bool, ...]:
@@ -119,22 +133,15 @@ def _statements(lines: str) -> Iterator[tuple[str, ast.expr]]:
         match = _STATEMENT.fullmatch(statement.strip())
         if not match:
             raise Unread(f"a statement that is never written: {statement.strip()}")
-        yield match["name"] or f"[{match['place']}]", ast.parse(f"({match['value']})", mode="eval").body
+        yield match["name"] or f"{match['array']}[{match['place']}]", ast.parse(f"({match['value']})", mode="eval").body
 
 
 def _check(struct: Struct, phase: Phase, want: Meant) -> None:
     """The phase on these numbers: all is loaded, then computed, then stored."""
     cells = [want.x, want.raw, *want.found]
-    env: dict[str, Any] = {"v": tuple(cells[place] for place in struct.tables["load"]), "c": want.row}
-    out: dict[str, Any] = {}
-    for name, value in struct.statements:
-        target = out if name.startswith("[") else env
-        if name in target or name in ("v", "c", "w"):
-            raise Unread(f"{name} is written twice")
-        target[name] = value_of(value, env)
-    if [*out] != [f"[{i}]" for i in range(len(struct.tables["store"]))]:
-        raise Unread("not every store has its value")
-    for place, value in zip(struct.tables["store"], out.values(), strict=True):
+    loaded = tuple(cells[place] for place in struct.tables["load"])
+    out = _executed(struct.statements, {"v": loaded, "c": want.row}, "w", len(struct.tables["store"]))
+    for place, value in zip(struct.tables["store"], out, strict=True):
         cells[place] = value
     new, *memory = struct.tables["after"]
     if len({*struct.tables["store"]}) < len(out) or cells[RAW] != want.raw:
@@ -145,8 +152,34 @@ def _check(struct: Struct, phase: Phase, want: Meant) -> None:
         raise Unread("it does not leave what the program says")
     found = {want.x, *(value for value, role in zip(want.found, phase.memory, strict=False) if role in STATES)}
     left = {want.new, *(value for value, role in zip(want.left, phase.keep.values, strict=False) if role in STATES)}
-    if struct.states != (tuple(v in found for v in env["v"]), tuple(v in left for v in out.values())):
+    if struct.states != (tuple(v in found for v in loaded), tuple(v in left for v in out)):
         raise Unread("it does not say which values are states")
+    _check_adjoint(struct, want.row)
+
+
+def _check_adjoint(struct: Struct, row: tuple[Fraction, ...]) -> None:
+    """The adjoint on random gradients g against <g, A e> for every unit vector e, A being the element."""
+    reads, writes = len(struct.tables["load"]), len(struct.tables["store"])
+    draw = random.Random(f"{reads} {writes}")
+    gradients = tuple(Fraction(draw.randrange(2**100)) for _ in range(writes))
+    found = _executed(struct.adjoint, {"g": gradients, "c": row}, "d", reads)
+    for i, gradient in enumerate(found):
+        unit = tuple(Fraction(i == j) for j in range(reads))
+        column = _executed(struct.statements, {"v": unit, "c": row}, "w", writes)
+        if gradient != sum(map(mul, gradients, column)):
+            raise Unread(f"its adjoint is not the transpose of its element: d[{i}]")
+
+
+def _executed(statements: Statements, given: dict[str, Any], array: str, count: int) -> list[Any]:
+    """What the statements write to ``array``, which has to be all of it, in order and once."""
+    env, out = dict(given), dict[str, Any]()
+    for name, value in statements:
+        if name in env or name in out or name in ARRAYS:
+            raise Unread(f"{name} is written twice")
+        (out if name.endswith("]") else env)[name] = value_of(value, env)
+    if [*out] != [f"{array}[{i}]" for i in range(count)]:
+        raise Unread("not every store has its value")
+    return [*out.values()]
 
 
 __all__ = ["check_kernels", "code_lines"]

@@ -19,9 +19,10 @@ from derive.program.ir import Line, Phase, Program
 
 FILE = "step_cuda.cu"
 TEMPLATE = "cuda/step.cu.jinja"
-ARRAYS = ("v", "c", "w")
-"""What an element reads, its coefficients, what it writes."""
+ARRAYS = ("v", "c", "w", "g", "d")
+"""What an element reads, its coefficients, what it writes; the gradients that its adjoint reads, and that it writes."""
 
+INNER = INDENT * 2
 _PLACES = {X: "X", RAW: "RAW"}
 
 
@@ -52,7 +53,9 @@ def about(program: Program) -> str:
         "Buffers: X the state, RAW the network's output, M + j the entry j of the memory, free ones last. v: what an "
         "element loads, in the order of load; c: its row of coefficients; w: what it stores, in the order of store. "
         "after: the buffer of x', then of every entry of the memory. Every element is loaded before it is stored, so a "
-        "buffer may be both. STATES, NEW_STATES: which loads and stores are states, the first is the lowest bit."
+        "buffer may be both. STATES, NEW_STATES: which loads and stores are states, the first is the lowest bit. "
+        "adjoint: from the gradients g of what is stored to those of what is loaded, d; later_v is the part of g_v that "
+        "comes from later phases."
     )
 
 
@@ -87,24 +90,53 @@ def _struct(kernel: Kernel, columns: Sequence[str]) -> list[str]:
         "store": [home for _, home in kernel.stores],
         "after": kernel.after,
     }
-    inner = INDENT * 2
     return [
         *_heading(kernel.body.phase),
         f"struct phase_{kernel.name} {{",
         f"{INDENT}enum {{ {', '.join(f'{name} = {value}' for name, value in numbers(kernel).items())} }};",
         *(line for name, homes in tables.items() for line in _table(name, homes)),
-        f"{INDENT}template <class R> static BOTH void element(const R* v, const R* c, R* w) {{",
-        *(f"{inner}const R {value_name(value)} = v[{i}];" for i, (value, _) in enumerate(kernel.loads)),
-        *(
-            f"{inner}const R {name} = c[{i}];"
-            for i, name in enumerate(columns)
-            if name in kernel.body.phase.coefficients
-        ),
-        *(text for line in kernel.lines for text in _line(line, inner)),
-        *(f"{inner}w[{i}] = {_local(value)};" for i, (value, _) in enumerate(kernel.stores)),
-        f"{INDENT}}}",
+        *_element(kernel, columns),
+        *_adjoint(kernel, columns),
         "};",
     ]
+
+
+def _element(kernel: Kernel, columns: Sequence[str]) -> list[str]:
+    """From what is loaded to what is stored."""
+    return [
+        f"{INDENT}template <class R> static BOTH void element(const R* v, const R* c, R* w) {{",
+        *(f"{INNER}const R {value_name(value)} = v[{i}];" for i, (value, _) in enumerate(kernel.loads)),
+        *_columns(kernel, columns),
+        *(text for line in kernel.lines for text in _line(line)),
+        *(f"{INNER}w[{i}] = {_local(value)};" for i, (value, _) in enumerate(kernel.stores)),
+        f"{INDENT}}}",
+    ]
+
+
+def _adjoint(kernel: Kernel, columns: Sequence[str]) -> list[str]:
+    """From the gradients of what is stored to those of what is loaded."""
+    made = kernel.adjoint
+    lines = {line.out: line for line in made.lines}
+    return [
+        f"{INDENT}template <class R> static BOTH void adjoint(const R* g, const R* c, R* d) {{",
+        *(f"{INNER}const R {_local(name)} = g[{i}];" for i, name in enumerate(made.given)),
+        *_columns(kernel, columns),
+        *(text for line in made.lines if line.out not in made.wanted for text in _line(line)),
+        *(text for i, name in enumerate(made.wanted) for text in _gradient(i, name, lines.get(name))),
+        f"{INDENT}}}",
+    ]
+
+
+def _columns(kernel: Kernel, columns: Sequence[str]) -> list[str]:
+    """The coefficients that the phase's lines read."""
+    used = {c for line in kernel.lines for c, _ in line.terms}
+    return [f"{INNER}const R {name} = c[{i}];" for i, name in enumerate(columns) if name in used]
+
+
+def _gradient(place: int, name: str, line: Line | None) -> list[str]:
+    """``d[0] = a * g_x_new + cx * g_m0;``; a gradient without a line was given."""
+    text = statement(f"d[{place}] = ", _total(line) if line else _local(name), INNER)
+    return [*text[:-1], text[-1] + ";"]
 
 
 def _heading(phase: Phase) -> list[str]:
@@ -124,15 +156,20 @@ def _table(name: str, homes: Sequence[int]) -> list[str]:
     ]
 
 
-def _line(line: Line, indent: str) -> list[str]:
+def _line(line: Line) -> list[str]:
     """``const R m0 = cx * x + cr * raw;``"""
     name = _local(line.out)
     if name in ARRAYS or any(c in ARRAYS for c, _ in line.terms):
         raise InternalError(f"a value that hides an array: {line}")
-    total = " + ".join(f"{c} * {value_name(v)}" if c else value_name(v) for c, v in line.terms)
-    text = statement(f"const R {name} = ", total, indent)
+    text = statement(f"const R {name} = ", _total(line), INNER)
     return [*text[:-1], text[-1] + ";"]
 
 
+def _total(line: Line) -> str:
+    return " + ".join(f"{c} * {_local(v)}" if c else _local(v) for c, v in line.terms)
+
+
 def _local(value: str) -> str:
-    return "x_new" if value == "x'" else value_name(value)
+    """A value's name: ``m[1]`` -> ``m1``, ``x'`` -> ``x_new``; of a gradient ``g_m[1]`` -> ``g_m1``."""
+    kind, mark, of = value.partition("_") if value.startswith(("g_", "later_")) else ("", "", value)
+    return kind + mark + ("x_new" if of == "x'" else value_name(of))

@@ -140,21 +140,6 @@ def test_whole_solves(name: str) -> None:
     assert seen[: len(seen) // 2] == seen[len(seen) // 2 :] != []
 
 
-def test_gradients_take_the_torch_step() -> None:
-    plain = solver_of("dpmpp_2m")
-    x = torch.randn((2, 3), dtype=torch.float64, requires_grad=True)
-    (a,), (b,) = (torch.autograd.grad(s.sample(network, x, steps=5).sum(), x) for s in (plain, plain.fused()))
-    assert torch.equal(a, b)
-
-
-def test_a_mapped_solve_takes_the_torch_step() -> None:
-    fused, x = solver_of("dpmpp_2m").fused(), torch.randn((2, 3, 4), dtype=torch.float64)
-    got = torch.func.vmap(lambda x: fused.sample(network, x, steps=4, check="off"))(x)
-    assert torch.equal(
-        got[1], torch.func.vmap(lambda x: solver_of("dpmpp_2m").sample(network, x, steps=4, check="off"))(x)[1]
-    )
-
-
 def test_inference_mode_and_its_tensors() -> None:
     plain = solver_of("unipc_2")
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""The page about backends: its example is executed, and the phase that it shows is the generated one.
+"""The page about backends: its examples are executed, one after the other, and the phase that it shows is the generated one.
 
 ``python -m pytest tests/docs --update`` rewrites the phase.
 """
@@ -15,14 +15,15 @@ PAGE = ROOT / "docs" / "backends.md"
 SHOWN = re.compile(r"<!-- phase -->\n.*?<!-- /phase -->", re.DOTALL)
 
 
-def test_the_example_runs(tmp_path, monkeypatch):
+def test_the_examples_run(tmp_path, monkeypatch):
     monkeypatch.setenv("PHIFORGE_CACHE", str(tmp_path / "cache"))
-    [example] = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    (tmp_path / "example.py").write_text(example, "utf-8")
+    examples = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "example.py").write_text("".join(examples), "utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # no compiler: the torch step is taken
         names = runpy.run_path(str(tmp_path / "example.py"))
     assert torch.allclose(names["samples"], names["plain"], rtol=1e-4, atol=1e-5)
+    assert names["x"].grad.abs().max() > 0 and names["largest"] < 1e-5
 
 
 def test_the_phase_is_the_generated_one(update):
