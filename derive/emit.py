@@ -133,8 +133,8 @@ def render(derived: Derived) -> dict[str, bytes]:
         backend = importlib.import_module(f"derive.backends.{_ident(name)}")
         doc = backend.comment(_step_doc(derived, backend.about(derived.program)))
         steps[backend.FILE] = _render(backend.TEMPLATE, doc=doc, **backend.context(derived.program))
-    modules = [Path(file).stem for file in steps if file.endswith(".py")]
-    texts["__init__.py"] = _render("init.py.jinja", doc=_package_doc(derived), steps=modules)
+    torch_step = Path(torch_backend.FILE).stem  # others are imported when they are asked for
+    texts["__init__.py"] = _render("init.py.jinja", doc=_package_doc(derived), step=torch_step)
     texts |= steps
     texts["claims.json"] = _json(derived)
     texts["derivation.md"] = _render("derivation.md.jinja", lines=_text_lines(derived.derivation))

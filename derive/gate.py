@@ -4,8 +4,8 @@ It works on bytes, because a file can mean something else than the text that was
 parsed; it may hold imports from a short list, definitions, assignments of literals, exact numbers or names, and at
 module level no call but ``load``, ``real`` and ``sqrt``.
 Every number is then read back: constants and tables equal the intended values bit for bit, every expression equals the
-intended one, and no int is divided by an int; the steps do to exact numbers what the program says, those in C++ too. What
-fails is our bug, so it raises :class:`InternalError`.
+intended one, and no int is divided by an int; the steps do to exact numbers what the program says, those in C++ and in
+Triton too. What fails is our bug, so it raises :class:`InternalError`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ from typing import Any
 import templates
 from derive.backends import cuda as cuda_backend
 from derive.backends import torch as torch_backend
+from derive.backends import triton as triton_backend
 from derive.backends._coefficients import FILE, SOURCES
 from derive.backends._kernel import buffers
 from derive.backends._kernel_steps import check_kernels, code_lines
 from derive.backends._steps import check_steps
+from derive.backends._triton_steps import check_phases
 from derive.backends.printer import REAL_NAMES, int_quotient, same_value, table_names
 from derive.errors import InternalError
 from derive.program.coefficients import Assign, CoefficientModule, Function
 from derive.schedules import Table
 from derive.store import is_edited, is_ours
 
-MODULES: Mapping[str, str | None] = {"math": None, "torch": None, "triton": None, "triton.language": "tl"}
-"""What may be imported as a whole, and under which name."""
+MODULES: Mapping[str, str | None] = {"math": None, "torch": None}
+"""What may be imported as a whole, and under which name; by ``step_triton.py`` triton alone (its reader sees to it)."""
 
 MEMBERS: Mapping[str, frozenset[str]] = {
     "typing": frozenset({"NamedTuple"}),
@@ -72,7 +74,9 @@ def check(files: Mapping[str, bytes], derived: Any) -> None:
     for name, data in files.items():
         if not is_ours(name, data) or is_edited(name, data):
             raise InternalError(f"{name}: the seal does not fit")
-        if name.endswith(".py"):
+        if name == triton_backend.FILE:
+            check_phases(name, data, derived.program, buffers(derived.program))
+        elif name.endswith(".py"):
             tree = check_python(name, data)
             if name == torch_backend.FILE:
                 check_steps(name, tree, derived.program, torch_backend.buffers(derived.program))

@@ -154,7 +154,9 @@ def _made(key: str, name: str, solver: Any) -> Engine:
     if name == "torch":
         return Torch(key, solver._step)
     if name == "triton":
-        raise ImportError("triton")
+        from runtime.triton_loop import Triton
+
+        return Triton(key, solver._step)
     from runtime.native import Native
 
     return Native(key, solver._step, name == "cuda")

@@ -140,6 +140,8 @@ ARROWS: dict[str, Row] = {
     "derive.__main__": Row(("derive.cli", "derive.errors")),
     "generated": Row(("runtime", "generated"), ("torch", "triton")),
     "runtime": Row(("runtime",), ("torch", "mpmath"), ("triton", "diffusers", "k_diffusion", "tqdm")),
+    # Kernels in triton's language; imported by steps in triton alone, when they are asked for.
+    "runtime.fused_step_triton": Row((), ("triton",)),
     # What the spec reader and the planner of coefficients use starts in milliseconds.
     "runtime.real": Row((), ("mpmath",)),
     "runtime.rebind": Row(),

@@ -1,0 +1,109 @@
+"""The engine of a GPU in Triton: ``step_triton.py`` of a solver, compiled by triton at its first launch.
+
+One launch a step (:mod:`runtime.fused_step_triton`), the same for every step and schedule. A thread takes 16 bytes of
+every stream at once; sizes are no constants of the compiled kernel, so one serves all shapes. Products and sums are
+rounded by themselves (no fused multiply-add), as by the other engines: the kernel waits for memory, and all give the same
+bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from subprocess import SubprocessError
+from typing import Any
+
+import torch
+
+from runtime.engines import Buffers, checked
+from runtime.errors import NoCompilerError
+
+WARPS = 8
+THREADS = 32 * WARPS
+"""Of a block. Its elements: 16 bytes for every thread."""
+REGISTERS = 64
+"""Of a thread, so that four blocks share a multiprocessor. Without a number ptxas saves registers and waits for one load
+before it begins the next; with this one all loads of every solver are in flight at once, and none is spilled."""
+OPTIONS = {"num_warps": WARPS, "maxnreg": REGISTERS, "enable_fp_fusion": False}
+ALIGNED = 64
+"""Full blocks begin at a multiple of so many elements."""
+
+
+class Triton:
+    """The engine (:mod:`runtime.engines`); ValueError if the solver has no ``step_triton.py``, ImportError without triton,
+    NoCompilerError if triton finds no GPU, or no C compiler for its link to the driver.
+    """
+
+    def __init__(self, key: str, step: Any) -> None:
+        package = step.__name__.rpartition(".")[0]
+        try:
+            self._module = import_module(f"{package}.step_triton")
+        except ModuleNotFoundError as error:
+            if error.name != f"{package}.step_triton":
+                raise
+            name = package.rpartition(".")[2]
+            raise ValueError(f"{name}: no step_triton.py; add triton to the spec's backends and regenerate") from error
+        self.key, self._kernel = key, _kernel()
+        self.after: dict[str, tuple[int, ...]] = dict(self._module.AFTER)
+        self.numbers = {phase: number for number, phase in enumerate(self.after)}
+        self.ring: int = self._module.RING
+        self.highest: int = self._module.HIGHEST
+
+    def prepared(self, buffers: Buffers) -> Callable[[torch.Tensor], None]:
+        """The step on these buffers (raw says its size), as a function of raw. On a GPU; on a CPU triton has to interpret
+        (TRITON_INTERPRET=1 before it is imported).
+        """
+        state, low, raw, order, table, counter, times, t, net, scales = buffers
+        samples, rows, _ = table.shape
+        size, block = raw.numel() // samples, THREADS * 16 // state.element_size()
+        blocks = _blocks(size, samples, block)
+        net, twin = (None, None) if net is None else (net[0], net[1] if len(net) > 1 else None)
+        launch = self._kernel[(blocks * samples,)]
+        sizes = (size, state.shape[1], rows, t.numel(), blocks)
+        constants = {
+            "PHASES": self._module.phases,
+            "RING": self.ring,
+            "COLUMNS": self._module.COLUMNS,
+            "BLOCK": block,
+            "THREADS": THREADS,
+        }
+
+        def take(raw: torch.Tensor) -> None:
+            launch(state, low, raw, order, table, counter, times, t, net, twin, scales, *sizes, **constants, **OPTIONS)
+
+        def on_device(raw: torch.Tensor) -> None:
+            with torch.cuda.device(state.device):
+                take(raw)
+
+        def on_host(raw: torch.Tensor) -> None:
+            checked(counter)
+            take(raw)
+
+        return on_device if state.is_cuda else on_host
+
+    def take(self, buffers: Buffers) -> None:
+        """One step."""
+        self.prepared(buffers)(buffers.raw.resolve_neg().contiguous())
+
+
+def _kernel() -> Any:
+    """The kernel of all solvers."""
+    import triton
+
+    from runtime.fused_step_triton import step
+
+    if isinstance(step, triton.JITFunction):  # not interpreted: triton builds its link to the driver, once
+        try:
+            triton.runtime.driver.active.get_current_device()
+        except (RuntimeError, OSError, SubprocessError) as error:
+            raise NoCompilerError(f"triton: {error}") from error
+    return step
+
+
+def _blocks(size: int, samples: int, block: int) -> int:
+    """Blocks of a sample: they begin at the last multiple of ALIGNED elements before it."""
+    before = ALIGNED - 1 if samples > 1 and size % ALIGNED else 0
+    return max(1, -(-(size + before) // block))
+
+
+__all__ = ["Triton"]

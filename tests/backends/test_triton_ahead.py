@@ -1,0 +1,161 @@
+"""What triton makes of a step for a GPU, without one: accesses of 16 bytes, one for every stream, all in flight, no spill.
+
+Sizes are no constants of the kernel, so what is seen holds for ragged ones too. Each phase is there twice: for full blocks,
+where a stream is one access of 16 bytes, and for the ends of a sample, element by element. Nothing is run.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+pytest.importorskip("triton")
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from derive.backends._kernel import STATES, Kernel, kernels
+from runtime import fused_step_triton
+from runtime.triton_loop import OPTIONS, THREADS
+from tests.backends import sass
+from tests.backends.sources import program_of
+from tests.backends.tritons import different, module_of, text_of
+from tests.claims.shipped import NAMES
+
+TYPES = {
+    "bf16": ("*bf16", "*fp32", 2),
+    "f16": ("*fp16", "*fp32", 2),
+    "f32": ("*fp32", "*fp32", 4),
+    "f64": ("*fp64", "*fp64", 8),
+}
+"""Pointers to what is stored and to coefficients, bytes of an element."""
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "triton"))
+
+
+@dataclass(frozen=True)
+class Built:
+    """A kernel: its PTX, its machine code, and what cuobjdump says of its registers and memory."""
+
+    ptx: str
+    code: str
+    used: dict[str, int]
+
+
+def built(module: ModuleType, kind: str, copies: int, arch: int, folder: Path) -> Built:
+    """The kernel as the engine launches it: sizes of any value, pointers at multiples of 16 bytes."""
+    stored, number, size = TYPES[kind]
+    types = {
+        "state": stored,
+        "low": stored if size == 2 else None,
+        "raw": stored,
+        "order": "*i32",
+        "table": number,
+        "counter": "*i64",
+        "times": number,
+        "t": number,
+        "net": stored if copies else None,
+        "twin": stored if copies > 1 else None,
+        "scales": number if copies else None,
+        **dict.fromkeys(("n", "stride", "rows", "batch"), "i64"),
+        "blocks": "i32",
+    }
+    constants: dict[str, Any] = {
+        "PHASES": module.phases,
+        "RING": module.RING,
+        "COLUMNS": module.COLUMNS,
+        "BLOCK": 16 * THREADS // size,
+        "THREADS": THREADS,
+        **{name: None for name, kind in types.items() if kind is None},
+    }
+    names = fused_step_triton.step.arg_names
+    signature = {name: types.get(name) or "constexpr" for name in names}
+    aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if signature[name].startswith("*")}
+    source = ASTSource(fused_step_triton.step, signature, constants, aligned)
+    kernel = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=OPTIONS)
+    file = folder / "step.cubin"
+    file.write_bytes(kernel.asm["cubin"])
+    tool = sass.disassembler()
+    assert tool, "triton's wheel has nvdisasm"
+    said = run(Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump", "-res-usage", file)
+    return Built(
+        kernel.asm["ptx"], run(tool, "-c", file), {k: int(v) for k, v in re.findall(r"(REG|STACK|LOCAL):(\d+)", said)}
+    )
+
+
+def run(*command: Path | str) -> str:
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
+    return done.stdout + done.stderr
+
+
+def moved(kernel: Kernel, kind: str) -> tuple[int, int]:
+    """Streams that are loaded, and stored: of half precision, a state is two."""
+    half = TYPES[kind][2] == 2
+    reads, writes = (
+        len(streams) + half * sum(value in STATES for value, _ in streams) for streams in (kernel.loads, kernel.stores)
+    )
+    return reads, writes
+
+
+def gated(name: str, kind: str, copies: int, arch: int, folder: Path, text: str | None = None) -> None:
+    """All gates on one solver's kernel."""
+    program = program_of(name)
+    made = built(module_of(text or text_of(program), folder, f"{name}_ahead"), kind, copies, arch, folder)
+    streams = [moved(kernel, kind) for kernel in kernels(program)]
+    loads, stores = (sum(counts) for counts in zip(*streams))
+    assert (made.used["STACK"], made.used["LOCAL"]) == (0, 0)
+    assert not [found for found, _ in sass.instructions(made.code) if found.startswith(("LDL", "STL"))]
+    assert made.used["REG"] <= 64
+    assert sass.wide(made.code) == (loads, stores + copies * len(streams)), "one access of 16 bytes for every stream"
+    assert sorted(sass.flights(made.code)) == sorted(reads for reads, _ in streams), "loads in flight"
+    assert not re.search(r"\bfma\.", made.ptx), "a product and a sum are two roundings"
+    barrier, ticket = (made.ptx.index(word) for word in ("bar.sync", "atom."))
+    assert barrier < ticket, "the step is read by all threads of a block before the block draws its ticket"
+
+
+@pytest.mark.parametrize(("name", "kind", "copies"), [("dpmpp_2m", "bf16", 0), ("unipc_2", "f32", 2)])
+def test_every_stream_moves_once_in_16_bytes_and_nothing_is_spilled(
+    name: str, kind: str, copies: int, tmp_path: Path
+) -> None:
+    gated(name, kind, copies, 90, tmp_path)
+
+
+def test_another_traffic_is_seen(tmp_path: Path) -> None:
+    """A state without its low part."""
+    text = text_of(program_of("ddim")).replace("load_state(block, 0)", "load(block, 0)")
+    text = text.replace("coefficient, load_raw, load_state", "coefficient, load, load_raw")
+    with pytest.raises(AssertionError, match="one access"):
+        gated("ddim", "bf16", 0, 90, tmp_path, text)
+
+
+def test_loads_that_wait_for_each_other_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many registers as ptxas likes: fewer than it takes to have all streams in flight."""
+    monkeypatch.setitem(OPTIONS, "maxnreg", None)
+    with pytest.raises(AssertionError, match="loads in flight"):
+        gated("dpmpp_2m", "f32", 0, 90, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", [80, 90, 100])
+@pytest.mark.parametrize("kind", ["bf16", "f32"])
+@pytest.mark.parametrize("name", different(NAMES))
+def test_so_it_is_for_every_solver_and_device(name: str, kind: str, arch: int, tmp_path: Path) -> None:
+    gated(name, kind, 2, arch, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("copies", [0, 1, 2])
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("name", ["dpmpp_3m", "exprk5s8"])
+def test_so_it_is_for_every_type(name: str, kind: str, copies: int, tmp_path: Path) -> None:
+    gated(name, kind, copies, 90, tmp_path)
