@@ -224,7 +224,7 @@ class Solver:
 
         self._own(plan)
         checks.sample(x_T, "x")
-        return Loop(self, plan, x_T, history, storage, engine(self, backend, x_T.device))
+        return Loop(self, plan, x_T, history, storage, engine(self, backend, x_T.device, storage or x_T.dtype))
 
     def _own(self, plan: Plan) -> None:
         if not isinstance(plan, Plan):

@@ -16,6 +16,8 @@ from runtime.errors import NoCompilerError
 
 HALVES = (torch.float16, torch.bfloat16)
 STORAGE = (torch.float32, torch.float64, *HALVES)
+_KINDS = {"cpu": (torch.float32, torch.float64, torch.bfloat16)}
+"""By backend, the storage types that not all have: C++ compilers have no float16 in common."""
 _ENGINES: dict[str, Engine] = {}
 """By key, for the operator: a graph holds the key."""
 
@@ -130,17 +132,22 @@ _LIBRARY.impl("advance", _take, "CompositeExplicitAutograd")
 torch.library.register_fake("phiforge::advance", lambda *arguments: None, lib=_LIBRARY)
 
 
-def engine(solver: Any, backend: str | None, device: torch.device) -> Engine:
-    """The engine of a backend ("cpu", "cuda", "triton", "torch"); None: the fastest that there is on the device.
+def engine(solver: Any, backend: str | None, device: torch.device, storage: torch.dtype) -> Engine:
+    """The engine of a backend ("cpu", "cuda", "triton", "torch"); None: the fastest that there is for device and storage.
 
-    ValueError where the solver or the device does not have it; NoCompilerError where it cannot be built.
+    ValueError where the solver, the device or the backend does not have it; NoCompilerError where it cannot be built.
     """
+    if storage not in STORAGE:
+        raise ValueError(f"storage: got {storage}; allowed: {_listed(STORAGE)}")
     allowed = ("cuda", "triton", "torch") if device.type == "cuda" else ("cpu", "torch")
     if backend is not None and backend not in allowed:
         raise ValueError(f"backend: got {backend!r}; allowed on {device}: {', '.join(allowed)}, or None")
     for name in (backend,) if backend else allowed:
         key = f"{solver._module} {name}"
+        kinds = _KINDS.get(name, STORAGE)
         try:
+            if storage not in kinds:
+                raise ValueError(f"storage: got {storage}; allowed with backend {name!r}: {_listed(kinds)}")
             if key not in _ENGINES:
                 _ENGINES[key] = _made(key, name, solver)
             return _ENGINES[key]
@@ -148,6 +155,10 @@ def engine(solver: Any, backend: str | None, device: torch.device) -> Engine:
             if backend:
                 raise
     raise AssertionError("the torch step is always there")
+
+
+def _listed(kinds: tuple[torch.dtype, ...]) -> str:
+    return ", ".join(str(kind).removeprefix("torch.") for kind in kinds)
 
 
 def _made(key: str, name: str, solver: Any) -> Engine:

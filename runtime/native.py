@@ -92,8 +92,6 @@ class Native:
     def prepared(self, buffers: Buffers) -> Callable[[torch.Tensor], None]:
         """The step on these buffers (raw says its size), as a function of raw."""
         state, _, raw, _, table, counter, _, t, net, _ = buffers
-        if state.dtype not in self._functions:
-            raise TypeError(f"the fused step: got {state.dtype}; allowed: {', '.join(map(str, self._functions))}")
         samples, rows, _ = table.shape
         size, copies = raw.numel() // samples, 0 if net is None else net.shape[0]
         blocks = self._blocks(state, size) if self._gpu else 1
@@ -109,7 +107,8 @@ class Native:
 
         def launch(raw: torch.Tensor) -> None:
             put(run, _AT_RAW, raw.data_ptr())
-            error = function(address, torch.cuda.current_stream(raw.device).cuda_stream)
+            with torch.cuda.device(raw.device):
+                error = function(address, torch.cuda.current_stream().cuda_stream)
             if error:
                 raise RuntimeError(f"loop: the launch fails with CUDA error {error}")
 

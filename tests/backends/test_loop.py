@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from derive.program.ir import Program
-from runtime.errors import DeviceError, ShapeError
+from runtime import native
+from runtime.loop import Loop
 from tests.backends.loops import (
     BOTH,
     ENGINES,
@@ -21,7 +24,8 @@ from tests.backends.loops import (
     solver_of,
     state_of,
 )
-from tests.backends.sources import FUSED, program_of
+from tests.backends.sources import FUSED, program_of, text_of
+from tests.claims.shipped import NAMES
 from tests.claims.test_step_matches_interpreter import relative
 
 SHAPES = ((), (1,), (7,), (3, 5), (2, 3, 5, 7), (257, 3), (4099,))
@@ -287,61 +291,25 @@ def test_the_network_reads_the_scaled_state_and_its_time(engine: str) -> None:
     assert torch.equal(loop.x, loop.result())
 
 
-# Misuse
+# Sources that are not shipped
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_after_the_last_step(engine: str) -> None:
-    solver, x = solver_of("ddim"), noise((2, 3))
-    loop = solver.loop(plan_of(solver, 3), x, backend=engine)
-    want = loop.solved(network)
-    with pytest.raises(RuntimeError, match="all of its 3 steps are taken"):
-        loop.step(x)
-    assert torch.equal(loop.result(), want)
+def unshipped(name: str, folder: Path) -> native.Native:
+    """The engine of the CPU for a solver without a C++ source."""
+    folder.joinpath(native.SOURCE).write_text(text_of(program_of(name)), "utf-8")
+    step = SimpleNamespace(STEPS=solver_of(name)._step.STEPS, __file__=str(folder / "step.py"), __name__=f"{name}.step")
+    return native.Native(name, step, False)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(
-    ("raw", "error", "message"),
-    [
-        (torch.zeros(3, 2), ShapeError, r"returned shape \(3, 2\) for x of shape \(2, 3\)"),
-        (torch.zeros(2, 6), ShapeError, "twice the channels"),
-        (torch.zeros(2, 3, device="meta"), DeviceError, "a tensor on meta for x on cpu"),
-        (torch.zeros(2, 3, dtype=torch.int64), TypeError, "dtype torch.int64"),
-        (None, TypeError, "missing return"),
-        ((torch.zeros(2, 3),), TypeError, r"model\(x, t\)\[0\]"),
-    ],
-)
-def test_what_is_no_output_of_the_network(raw: Any, error: Any, message: str, engine: str) -> None:
-    loop = solver_of("ddim").loop(plan_of(solver_of("ddim")), noise((2, 3), torch.float32), backend=engine)
-    with pytest.raises(error, match=message):
-        loop.step(raw)
-    assert int(loop.counter[0]) == 0
-
-
-def test_what_cannot_be_begun_again() -> None:
-    solver, x = solver_of("ddim"), noise((2, 3))
-    plan = plan_of(solver)
-    loop = solver.loop(plan, x)
-    grids = solver.plan(nodes=[[0.9, 0.5], [0.8, 0.4]])
-    for args, message in (
-        ((plan, x[:1]), r"x_T: got \(1, 3\).*allowed: \(2, 3\)"),
-        ((plan, x.float()), "got .* of torch.float32 on cpu; allowed: .* of torch.float64"),
-        ((plan, x.to("meta")), "on meta; allowed: .* on cpu"),
-        ((plan_of(solver_of("dpmpp_2m")), x), "made by solver 'dpmpp_2m'"),
-        ((grids, x), "got 1 calls of the network, 2 samples; allowed: .* one grid for all"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            loop.restart(*args)
-    with pytest.raises(ValueError, match=r"one grid for all samples; allowed: .* 2: make a new loop"):
-        solver.loop(grids, x).restart(plan, x)
-    with pytest.raises(TypeError, match=r"what solver\.plan"):
-        loop.restart(7, x)
-    with pytest.raises(ValueError, match="backend: got 'gpu'; allowed on cpu: cpu, torch"):
-        solver.loop(plan, x, backend="gpu")
-    with pytest.raises(ValueError, match="add cuda to the spec's backends"):
-        solver_of("lawson4").loop(plan_of(solver_of("lawson4")), x, backend="cpu")
-    assert solver_of("lawson4").loop(plan_of(solver_of("lawson4")), x).engine.key.endswith("torch")
+@pytest.mark.slow
+@NEEDS_COMPILER
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*FUSED}))
+def test_every_other_solver_in_cpp(name: str, tmp_path: Path) -> None:
+    solver, x = solver_of(name), noise((3, 11))
+    plan, made = plan_of(solver), unshipped(name, tmp_path)
+    for dtype in (torch.float64, torch.float32):
+        x = x.to(dtype)
+        assert_interpreted(program_of(name), Loop(solver, plan, x, None, None, made), plan, x)
 
 
 # What a step costs

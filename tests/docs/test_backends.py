@@ -24,6 +24,8 @@ def test_the_examples_run(tmp_path, monkeypatch):
         names = runpy.run_path(str(tmp_path / "example.py"))
     assert torch.allclose(names["samples"], names["plain"], rtol=1e-4, atol=1e-5)
     assert names["x"].grad.abs().max() > 0 and names["largest"] < 1e-5
+    assert torch.allclose(names["looped"], names["plain"], rtol=1e-4, atol=1e-5)
+    assert names["other"].shape == names["looped"].shape and not torch.equal(names["other"], names["looped"])
 
 
 def test_the_phase_is_the_generated_one(update):
