@@ -160,12 +160,12 @@ class Loop:
             self.state, self.low, raw, self.order, self.table, self.counter, self.times, self.t, self.net, self.scales
         )
 
-    def result(self) -> torch.Tensor:
-        """The sample at the end, a new tensor of x_T's shape, dtype and device."""
+    def result(self, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """The sample at the end, a new tensor of x_T's shape and device; of x_T's dtype, or another one."""
         x, low = self.state[self._last, : self.elements], self._low(self._last)
         if low is not None:
             x = x.to(self.arithmetic) + low
-        return x.to(self.dtype, copy=True).view(self.shape)
+        return x.to(dtype or self.dtype, copy=True).view(self.shape)
 
 
 def _room(steps: int) -> int:
