@@ -20,9 +20,16 @@ from tests.claims.shipped import NAMES
 COMPILES = any(map(shutil.which, native.COMPILERS))
 NEEDS_COMPILER = pytest.mark.skipif(not COMPILES, reason="no C++ compiler")
 ENGINES = [pytest.param("cpu", marks=NEEDS_COMPILER), "torch"]
+BUILT = ("ddim", "dpmpp_2m", "dpmpp_3m", "dpmpp_3s", "edm_heun", "unipc_2")
+"""Solvers whose C++ source is compiled each time; that of others is, where the slow tests are run."""
+OTHERS = [
+    *(pytest.param(name, "cpu", marks=(NEEDS_COMPILER, pytest.mark.slow)) for name in FUSED if name not in BUILT),
+    *((name, "torch") for name in NAMES if name not in BUILT),
+]
 BOTH = [
-    *(pytest.param(name, "cpu", marks=NEEDS_COMPILER, id=f"{name}-cpu") for name in FUSED),
-    *(pytest.param(name, "torch", id=f"{name}-torch") for name in NAMES),
+    *(pytest.param(name, "cpu", marks=NEEDS_COMPILER) for name in BUILT),
+    *((name, "torch") for name in BUILT),
+    *OTHERS,
 ]
 """Every solver on every engine that it has on a CPU."""
 

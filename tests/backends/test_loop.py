@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +9,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from derive.program.ir import Program
-from runtime import native
-from runtime.loop import Loop
 from tests.backends.loops import (
     BOTH,
+    BUILT,
     ENGINES,
     NEEDS_COMPILER,
     interpreted,
@@ -24,8 +21,7 @@ from tests.backends.loops import (
     solver_of,
     state_of,
 )
-from tests.backends.sources import FUSED, program_of, text_of
-from tests.claims.shipped import NAMES
+from tests.backends.sources import program_of
 from tests.claims.test_step_matches_interpreter import relative
 
 SHAPES = ((), (1,), (7,), (3, 5), (2, 3, 5, 7), (257, 3), (4099,))
@@ -172,7 +168,7 @@ def test_a_network_of_another_type(engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", BUILT)
 def test_a_model_that_returns_what_it_was_given(name: str, engine: str) -> None:
     """x itself, or a view of it, is overwritten while it is read."""
     solver, x = solver_of(name), noise((3, 4))
@@ -195,7 +191,7 @@ def test_a_kept_output_that_is_the_state() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", BUILT)
 def test_a_grid_for_every_sample(name: str, engine: str) -> None:
     solver = solver_of(name)
     first, last = solver.domain
@@ -236,7 +232,7 @@ def test_history(name: str, engine: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", BUILT)
 def test_restarts_in_the_same_buffers(name: str, engine: str, dtype: torch.dtype) -> None:
     """Other noise, grid and number of steps, after a whole solve and after a half: bit for bit as a new loop."""
     solver, x = solver_of(name), noise((3, 7), dtype)
@@ -291,27 +287,6 @@ def test_the_network_reads_the_scaled_state_and_its_time(engine: str) -> None:
     assert torch.equal(loop.x, loop.result())
 
 
-# Sources that are not shipped
-
-
-def unshipped(name: str, folder: Path) -> native.Native:
-    """The engine of the CPU for a solver without a C++ source."""
-    folder.joinpath(native.SOURCE).write_text(text_of(program_of(name)), "utf-8")
-    step = SimpleNamespace(STEPS=solver_of(name)._step.STEPS, __file__=str(folder / "step.py"), __name__=f"{name}.step")
-    return native.Native(name, step, False)
-
-
-@pytest.mark.slow
-@NEEDS_COMPILER
-@pytest.mark.parametrize("name", sorted({*NAMES} - {*FUSED}))
-def test_every_other_solver_in_cpp(name: str, tmp_path: Path) -> None:
-    solver, x = solver_of(name), noise((3, 11))
-    plan, made = plan_of(solver), unshipped(name, tmp_path)
-    for dtype in (torch.float64, torch.float32):
-        x = x.to(dtype)
-        assert_interpreted(program_of(name), Loop(solver, plan, x, None, None, made), plan, x)
-
-
 # What a step costs
 
 
@@ -329,7 +304,7 @@ class Counted(TorchDispatchMode):
 
 @NEEDS_COMPILER
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", BUILT)
 def test_a_step_calls_nothing_of_torch(name: str, dtype: torch.dtype) -> None:
     """No operation of torch: nothing is allocated, and no number is read from a tensor. x and t are views."""
     solver, x, raw = solver_of(name), noise((3, 33), dtype), noise((3, 33), dtype, 4)

@@ -17,9 +17,8 @@ import torch
 from derive.backends._kernel import STATES
 from derive.program.interpret import run_phase
 from derive.program.ir import Program
-from tests.backends.loops import ENGINES, NEEDS_COMPILER, network, noise, plan_of, solver_of, state_of
-from tests.backends.sources import FUSED, program_of
-from tests.claims.shipped import NAMES
+from tests.backends.loops import BUILT, ENGINES, NEEDS_COMPILER, OTHERS, network, noise, plan_of, solver_of, state_of
+from tests.backends.sources import program_of
 
 KINDS = [
     pytest.param("cpu", torch.bfloat16, marks=NEEDS_COMPILER),
@@ -79,7 +78,7 @@ def outputs(plan: Any, x: torch.Tensor, count: int = 99) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize(("engine", "kind"), KINDS, ids=str)
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", BUILT)
 def test_the_error_of_every_call(name: str, engine: str, kind: torch.dtype) -> None:
     solver, x = solver_of(name), noise((3, 17), kind)
     plan = plan_of(solver, 20)
@@ -90,10 +89,10 @@ def test_the_error_of_every_call(name: str, engine: str, kind: torch.dtype) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("name", sorted({*NAMES} - {*FUSED}))
-def test_so_it_is_for_every_solver(name: str, kind: torch.dtype) -> None:
-    test_the_error_of_every_call(name, "torch", kind)
+@pytest.mark.parametrize(("name", "engine"), OTHERS)
+def test_so_it_is_for_every_solver(name: str, engine: str) -> None:
+    for kind in (torch.float16, torch.bfloat16) if engine == "torch" else (torch.bfloat16,):
+        test_the_error_of_every_call(name, engine, kind)
 
 
 @pytest.mark.parametrize(("engine", "kind"), KINDS, ids=str)
@@ -137,7 +136,8 @@ def test_what_the_network_reads_and_what_is_returned(engine: str, kind: torch.dt
             assert torch.all((loop.x.double() - want).abs() <= (u + 2 * u * u) * want.abs() + least(kind))
             loop.step(network(loop.x, loop.t))
         assert loop.result().dtype == dtype
-        assert torch.equal(loop.result(), state_of(loop).to(dtype))
+        assert torch.equal(loop.result(), state_of(loop).float().to(dtype))
+        assert torch.equal(loop.result(torch.float64), state_of(loop).float().double())
 
 
 @pytest.mark.parametrize("engine", ENGINES)
