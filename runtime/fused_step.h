@@ -366,7 +366,7 @@ private:
     extern "C" int loop_##suffix(const Run* run, void* stream) { \
         const auto blocks = static_cast<unsigned>(run->blocks * run->samples); \
         step_##suffix<<<blocks, 256, 0, static_cast<cudaStream_t>(stream)>>>(*run); \
-        return cudaPeekAtLastError(); \
+        return cudaGetLastError(); \
     }
 #define LOOP(...) \
     ENTRY(f32, float, __VA_ARGS__) \

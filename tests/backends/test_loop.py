@@ -146,6 +146,23 @@ def test_layouts_of_noise_and_network(way: str, engine: str) -> None:
     assert not got.requires_grad
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_inference_mode_and_its_tensors(engine: str) -> None:
+    """A loop that is made inside is good for use outside, and the other way round."""
+    solver = solver_of("unipc_2")
+    plan = plan_of(solver, 5)
+    want = solver.sample(network, noise((2, 3)), plan=plan).numpy()
+    with torch.inference_mode():
+        x = noise((2, 3))
+        loop = solver.loop(plan, x, backend=engine)
+        assert relative(loop.solved(network), want) <= 1e-13
+    loop.restart(plan, x)
+    for _ in range(2):
+        loop.step(network(loop.x, loop.t))
+    with torch.inference_mode():
+        assert relative(loop.solved(network), want) <= 1e-13
+
+
 def test_an_expanded_output_of_the_network() -> None:
     solver, x = solver_of("dpmpp_2m"), noise((4, 6))
     plan = plan_of(solver, 4)
