@@ -212,9 +212,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         (row,) = ctx.saved_tensors
-        given = tangents[4:]
-        zero = torch.zeros_like(next(t for t in given if t is not None))
-        return tuple(_constant([zero if t is None else t for t in given], row, ctx.solver, ctx.phase, ctx.transposed))
+        return tuple(_constant(tangents[4:], row, ctx.solver, ctx.phase, ctx.transposed))
 
 
 class _Transformed(_Linear):
