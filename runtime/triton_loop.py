@@ -21,12 +21,17 @@ from runtime.errors import NoCompilerError
 WARPS = 8
 THREADS = 32 * WARPS
 """Of a block. Its elements: 16 bytes for every thread."""
-REGISTERS = 64
-"""Of a thread, so that four blocks share a multiprocessor. Without a number ptxas saves registers and waits for one load
-before it begins the next; with this one all loads of every solver are in flight at once, and none is spilled."""
-OPTIONS = {"num_warps": WARPS, "maxnreg": REGISTERS, "enable_fp_fusion": False}
 ALIGNED = 64
 """Full blocks begin at a multiple of so many elements."""
+
+
+def options(words: int) -> dict[str, Any]:
+    """How a kernel is compiled that moves so many streams.
+
+    Without a number of registers ptxas saves them, and waits for one load before it begins the next. With 64, four blocks
+    share a multiprocessor, and all loads are in flight at once; of more streams with 80. Nothing is spilled.
+    """
+    return {"num_warps": WARPS, "maxnreg": 64 if words <= 11 else 80, "enable_fp_fusion": False}
 
 
 class Triton:
@@ -58,6 +63,7 @@ class Triton:
         size, block = raw.numel() // samples, THREADS * 16 // state.element_size()
         blocks = _blocks(size, samples, block)
         net, twin = (None, None) if net is None else (net[0], net[1] if len(net) > 1 else None)
+        how = options(self._module.WORDS[low is not None])
         launch = self._kernel[(blocks * samples,)]
         sizes = (size, state.shape[1], rows, t.numel(), blocks)
         constants = {
@@ -69,7 +75,7 @@ class Triton:
         }
 
         def take(raw: torch.Tensor) -> None:
-            launch(state, low, raw, order, table, counter, times, t, net, twin, scales, *sizes, **constants, **OPTIONS)
+            launch(state, low, raw, order, table, counter, times, t, net, twin, scales, *sizes, **constants, **how)
 
         def on_device(raw: torch.Tensor) -> None:
             with torch.cuda.device(state.device):

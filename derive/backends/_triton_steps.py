@@ -20,17 +20,22 @@ from derive.errors import InternalError
 from derive.program.ir import Phase, Program
 
 _IMPORTS = ("import triton", "import triton.language as tl")
+_TABLES = ("COLUMNS", "RING", "HIGHEST", "WORDS", "AFTER")
 _STATES = {"load_state": True, "load": False, "store_next": True, "store_state": True, "store": False}
 """What says of a slot whether it holds a state."""
 
 
 @dataclass(slots=True)
 class Seen:
-    """What a phase does, in order: (slot, value, whether it is said to be a state). ``new``: the slot of x'."""
+    """What a phase does, in order: (slot, value, whether it is said to be a state).
+
+    new: the slot of x'; raws: how often the network's output is loaded.
+    """
 
     loads: list[tuple[int, Fraction, bool]] = field(default_factory=list)
     stores: list[tuple[int, Fraction, bool]] = field(default_factory=list)
     new: list[int] = field(default_factory=list)
+    raws: int = 0
 
 
 def check_phases(name: str, data: bytes, program: Program, ring: int) -> None:
@@ -44,11 +49,14 @@ def check_phases(name: str, data: bytes, program: Program, ring: int) -> None:
             raise Unread("its sizes are not those of the program")
         if [*tables["AFTER"]] != [*functions]:
             raise Unread("its table of slots does not number the phases as the program does")
+        words = []
         for phase, count in visits(program):
             want = meant(phase, program.columns, count, ring)
-            _check(functions[phase.name], phase, want, tables["AFTER"][phase.name])
+            words.append(_check(functions[phase.name], phase, want, tables["AFTER"][phase.name]))
         if tables["HIGHEST"] != _highest(functions, tables["AFTER"]):
             raise Unread("its states lie in other slots than it says")
+        if tables["WORDS"] != tuple(map(max, zip(*words, strict=True))):
+            raise Unread("its phases load and store another number of streams than it says")
     except (Unread, AttributeError, LookupError, TypeError, ValueError, SyntaxError) as error:
         raise InternalError(f"{name}: {error}") from error
 
@@ -74,8 +82,8 @@ def _taken_apart(tree: ast.Module, names: list[str]) -> tuple[dict[str, ast.Func
         f"if number == {i}:\n    {name}(block)" for i, name in enumerate(names)
     ]:
         raise Unread("its chain does not number the phases as the program does")
-    if [_name(table) for table in tables] != ["COLUMNS", "RING", "HIGHEST", "AFTER"]:
-        raise Unread("other tables than COLUMNS, RING, HIGHEST, AFTER")
+    if [_name(table) for table in tables] != [*_TABLES]:
+        raise Unread(f"other tables than {', '.join(_TABLES)}")
     found = {_name(table): ast.literal_eval(table.value) for table in tables if isinstance(table, ast.Assign)}
     return {function.name: function for function in functions if isinstance(function, ast.FunctionDef)}, found
 
@@ -108,8 +116,10 @@ def _lines(function: ast.stmt, arguments: str) -> list[str]:
     return list(map(ast.unparse, _body(function, arguments)))
 
 
-def _check(function: ast.FunctionDef, phase: Phase, want: Meant, after: tuple[int, ...]) -> None:
-    """The phase on these numbers: all is loaded, then computed, then stored."""
+def _check(function: ast.FunctionDef, phase: Phase, want: Meant, after: tuple[int, ...]) -> tuple[int, int]:
+    """The phase on these numbers: all is loaded, then computed, then stored. Returns its streams, without and with low
+    parts.
+    """
     cells = [want.x, *want.found]
     seen = _executed(function, cells, want)
     for place, value, _ in seen.stores:
@@ -126,6 +136,9 @@ def _check(function: ast.FunctionDef, phase: Phase, want: Meant, after: tuple[in
     for said, states in ((seen.loads, found), (seen.stores, left)):
         if any(state != (value in states) for _, value, state in said):
             raise Unread(f"{phase.name} does not say which values are states")
+    streams = [*seen.loads, *seen.stores]
+    count = len(streams) + seen.raws
+    return count, count + sum(state for _, _, state in streams)
 
 
 def _executed(function: ast.FunctionDef, cells: list[Fraction], want: Meant) -> Seen:
@@ -148,6 +161,7 @@ def _value(node: ast.expr, env: Mapping[str, Any], cells: list[Fraction], want: 
         return value_of(_plain(node), dict(env))
     name, arguments = _call(node)
     if name == "load_raw" and not arguments:
+        seen.raws += 1
         return want.raw
     (place,) = map(_number, arguments)
     if name == "coefficient":

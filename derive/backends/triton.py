@@ -43,6 +43,7 @@ def context(program: Program) -> dict[str, Any]:
             *constant("COLUMNS", len(program.columns), ", ".join(program.columns)),
             *constant("RING", buffers(program), "entries of the memory"),
             *constant("HIGHEST", highest(made), "the last slot that can hold a state"),
+            *constant("WORDS", words(made), "streams of a phase, at most; with low parts"),
             *constant("AFTER", after(made), "the slot of x', then of every entry of the memory"),
         ],
     }
@@ -79,6 +80,12 @@ def highest(made: Sequence[Kernel]) -> int:
     fixed = all(kernel.after[0] == X for kernel in made)
     kept = any(value in STATES and home != X for kernel in made for value, home in kernel.stores)
     return 0 if fixed and not kept else max(len(kernel.after) for kernel in made) - 1
+
+
+def words(made: Sequence[Kernel]) -> tuple[int, int]:
+    """Streams that a phase loads and stores, at most: of full precision, and where a state is two numbers."""
+    streams = [[value for value, _ in (*kernel.loads, *kernel.stores)] for kernel in made]
+    return max(map(len, streams)), max(len(values) + sum(v in STATES for v in values) for values in streams)
 
 
 def _imports(names: Sequence[str]) -> list[str]:

@@ -82,6 +82,7 @@ CHANGES = {
     r"\bmain\b": "more", r"\bblock\b": "number", r"\btriton\b": "torch", r"\btl\b": "x", r"@triton.jit": "@triton.autotune",
     r"\bnumber\b": "block", r"\bphases\b": "phase", r"\bCOLUMNS\b": "columns", r"\bRING = .": "RING = 9",
     r"\bCOLUMNS = .": "COLUMNS = 2", r"\bHIGHEST = .": "HIGHEST = 9", r"\bAFTER\b": "BEFORE",
+    r"\bWORDS = .": "WORDS = (9,) + (",
 }  # fmt: skip
 
 
