@@ -14,10 +14,8 @@ import torch
 
 from derive.program.memory import flow
 from runtime import native, operators
-from tests.backends.sources import FUSED, program_of, text_of
+from tests.backends.sources import program_of
 
-UNSHIPPED = ("deis_tab2", "flow_ssprk3")
-"""Built here from their programs: a network's output that is kept, alone, beside the state and beside another."""
 OPS = (torch.ops.phiforge.step.default, torch.ops.phiforge.step_adjoint.default)
 
 
@@ -29,9 +27,9 @@ def network(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     return torch.tanh(x) * (1 + t.reshape(-1, *(1,) * (x.dim() - 1)) / 7)
 
 
-def steps_of(name: str, folder: Path) -> dict[str, Callable[..., Any]]:
+def steps_of(name: str) -> dict[str, Callable[..., Any]]:
     """The functional steps, by phase."""
-    return solver_of(name).fused()._step.STEPS if name in FUSED else built(name, text_of(program_of(name)), folder)
+    return solver_of(name).fused()._step.STEPS
 
 
 @cache

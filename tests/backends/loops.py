@@ -14,21 +14,19 @@ import torch
 from derive.program.interpret import run_phase
 from derive.program.ir import Program
 from runtime import native
-from tests.backends.sources import FUSED
+from tests.backends.sources import FUSED, OFTEN
 from tests.claims.shipped import NAMES
 
 COMPILES = any(map(shutil.which, native.COMPILERS))
 NEEDS_COMPILER = pytest.mark.skipif(not COMPILES, reason="no C++ compiler")
 ENGINES = [pytest.param("cpu", marks=NEEDS_COMPILER), "torch"]
-BUILT = ("ddim", "dpmpp_2m", "dpmpp_3m", "dpmpp_3s", "edm_heun", "unipc_2")
-"""Solvers whose C++ source is compiled each time; that of others is, where the slow tests are run."""
 OTHERS = [
-    *(pytest.param(name, "cpu", marks=(NEEDS_COMPILER, pytest.mark.slow)) for name in FUSED if name not in BUILT),
-    *((name, "torch") for name in NAMES if name not in BUILT),
+    *(pytest.param(name, "cpu", marks=(NEEDS_COMPILER, pytest.mark.slow)) for name in FUSED if name not in OFTEN),
+    *((name, "torch") for name in NAMES if name not in OFTEN),
 ]
 BOTH = [
-    *(pytest.param(name, "cpu", marks=NEEDS_COMPILER) for name in BUILT),
-    *((name, "torch") for name in BUILT),
+    *(pytest.param(name, "cpu", marks=NEEDS_COMPILER) for name in OFTEN),
+    *((name, "torch") for name in OFTEN),
     *OTHERS,
 ]
 """Every solver on every engine that it has on a CPU."""

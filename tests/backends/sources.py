@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
+
 from derive import emit, pipeline
 from derive.backends import cuda
 from derive.program.ir import Program
@@ -12,6 +14,11 @@ from derive.spec import read_spec
 from tests.claims.shipped import FOLDER, NAMES
 
 FUSED = tuple(name for name in NAMES if (FOLDER / name / cuda.FILE).is_file())
+OFTEN = (
+    "ddim", "deis_tab2", "dpmpp_2m", "dpmpp_3m", "dpmpp_3s", "edm_heun", "flow_ssprk3", "unipc_2",
+)  # fmt: skip
+"""One of every kind: multistep, stages, a corrector, an input's scale, kept outputs; the others are slow tests."""
+EACH = [pytest.param(name, marks=() if name in OFTEN else pytest.mark.slow) for name in FUSED]
 
 
 @cache

@@ -11,7 +11,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from derive.program.ir import Program
 from tests.backends.loops import (
     BOTH,
-    BUILT,
     ENGINES,
     NEEDS_COMPILER,
     interpreted,
@@ -21,7 +20,7 @@ from tests.backends.loops import (
     solver_of,
     state_of,
 )
-from tests.backends.sources import program_of
+from tests.backends.sources import OFTEN, program_of
 from tests.claims.test_step_matches_interpreter import relative
 
 SHAPES = ((), (1,), (7,), (3, 5), (2, 3, 5, 7), (257, 3), (4099,))
@@ -185,7 +184,7 @@ def test_a_network_of_another_type(engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("name", OFTEN)
 def test_a_model_that_returns_what_it_was_given(name: str, engine: str) -> None:
     """x itself, or a view of it, is overwritten while it is read."""
     solver, x = solver_of(name), noise((3, 4))
@@ -208,7 +207,7 @@ def test_a_kept_output_that_is_the_state() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("name", OFTEN)
 def test_a_grid_for_every_sample(name: str, engine: str) -> None:
     solver = solver_of(name)
     first, last = solver.domain
@@ -249,7 +248,7 @@ def test_history(name: str, engine: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("name", OFTEN)
 def test_restarts_in_the_same_buffers(name: str, engine: str, dtype: torch.dtype) -> None:
     """Other noise, grid and number of steps, after a whole solve and after a half: bit for bit as a new loop."""
     solver, x = solver_of(name), noise((3, 7), dtype)
@@ -321,7 +320,7 @@ class Counted(TorchDispatchMode):
 
 @NEEDS_COMPILER
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("name", OFTEN)
 def test_a_step_calls_nothing_of_torch(name: str, dtype: torch.dtype) -> None:
     """No operation of torch: nothing is allocated, and no number is read from a tensor. x and t are views."""
     solver, x, raw = solver_of(name), noise((3, 33), dtype), noise((3, 33), dtype, 4)

@@ -17,8 +17,8 @@ import torch
 from derive.backends._kernel import STATES
 from derive.program.interpret import run_phase
 from derive.program.ir import Program
-from tests.backends.loops import BUILT, ENGINES, NEEDS_COMPILER, OTHERS, network, noise, plan_of, solver_of, state_of
-from tests.backends.sources import program_of
+from tests.backends.loops import ENGINES, NEEDS_COMPILER, OTHERS, network, noise, plan_of, solver_of, state_of
+from tests.backends.sources import OFTEN, program_of
 
 KINDS = [
     pytest.param("cpu", torch.bfloat16, marks=NEEDS_COMPILER),
@@ -78,7 +78,7 @@ def outputs(plan: Any, x: torch.Tensor, count: int = 99) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize(("engine", "kind"), KINDS, ids=str)
-@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("name", OFTEN)
 def test_the_error_of_every_call(name: str, engine: str, kind: torch.dtype) -> None:
     solver, x = solver_of(name), noise((3, 17), kind)
     plan = plan_of(solver, 20)

@@ -18,7 +18,8 @@ from derive.program.interpret import run_phase
 from derive.program.ir import Phase
 from derive.program.memory import flow
 from runtime import api, native
-from tests.backends.sources import FUSED, program_of
+from tests.backends.loops import plan_of
+from tests.backends.sources import EACH, program_of
 from tests.claims.test_step_matches_interpreter import relative
 
 pytestmark = pytest.mark.skipif(
@@ -74,7 +75,7 @@ def laid_out(shape: tuple[int, ...], way: str, dtype: torch.dtype, generator: to
 
 
 @pytest.mark.parametrize("dtype", BOUNDS, ids=str)
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", EACH)
 def test_every_phase_on_every_shape(name: str, dtype: torch.dtype) -> None:
     solver, generator = solver_of(name).fused(), torch.Generator().manual_seed(5)
     assert solver._step.WHOLE_ROWS
@@ -94,7 +95,7 @@ def test_every_phase_on_every_shape(name: str, dtype: torch.dtype) -> None:
                 assert max(found) <= BOUNDS[dtype], (phase.name, shape, way)
 
 
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", EACH)
 @pytest.mark.parametrize("way", ["dense", "turned"])
 def test_a_row_per_sample(name: str, way: str) -> None:
     solver, generator = solver_of(name).fused(), torch.Generator().manual_seed(6)
@@ -118,7 +119,7 @@ def network(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     return torch.tanh(x) * (1 + t.reshape(-1, *(1,) * (x.dim() - 1)) / 7)
 
 
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", EACH)
 def test_whole_solves(name: str) -> None:
     plain, generator = solver_of(name), torch.Generator().manual_seed(7)
     fused = plain.fused()
@@ -159,11 +160,11 @@ class Counted(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", EACH)
 def test_a_step_calls_nothing_of_torch(name: str) -> None:
     """No operation, so no allocation and no number that travels through Python."""
     solver = solver_of(name).fused()
-    plan, x = solver.plan(steps=6), torch.randn(2, 33)
+    plan, x = plan_of(solver, 6), torch.randn(2, 33)
     state = solver.step(plan, 0, solver.init(plan, x), torch.randn(2, 33))
     raw = torch.randn(2, 33)
     with torch.no_grad(), Counted() as counted:
@@ -230,9 +231,10 @@ def test_numbers_of_other_types_are_taken() -> None:
 # Building
 
 
-def test_a_solver_without_the_source_says_what_to_do() -> None:
+def test_a_solver_without_the_source_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "SOURCE", "step_of_another_language.cu")
     with pytest.raises(ValueError, match="add cuda to the spec's backends"):
-        solver_of("lawson4").fused()
+        api._fused.__wrapped__(solver_of("ddim"))
     with pytest.raises(ValueError, match="allowed"):
         solver_of("ddim").fused("gpu")
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from runtime import native, operators
 from tests.backends.functional import OPS, check_close, drawn, network, size, solver_of
-from tests.backends.sources import FUSED
+from tests.backends.loops import plan_of
+from tests.backends.sources import EACH
 
 pytestmark = pytest.mark.skipif(
     not any(map(shutil.which, native.COMPILERS)), reason="no C++ compiler: the torch step is taken"
@@ -85,6 +87,19 @@ def test_an_operator_alone_inside_a_transform(transposed: bool) -> None:
         check_close(way(alone)(first), way(wrapped)(first), 1e-14)
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_forward_mode_along_one_value(place: int) -> None:
+    """The others do not move."""
+    solver_of("dpmpp_2m").fused()
+    values, row, along = drawn(3, (2, 3)), torch.randn(5, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
+    moved = [along if i == place else torch.zeros_like(along) for i in range(3)]
+    wanted = OPS[0](moved, row, "generated.dpmpp_2m", "main")
+    with forward_ad.dual_level():
+        given = [forward_ad.make_dual(v, along) if i == place else v for i, v in enumerate(values)]
+        found = OPS[0](given, row, "generated.dpmpp_2m", "main")
+        check_close([forward_ad.unpack_dual(v).tangent for v in found][:1], wanted[:1], 1e-15)
+
+
 def test_a_plan_that_was_first_used_inside_a_transform() -> None:
     solver, x = solver_of("dpmpp_2m").fused(), torch.randn(2, 3, dtype=torch.float64)
     plan = solver.plan(steps=4)
@@ -107,14 +122,16 @@ class Counted(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", EACH)
 def test_gradients_of_a_solve(name: str) -> None:
     """With respect to the noise and to a network's weight; on one grid and on a grid per sample."""
     torch.manual_seed(6)
     plain = solver_of(name)
     first, last = plain.domain
-    grids = torch.tensor([[0.9, 0.5, 0.3, 0.2], [0.8, 0.7, 0.3, 0.1]], dtype=torch.float64)
-    for options in ({"steps": 6}, {"nodes": first + (1 - grids) * (last - first)}):
+    entries = len(getattr(plain.coefficients, "TABLE", ()))
+    ends = ((0.9, 0.2), (0.8, 0.1))
+    grids = torch.stack([torch.linspace(*pair, 1 + (entries or 3), dtype=torch.float64) for pair in ends])
+    for options in ({"steps": entries or 6}, {"nodes": first + (1 - grids) * (last - first)}):
         x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
         weight = torch.eye(3, dtype=torch.float64).mul(0.8).requires_grad_()
         model = lambda y, t, w=weight: network(y @ w, t)  # noqa: E731
@@ -125,17 +142,17 @@ def test_gradients_of_a_solve(name: str) -> None:
         check_close(found, wanted, 1e-13)
 
 
-@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("name", EACH)
 def test_one_kernel_each_way_and_nothing_but_the_row_is_kept(name: str) -> None:
     solver = solver_of(name).fused()
-    plan, x = solver.plan(steps=5), torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    plan, x = plan_of(solver, 5), torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
     raws, rows = drawn(plan.steps, (2, 3), follow=True), plan.rows(x)
     saved: list[torch.Tensor] = []
     state = solver.init(plan, x)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t), Counted() as forward:
         for i in range(plan.steps):
-            state = solver.step(plan, i, state, raws[i])
-    assert forward.names == ["phiforge.step"] * plan.steps
+            state = solver.step(plan, i, state, raws[i] + state.x)
+    assert forward.names == ["aten.add.Tensor", "phiforge.step"] * plan.steps
     assert sum(t.nbytes for t in saved) == plan.steps * len(plan.columns) * 8
     assert [t.data_ptr() for t in saved] == [row.data_ptr() for row in rows]
     gradient = torch.ones(2, 3, dtype=x.dtype)

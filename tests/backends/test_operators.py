@@ -16,7 +16,6 @@ from torch.func import grad, hessian, jacfwd, jacrev
 from runtime import native, operators
 from tests.backends.functional import (
     OPS,
-    UNSHIPPED,
     built,
     check_close,
     drawn,
@@ -26,7 +25,7 @@ from tests.backends.functional import (
     solver_of,
     steps_of,
 )
-from tests.backends.sources import FUSED, program_of, text_of
+from tests.backends.sources import EACH, program_of, text_of
 
 pytestmark = pytest.mark.skipif(
     not any(map(shutil.which, native.COMPILERS)), reason="no C++ compiler: the torch step is taken"
@@ -38,11 +37,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sources")
 
 
-@pytest.mark.parametrize("name", [*FUSED, *UNSHIPPED])
+@pytest.mark.parametrize("name", EACH)
 def test_every_phase_and_its_gradients(name: str, folder: Path) -> None:
     """Values and gradients against the torch step, with a row for all and one per sample; what is carried passes."""
     torch.manual_seed(1)
-    steps = steps_of(name, folder)
+    steps = steps_of(name)
     plain = importlib.import_module(f"generated.{name}.step_torch")
     columns = len(solver_of(name).coefficients.COLUMNS)
     for (phase, count), tail in product(phases_of(name), [(), (2, 1)]):
@@ -60,7 +59,7 @@ def test_every_phase_and_its_gradients(name: str, folder: Path) -> None:
 @pytest.mark.parametrize(("name", "phase"), [("dpmpp_2m", "main"), ("unipc_2", "start_2"), ("deis_tab2", "main")])
 def test_derivatives_of_both_operators(name: str, phase: str, folder: Path) -> None:
     torch.manual_seed(2)
-    steps_of(name, folder)
+    steps_of(name)
     solver = f"generated.{name}"
     made = operators._PHASES[solver, phase]
     columns = len(solver_of(name).coefficients.COLUMNS)
@@ -105,14 +104,16 @@ def test_a_wrong_coefficient_in_an_adjoint_is_found(folder: Path) -> None:
 def test_without_a_kernel_the_torch_step_is_taken(name: str, transposed: bool, folder: Path) -> None:
     """Its transpose as well: half precision, another device."""
     torch.manual_seed(11)
-    steps_of(name, folder)
+    steps_of(name)
     key, phase = (f"generated.{name}", "main"), operators._PHASES[f"generated.{name}", "main"]
     row = torch.randn(len(solver_of(name).coefficients.COLUMNS), dtype=torch.float64)
     values = drawn(len(phase.makes if transposed else phase.reads), (2, 3))
     want = OPS[transposed](values, row, *key)
     check_close(operators._expressed(values, row, *key, transposed), want, 1e-14)
-    half = OPS[transposed]([v.bfloat16() for v in values], row.bfloat16(), *key)
-    check_close([v.double() for v in half], want, 0.1)
+    halves = [v.bfloat16() for v in values]
+    found = OPS[transposed](halves, row.bfloat16(), *key)
+    assert not {v.data_ptr() for v in halves} & {v.data_ptr() for v in found}
+    check_close([v.double() for v in found], want, 0.1)
     meta = OPS[transposed]([v.to("meta") for v in values], row.to("meta"), *key)
     assert [v.shape for v in meta] == [v.shape for v in want]
 

@@ -41,6 +41,7 @@ from tests.claims.test_step_matches_interpreter import relative
 from tests.program.methods import program as made_by_hand
 
 THESE = different(SHIPPED)
+FEW = ("dpmpp_2m", "edm_heun", "dpm_3s", "sd15_unipc_2", "usf_unipc_switch_8")
 FLOAT = 2e-7
 BOUNDS: dict[torch.dtype, dict[str, float]] = {
     torch.float64: dict.fromkeys(("state", "integrand", "net"), 1e-13),
@@ -72,10 +73,11 @@ def assert_close(engine: Triton, program: Any, case: Case, dtype: torch.dtype) -
 
 @pytest.mark.parametrize("name", THESE)
 def test_every_phase_with_every_memory(name: str) -> None:
-    """One block in part, of an odd size, or a row per sample; the types in turn, float64 twice as often."""
+    """One block in part, of an odd size, and every other time a row per sample; the types in turn, float64 twice as often."""
     took, program = engine(name), program_of(name)
     for i, case in enumerate(cases(program, (77, 1, 0), (45, 2, 1))):
-        assert_close(took, program, case, (torch.float64, *BOUNDS)[i % 5])
+        if i % 2 == i // 2 % 2:
+            assert_close(took, program, case, (torch.float64, *BOUNDS)[i // 2 % 5])
 
 
 @pytest.mark.parametrize("dtype", BOUNDS, ids=str)
@@ -161,7 +163,7 @@ def test_states_are_stored_as_two_numbers() -> None:
 # Whole solves
 
 
-@pytest.mark.parametrize("name", THESE)
+@pytest.mark.parametrize("name", [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in THESE])
 def test_whole_solves(name: str) -> None:
     """Start-up, main steps, stages and correctors, one call after another: the counter says which."""
     solver = solver_of(name)
@@ -182,10 +184,13 @@ def test_an_empty_batch_takes_its_steps() -> None:
 
 
 def test_a_launch_after_the_last_step_does_nothing() -> None:
-    """As a graph that is replayed once too often; on the host the engine itself refuses."""
+    """As a graph that is replayed once too often; on the host the engine itself refuses. And nothing is done to prepare."""
     took, program = engine("ddim"), program_of("ddim")
     *_, case = cases(program, (9, 1, 1))
     buffers, _ = given(case, took.ring, len(program.columns), torch.float32, "cpu", took.highest)
+    before = [b if b is None else b.clone() for b in buffers]
+    took.prepared(buffers)
+    assert all(b is None or torch.equal(a, b) for a, b in zip(buffers, before, strict=True))
     buffers.counter[0] = buffers.counter[2]
     before = [None if b is None else b.clone() for b in buffers]
     with pytest.raises(RuntimeError, match="all of its"):
