@@ -23,7 +23,7 @@ pytest.importorskip("triton")
 from runtime import engines, triton_loop
 from runtime.loop import Loop
 from runtime.triton_loop import THREADS, Triton
-from tests.backends.loops import network, plan_of, solver_of
+from tests.backends.loops import NEEDS_COMPILER, network, plan_of, solver_of
 from tests.backends.sources import program_of
 from tests.backends.tritons import (
     NOW,
@@ -174,6 +174,18 @@ def test_whole_solves(name: str) -> None:
     assert loop.counter.tolist() == [loop.steps, 0, loop.steps]
     with pytest.raises(RuntimeError, match="all of its"):
         loop.step(x)
+
+
+@NEEDS_COMPILER
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("name", ["dpmpp_2m", "unipc_2"])
+def test_the_bits_of_the_cpu(name: str, dtype: torch.dtype) -> None:
+    """Every product and sum is rounded by itself, in one order."""
+    solver = solver_of(name)
+    plan = solver.plan(steps=6)
+    x = torch.randn((3, 11), dtype=torch.float64, generator=torch.Generator().manual_seed(5)).to(dtype)
+    loops = Loop(solver, plan, x, None, None, engine(name)), solver.loop(plan, x, backend="cpu")
+    assert torch.equal(*(loop.solved(network) for loop in loops))
 
 
 def test_an_empty_batch_takes_its_steps() -> None:

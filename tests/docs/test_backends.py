@@ -1,6 +1,6 @@
-"""The page about backends: its examples are executed, one after the other, and the phase that it shows is the generated one.
+"""The page about backends: its examples are executed, one after the other, and the phases that it shows are the generated ones.
 
-``python -m pytest tests/docs --update`` rewrites the phase.
+``python -m pytest tests/docs --update`` rewrites them.
 """
 
 import re
@@ -8,11 +8,11 @@ import runpy
 import warnings
 from pathlib import Path
 
+import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "backends.md"
-SHOWN = re.compile(r"<!-- phase -->\n.*?<!-- /phase -->", re.DOTALL)
 
 
 def test_the_examples_run(tmp_path, monkeypatch):
@@ -28,12 +28,20 @@ def test_the_examples_run(tmp_path, monkeypatch):
     assert names["other"].shape == names["looped"].shape and not torch.equal(names["other"], names["looped"])
 
 
-def test_the_phase_is_the_generated_one(update):
-    source = (ROOT / "generated" / "dpmpp_2m" / "step_cuda.cu").read_text("utf-8")
-    phase = source[source.index("// main: ") :].partition("};\n\n")[0] + "};\n"
-    shown = f"<!-- phase -->\n```cpp\n{phase}```\n<!-- /phase -->"
+@pytest.mark.parametrize(
+    ("mark", "language", "file", "start", "stop"),
+    [
+        ("phase", "cpp", "step_cuda.cu", "// main: ", "};\n\n"),
+        ("triton", "py", "step_triton.py", "@triton.jit\ndef main", "\n\n\n"),
+    ],
+)
+def test_the_phase_is_the_generated_one(mark, language, file, start, stop, update):
+    source = (ROOT / "generated" / "dpmpp_2m" / file).read_text("utf-8")
+    phase = source[source.index(start) :].partition(stop)[0] + stop.rstrip("\n") + "\n"
+    shown = f"<!-- {mark} -->\n```{language}\n{phase}```\n<!-- /{mark} -->"
+    place = re.compile(rf"<!-- {mark} -->\n.*?<!-- /{mark} -->", re.DOTALL)
     text = PAGE.read_text("utf-8")
     if update:
-        PAGE.write_text(SHOWN.sub(lambda _: shown, text), "utf-8")
+        PAGE.write_text(place.sub(lambda _: shown, text), "utf-8")
         return
-    assert SHOWN.findall(text) == [shown], "run python -m pytest tests/docs --update"
+    assert place.findall(text) == [shown], "run python -m pytest tests/docs --update"
