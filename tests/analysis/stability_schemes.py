@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import sympy as sp
 from sympy import QQ
 
 from derive.symbolic.forms import Form, Step, constant
@@ -11,6 +14,20 @@ from derive.tableau import Kernel, Node, Row, Scheme, multistep_row, one
 AB = alphabet()
 DATA, NOISE, FLAT = Kernel(QQ(-1)), Kernel(QQ(1)), Kernel(QQ(0))
 EVEN = (QQ(1),) * 8
+ANY_ALPHA, ANY_SIGMA = sp.symbols("a s")
+KINDS = [(-1, 1, 0, "lambda"), (1, 0, 1, "lambda"), (0, 0, 1, "rho"), (0, 1, 1, "t")]
+"""(rate of the kernel, c0, c1, variable)."""
+
+
+def posed(c0, c1, variable, alpha=ANY_ALPHA, sigma=ANY_SIGMA):
+    """What a summary reads of a problem: the integrand c0 x0 + c1 eps in a variable, on a schedule."""
+    problem = SimpleNamespace(
+        schedule=SimpleNamespace(alpha=alpha, sigma=sigma),
+        integrand=SimpleNamespace(c0=sp.Integer(c0), c1=sp.Integer(c1)),
+        variable=variable,
+    )
+    problem.of = [problem].__getitem__
+    return problem
 
 
 def adams(order, kernel=FLAT, overrides=None):

@@ -1,7 +1,6 @@
 """Zero-stability, linear multistep pairs with momentum, and what is said about a tableau."""
 
 import json
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,24 +21,11 @@ from derive.symbolic.alphabet import t
 from derive.symbolic.forms import constant
 from derive.symbolic.surds import square_root
 from derive.tableau import Kernel, Node, Row, Scheme, Tableau
-from tests.analysis.stability_schemes import DATA, FLAT, NOISE, adams, unipc
+from tests.analysis.stability_schemes import DATA, FLAT, KINDS, NOISE, adams, posed, unipc
 
 
 def _rationals(*values):
     return tuple(QQ.convert(v) for v in values)
-
-
-ANY_ALPHA, ANY_SIGMA = sp.symbols("a s")
-
-
-def _problem(c0, c1, variable, alpha=ANY_ALPHA, sigma=ANY_SIGMA):
-    posed = SimpleNamespace(
-        schedule=SimpleNamespace(alpha=alpha, sigma=sigma),
-        integrand=SimpleNamespace(c0=sp.Integer(c0), c1=sp.Integer(c1)),
-        variable=variable,
-    )
-    posed.of = [posed].__getitem__
-    return posed
 
 
 @pytest.mark.parametrize(
@@ -152,18 +138,10 @@ def test_error_constants_of_bdf():
 
 
 @pytest.mark.parametrize("steps", range(1, 6))
-@pytest.mark.parametrize(
-    ("rate", "c0", "c1", "variable"), [(-1, 1, 0, "lambda"), (1, 0, 1, "lambda"), (0, 0, 1, "rho"), (0, 1, 1, "t")]
-)
-def test_summaries_are_fast_and_serialise(steps, rate, c0, c1, variable):
-    tableau = build(Kernel(QQ(rate)), steps, "exact", "ramp", "lower_order")
-    spent = []
-    for _ in range(2):
-        began = time.process_time()
-        found = summary(tableau, _problem(c0, c1, variable))
-        data = found.as_dict()
-        spent.append(time.process_time() - began)
-    assert min(spent) < 0.25
+@pytest.mark.parametrize(("rate", "c0", "c1", "variable"), KINDS)
+def test_summaries_serialise(steps, rate, c0, c1, variable):
+    found = summary(build(Kernel(QQ(rate)), steps, "exact", "ramp", "lower_order"), posed(c0, c1, variable))
+    data = found.as_dict()
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert data["zero_stable"] and data["strongly_zero_stable"]
     assert (data["real_interval"] is not None) == (rate == 0)
@@ -173,7 +151,7 @@ def test_summaries_are_fast_and_serialise(steps, rate, c0, c1, variable):
 
 def test_a_constant_kernel_on_data_in_the_inverse_of_rho():
     """Two steps end at e^h = 3 along the data, and nowhere earlier; explicit methods have no sector."""
-    found = summary(build(Kernel(QQ(0)), 2, "exact", "ramp", "keep"), _problem(1, 0, "1/rho")).as_dict()
+    found = summary(build(Kernel(QQ(0)), 2, "exact", "ramp", "keep"), posed(1, 0, "1/rho")).as_dict()
     assert found["sector_angle"] == 0.0
     gaussian = found["gaussian"]
     assert gaussian["data_limit"]["exact"] == gaussian["worst_limit"]["exact"] == "log(3)"
@@ -182,13 +160,13 @@ def test_a_constant_kernel_on_data_in_the_inverse_of_rho():
 
 
 def test_what_a_summary_says():
-    noise = summary(build(Kernel(QQ(1)), 2, "exact", "ramp", "keep"), _problem(0, 1, "lambda"))
+    noise = summary(build(Kernel(QQ(1)), 2, "exact", "ramp", "keep"), posed(0, 1, "lambda"))
     assert noise.as_dict()["gaussian"]["noise_limit"] == {
         "value": 1.25643121,
         "exact": "-1/2 - W_{-1}(-exp(-1/2)/2)",
     }
     assert "parasitic noise -1/2 - W_{-1}(-exp(-1/2)/2) = 1.256431; along the data no limit" in str(noise)
-    data = summary(build(Kernel(QQ(-1)), 3, "exact", "ramp", "keep"), _problem(1, 0, "lambda")).as_dict()["gaussian"]
+    data = summary(build(Kernel(QQ(-1)), 3, "exact", "ramp", "keep"), posed(1, 0, "lambda")).as_dict()["gaussian"]
     assert data["noise_limit"] is None and data["data_limit"] is None
     assert data["worst_limit"]["value"] == pytest.approx(5.9782235, abs=1e-7) and data["worst_kappa"] == 0.8384
     fourth = summary(build(Kernel(QQ(0)), 4, "exact", "ramp", "keep"))
@@ -197,29 +175,29 @@ def test_what_a_summary_says():
         == "step times eigenvalue: real to -3/10 = 0.3, imaginary to 4*sqrt(65)/75 = 0.4299871"
     )
     assert fourth.gaussian is None
-    free = summary(build(Kernel(QQ(-1)), 2, "exact", "ramp", "keep"), _problem(1, 0, "lambda"))
+    free = summary(build(Kernel(QQ(-1)), 2, "exact", "ramp", "keep"), posed(1, 0, "lambda"))
     assert str(free.gaussian) == "Gaussian data: no limit for steps in lambda (up to 40)"
 
 
 def test_summary_of_a_corrected_scheme():
     tableau = Tableau("by_hand", NOISE, (unipc(1, NOISE),))
-    found = summary(tableau, _problem(0, 1, "lambda")).gaussian
+    found = summary(tableau, posed(0, 1, "lambda")).gaussian
     assert found.noise.exact == "log(2)"
 
 
 def test_pairs_of_problems():
-    assert pair_of(_problem(1, 0, "lambda"), QQ(-1)) == ("data", "lambda")
-    assert pair_of(_problem(1, 0, "exp(lambda)"), QQ(0)) == ("data", "1/rho")
-    assert pair_of(_problem(1, 0, "rho"), None) is None
-    assert pair_of(_problem(1, 1, "lambda"), QQ(-1)) is None
+    assert pair_of(posed(1, 0, "lambda"), QQ(-1)) == ("data", "lambda")
+    assert pair_of(posed(1, 0, "exp(lambda)"), QQ(0)) == ("data", "1/rho")
+    assert pair_of(posed(1, 0, "rho"), None) is None
+    assert pair_of(posed(1, 1, "lambda"), QQ(-1)) is None
     exploding = {"alpha": sp.Integer(1), "sigma": t}
-    assert pair_of(_problem(0, 1, "sigma", **exploding), QQ(0)) == ("noise", "rho")
-    assert pair_of(_problem(0, 1, "t", **exploding), QQ(0)) == ("noise", "rho")
-    assert pair_of(_problem(0, 1, "t"), QQ(0)) is None
+    assert pair_of(posed(0, 1, "sigma", **exploding), QQ(0)) == ("noise", "rho")
+    assert pair_of(posed(0, 1, "t", **exploding), QQ(0)) == ("noise", "rho")
+    assert pair_of(posed(0, 1, "t"), QQ(0)) is None
 
 
 def _said(tableau, c0, c1, variable):
-    return summary(tableau, _problem(c0, c1, variable))
+    return summary(tableau, posed(c0, c1, variable))
 
 
 def test_families_that_coincide_have_the_same_end_points():
@@ -277,7 +255,7 @@ def test_nodes_with_radicals(pair, rational):
 
 def test_tables_of_decisions_are_judged_by_what_they_use_most():
     schemes = (adams(1, NOISE), adams(2, NOISE), adams(3, NOISE))
-    found = summary(Tableau("by_hand", NOISE, schemes, table=(0, 1, 1, 1, 2)), _problem(0, 1, "lambda"))
+    found = summary(Tableau("by_hand", NOISE, schemes, table=(0, 1, 1, 1, 2)), posed(0, 1, "lambda"))
     assert found.scheme == schemes[1]
 
 
@@ -300,10 +278,10 @@ def test_the_worst_is_at_the_data_where_nothing_between_is_worse(monkeypatch):
     monkeypatch.setattr(stability, "limit", lambda test, kappa, frame, precise: found[frame, kappa])
     monkeypatch.setattr(stability, "worst", lambda test: (at(3.0), 0.5))
     tableau = build(DATA, 2, "exact", "ramp", "keep")
-    gaussian = summary(tableau, _problem(1, 0, "lambda")).gaussian
+    gaussian = summary(tableau, posed(1, 0, "lambda")).gaussian
     assert (gaussian.noise.value, gaussian.data.value, gaussian.worst.value, gaussian.kappa) == (9.0, 2.0, 2.0, 1.0)
     found["w", 1] = at(4.0)
-    gaussian = summary(tableau, _problem(1, 0, "lambda")).gaussian
+    gaussian = summary(tableau, posed(1, 0, "lambda")).gaussian
     assert (gaussian.worst.value, gaussian.kappa) == (3.0, 0.5)
 
 
