@@ -99,7 +99,9 @@ def test_sizes_around_those_of_a_block() -> None:
         assert_close(took, program, case, torch.float32)
 
 
-@pytest.mark.parametrize(("size", "samples"), [(5, 7), (64, 3), (100, 3), (BLOCK, 2), (BLOCK + 60, 3), (0, 3), (1, 9)])
+@pytest.mark.parametrize(
+    ("size", "samples"), [(5, 7), (64, 3), (100, 3), (BLOCK - 1, 3), (BLOCK, 2), (BLOCK + 60, 3), (0, 3), (1, 9)]
+)
 def test_a_row_per_sample(size: int, samples: int) -> None:
     """Samples begin between the blocks: neighbours share cache lines, and no element is taken twice or by another row."""
     took, program = engine("unipc_2"), program_of("unipc_2")

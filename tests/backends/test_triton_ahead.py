@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -36,6 +37,11 @@ TYPES = {
     "f64": ("*fp64", "*fp64", 8),
 }
 """Pointers to what is stored and to coefficients, bytes of an element."""
+
+
+LATE = {"usf_unipc_switch_8": (1, 2)}
+"""Phases whose loads are in several groups, and these groups: of one step here neither x' nor the corrected state needs x, so
+it is loaded when the others are there."""
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +125,10 @@ def gated(name: str, kind: str, copies: int, arch: int, folder: Path, text: str 
     assert not [found for found, _ in sass.instructions(made.code) if found.startswith(("LDL", "STL"))]
     assert made.used["REG"] <= 80
     assert sass.wide(made.code) == (loads, stores + copies * len(streams)), "one access of 16 bytes for every stream"
-    assert sorted(sass.flights(made.code)) == sorted(reads for reads, _ in streams), "loads in flight"
+    together, found = Counter(reads for reads, _ in streams), Counter(sass.flights(made.code))
+    apart, parts = together - found, found - together
+    assert (apart.total(), parts.total()) == LATE.get(name, (0, 0)), "loads in flight"
+    assert sum(apart.elements()) == sum(parts.elements()), "loads in flight"
     assert not re.search(r"\bfma\.", made.ptx), "a product and a sum are two roundings"
     barrier, ticket = (made.ptx.index(word) for word in ("bar.sync", "atom."))
     assert barrier < ticket, "the step is read by all threads of a block before the block draws its ticket"

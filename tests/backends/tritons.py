@@ -13,7 +13,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from triton.runtime.interpreter import InterpretedFunction
+from triton.runtime.interpreter import InterpretedFunction, TensorHandle
 
 from derive import emit
 from derive.backends import torch as torch_backend
@@ -47,11 +47,13 @@ def interpreting() -> Iterator[None]:
 
     Everything else in this process, what was imported before and what comes after, is compiled as ever. A call of one
     function by another does not prepare triton.language once more, as triton's own would: that takes five times as long
-    as the call, and the launch has done it.
+    as the call, and the launch has done it. A hint that a number is a multiple of another has to be true: on a GPU an access
+    of 16 bytes that is not aligned is an error.
     """
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRITON_INTERPRET", "1")
+        patch.setattr(TensorHandle, "set_attr", _hinted)
         patch.setattr(InterpretedFunction, "__call__", lambda self, *a, **k: self.rewrite()(*a, **k))
         before = {name: sys.modules.pop(name) for name in _kernels()}
         try:
@@ -61,6 +63,11 @@ def interpreting() -> Iterator[None]:
                 _place(name, before.get(name))
             for name, module in before.items():
                 _place(name, module)
+
+
+def _hinted(number: TensorHandle, hint: str, values: list[int]) -> None:
+    if hint == "tt.divisibility" and np.any(number.data % values[0]):
+        raise ValueError(f"{number.data} is said to be a multiple of {values[0]}")
 
 
 def _kernels() -> list[str]:
