@@ -9,9 +9,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+REPLAY = """
+from pathlib import Path
+from derive import emit, pipeline
+from derive.spec import read_spec
+
+for spec in sorted(Path("generated").glob("*/spec.yaml")):
+    print(spec.parent.name, emit.compare(emit.render(pipeline.derive(read_spec(spec))), spec.parent) or "up to date")
+"""
+"""``regenerate --check`` without the gate, which reads the same bytes."""
+
+
 def replay(seed):
     environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
-    command = [sys.executable, "-m", "derive", "regenerate", "--check"]
+    command = [sys.executable, "-c", REPLAY]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
