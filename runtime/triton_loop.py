@@ -31,7 +31,7 @@ def options(words: int) -> dict[str, Any]:
     Without a number of registers ptxas saves them, and waits for one load before it begins the next. With 64, four blocks
     share a multiprocessor, and all loads are in flight at once; of more streams with 80. Nothing is spilled.
     """
-    return {"num_warps": WARPS, "maxnreg": 64 if words <= 11 else 80, "enable_fp_fusion": False}
+    return {"num_warps": WARPS, "maxnreg": 64 if words <= 10 else 80, "enable_fp_fusion": False}
 
 
 class Triton:
