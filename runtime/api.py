@@ -24,6 +24,7 @@ from runtime.errors import NonFiniteError
 from runtime.itinerary import kept
 from runtime.plan import Plan
 from runtime.planning import planned
+from runtime.projection import projection
 from runtime.solve import Model, Options, solve
 from runtime.state import State, differentiated, tensors_in
 
@@ -257,6 +258,9 @@ class Solver:
         gradient: str = "stored",
         snapshots: int | None = None,
         parameters: Iterable[torch.Tensor] | None = None,
+        guidance: float | Sequence[float] | None = None,
+        clip: float | None = None,
+        threshold: tuple[float, float] | None = None,
         **options: Any,
     ) -> torch.Tensor:
         """Solve from x_T; returns a new tensor of x_T's shape, dtype and device.
@@ -286,6 +290,10 @@ class Solver:
         generators included; callback, progress and check see the sample being made only.
         parameters: of "recomputed": tensors besides x_T and history that the sample depends on. None: those of a model
         that is an nn.Module. ValueError, here or in backward, if one that requires grad is not among them.
+        guidance: g, or one for each call of the network, which is then called on pairs, x [2B, *S] and t [2B], and returns
+        its output u without the condition in the first half, c with it in the second; u + g (c - u) is taken.
+        clip: the bound of the estimate of the data; threshold: instead, (quantile, most) of a dynamic threshold.
+        See :mod:`runtime.projection`; callbacks show the estimate as it is taken. A history is taken as it is given.
         ``torch.func.vmap`` (and any transform over it) needs check="off", since a look at mapped values is not possible.
         Batch 0: empty, model not called.
         """
@@ -293,7 +301,8 @@ class Solver:
         checks.gradient(gradient, snapshots, parameters)
         if graph not in (None, False, True):
             raise ValueError(f"graph: got {graph!r}; allowed: True, False, None")
-        chosen = Options(callback, progress or False, checks.hooks(hooks), check)
+        projected = projection(guidance, clip, threshold)
+        chosen = Options(callback, progress or False, checks.hooks(hooks), check, projected)
         if plan is None:
             direction = "sampling" if direction is None else direction
             plan = self.plan(steps, grid, nodes, nfe=nfe, history=len(history or ()), direction=direction, **options)
@@ -308,6 +317,7 @@ class Solver:
             from runtime.graph import sampled
 
             also = {"callback": callback, "hooks": hooks, "compile": compile, "gradient": gradient != "stored"}
+            also |= {"guidance, clip or threshold": projected}
             checks.capturable(x_T, also, check)
             return _result(sampled(self, plan, model, x_T, history), x_T.dtype, plan, check)
         solver = self.compiled(*([compile] if isinstance(compile, str) else [])) if compile else self

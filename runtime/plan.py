@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +62,11 @@ class Plan:
         """Float64 [steps, K], a row per call, per-sample [steps, K, B]; a fresh copy. Each entry is the exact value, rounded once."""
         return self._stack(lambda g: g.rows)
 
+    @property
+    def estimates(self) -> torch.Tensor:
+        """Float64 [steps, 2], per-sample [steps, 2, B]: (dx, dr) of every call, x0 = dx x + dr raw; NaN where x0 is unknown."""
+        return self._stack(lambda g: g.denoised[: self.steps])
+
     def time(self, i: int) -> float | torch.Tensor:
         """What the network is fed before step ``i``: a float, per-sample a float64 tensor [B]."""
         self.check_index(i)
@@ -117,13 +123,16 @@ class Plan:
         key = (name, x.device, x.dtype, x.dim() if self.samples is not None else 0)
         found = self._cache.get(key)
         if found is None:
-            with torch.inference_mode(False), torch.no_grad(), _untransformed():
-                table = self._stack(what).to(x.dtype).to(x.device)
-                if self.samples is not None:
-                    table = table.reshape(*table.shape, *(1,) * (x.dim() - 1))
-                found = tuple(row if whole else tuple(row.unbind(0)) for row in table.unbind(0))
-            self._cache[key] = found
+            found = self._cache[key] = self.placed(lambda: self._stack(what), x, whole)
         return found
+
+    def placed(self, table: Callable[[], torch.Tensor], x: torch.Tensor, whole: bool = False) -> tuple[Any, ...]:
+        """The rows of a table, [rows, K] or per-sample [rows, K, B], likewise: number by number, or whole."""
+        with torch.inference_mode(False), torch.no_grad(), _untransformed():
+            made = table().to(x.dtype).to(x.device)
+            if self.samples is not None:
+                made = made.reshape(*made.shape, *(1,) * (x.dim() - 1))
+            return tuple(row if whole else tuple(row.unbind(0)) for row in made.unbind(0))
 
     def times(self, x: torch.Tensor, batch: int) -> torch.Tensor:
         """[steps, batch] network times on x's device: float64 for a float64 x, else float32."""

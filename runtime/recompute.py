@@ -218,7 +218,8 @@ class _Sweep:
         self.state: State | None = None
         self.adjoint: list[torch.Tensor | None] = [gradient]
         self.total: list[torch.Tensor | None] = [None] * len(run.named)
-        self.turn = run.turn(gradient, Options(hooks=run.options.hooks, check="off"))
+        wanted = Options(hooks=run.options.hooks, check="off", projection=run.options.projection)
+        self.turn = run.turn(gradient, wanted)
 
     def keep(self, step: int, stop: int | None = None) -> None:
         if self.state is not None:  # the initial one is kept

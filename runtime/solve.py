@@ -2,9 +2,9 @@
 
     x = before_eval(x, t_i);  raw = model(x, t_i);  callback;  x = step(x, raw, past);  x = after_step(x, n, t_n)
 
-once for every call i of the network; after_step once for every step n of the grid. Everything is decided before the
-loop: coefficients and times lie on the device, so a step is one linear combination of tensors and no value travels back
-to the host (but for check="step" and what the caller's functions do).
+once for every call i of the network, whose output may be projected (:mod:`runtime.projection`); after_step once for every
+step n of the grid. Everything is decided before the loop: coefficients and times lie on the device, so a step is one linear
+combination of tensors and no value travels back to the host (but for check="step" and what the caller's functions do).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 
 from runtime import checks
 from runtime.plan import Plan
+from runtime.projection import Projected, Projection
 from runtime.state import State, differentiated
 
 Model = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -31,6 +32,7 @@ class Options:
     progress: bool | str = False
     hooks: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     check: str = "end"
+    projection: Projection | None = None
 
 
 def solve(solver: Any, plan: Plan, state: State, model: Model, dtype: torch.dtype, options: Options) -> torch.Tensor:
@@ -58,6 +60,7 @@ class Turn:
         self.times = times if x.dim() else times[:, 0]
         self.before, self.after = options.hooks.get("before_eval"), options.hooks.get("after_step")
         self.denoiser = plan.denoiser(x) if options.callback else ()
+        self.projected = Projected(options.projection, plan, x) if options.projection else None
         self.firsts = _firsts(plan) if self.after else ()
 
     def __call__(self, state: State, i: int) -> State:
@@ -65,9 +68,11 @@ class Turn:
         if self.before:
             with _noted("the hook before_eval", plan, i):
                 state = _replaced(state, self.before(state.x, t), "hook before_eval")
-        raw = _evaluate(self.model, state, t, self.dtype, plan, i)
+        raw = _evaluate(self.model, state, t, self.dtype, plan, i, options.projection)
         if options.check == "step":
             checks.finite(raw, f"the model's output, {_place(plan, i)}")
+        if self.projected:
+            raw = self.projected(i, state.x, raw)
         if options.callback:
             _call_back(options.callback, plan, i, state.x, raw, self.denoiser[i])
         state = self.solver.step(plan, i, state, raw)
@@ -88,13 +93,19 @@ def _firsts(plan: Plan) -> list[int]:
     return out
 
 
-def _evaluate(model: Model, state: State, t: torch.Tensor, dtype: torch.dtype, plan: Plan, i: int) -> torch.Tensor:
-    """One call of the network, on c_in x where the prediction asks for it; x itself must come back as it was."""
-    x = seen = state.x
+def _evaluate(
+    model: Model, state: State, t: torch.Tensor, dtype: torch.dtype, plan: Plan, i: int, projection: Projection | None
+) -> torch.Tensor:
+    """One call of the network, on c_in x where the prediction asks for it; x itself must come back as it was.
+
+    [B, *S] of x's dtype; of pairs, which lie one behind the other, [2B, *S].
+    """
+    x = like = state.x
     if "cin" in plan.columns:
-        seen = x * plan.coefficients(x)[i][plan.columns.index("cin")]
-    if seen.dtype != dtype:
-        seen = seen.to(dtype)
+        like = x * plan.coefficients(x)[i][plan.columns.index("cin")]
+    if projection and projection.pairs:
+        like, t = torch.cat([like, like]), torch.cat([t, t])
+    seen = like if like.dtype == dtype else like.to(dtype)
     version = None if x.is_inference() else x._version
     with _noted("the model", plan, i):
         raw = model(seen, t)
@@ -102,7 +113,7 @@ def _evaluate(model: Model, state: State, t: torch.Tensor, dtype: torch.dtype, p
         raise RuntimeError(
             f"the model changed its input in place at {_place(plan, i)}; the step needs it: clone x in the model first"
         )
-    return checks.model_output(raw, x)
+    return checks.model_output(raw, like)
 
 
 def _call_back(callback: Callable, plan: Plan, i: int, x: torch.Tensor, raw: torch.Tensor, row: tuple) -> None:

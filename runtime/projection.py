@@ -1,0 +1,178 @@
+"""What may happen to the network's output before the step takes it: guidance, a clip, a dynamic threshold.
+
+    raw  = u + g (c - u)              guidance (arXiv:2207.12598): c with, u without the condition, g = 1 is c
+    x0   = dx x + dr raw              the estimate of the data
+    x0'  = clip(x0, -s, s) f          a clip: s = bound, f = 1
+    raw' = raw + (x0' - x0) / dr      a threshold: s = min(max(quantile of |x0|, 1), most) of the sample, f = 1/s
+
+The threshold is that of Imagen (arXiv:2205.11487, section 2.3). An element that is not changed keeps its raw bit for bit,
+and where x0 does not depend on raw (sigma = 0), or is not known (noise at alpha = 0), all do. Each product and sum is
+rounded by itself, in this order, by every engine. Nothing is sorted: a quantile is two selections and what lies between.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real as RealNumber
+from typing import Any
+
+import torch
+
+from runtime.errors import ShapeError
+from runtime.plan import Plan
+
+LEAST = 1.0
+"""A dynamic threshold is never below the range of the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """guidance: g, or one for each call of the network. clip: the bound. threshold: (quantile, most). None: there is none."""
+
+    guidance: float | tuple[float, ...] | None = None
+    clip: float | None = None
+    threshold: tuple[float, float] | None = None
+
+    @property
+    def pairs(self) -> bool:
+        """Whether the network is called on pairs: [2B, *S], unconditional first."""
+        return self.guidance is not None
+
+    @property
+    def clips(self) -> bool:
+        """Whether x0 is bounded."""
+        return self.clip is not None or self.threshold is not None
+
+    @property
+    def kind(self) -> tuple[bool, bool, bool]:
+        """What there is: what a captured step depends on; the numbers it reads."""
+        return self.pairs, self.clip is not None, self.threshold is not None
+
+    def rows(self, plan: Plan) -> torch.Tensor:
+        """Float64 [steps, 4], per-sample [steps, 4, B]: (g, dx, dr, 1/dr) of every call; g = 1 without guidance.
+
+        (0, 0, 0) for the last three where x0 says nothing about raw. ValueError if there is not one g for each call.
+        """
+        given = self.guidance if isinstance(self.guidance, tuple) else (self.guidance,) * plan.steps
+        if len(given) != plan.steps:
+            raise ValueError(f"guidance: got {len(given)} numbers; allowed: one, or {plan.steps}, one for each call")
+        dx, dr = plan.estimates.unbind(1)
+        inverse = 1 / dr
+        known = torch.isfinite(dx) & torch.isfinite(inverse.float())
+        scales = torch.tensor([1.0 if g is None else g for g in given], dtype=torch.float64)
+        scales = scales.reshape(-1, *(1,) * (dx.dim() - 1)).expand_as(dx)
+        return torch.stack([scales, *(torch.where(known, v, 0) for v in (dx, dr, inverse))], 1)
+
+    def rule(self, count: int) -> tuple[float, float, float]:
+        """(k, fraction, most) of samples with ``count`` elements: the quantile lies so far behind the k-th, from 0."""
+        if self.threshold is None or count == 0:
+            return 0.0, 0.0, LEAST
+        quantile, most = self.threshold
+        place = quantile * (count - 1)
+        k = min(math.floor(place), count - 1)
+        return float(k), place - k, most
+
+    def check(self, x: torch.Tensor) -> None:
+        """ShapeError where x has no batch to make pairs of."""
+        if self.pairs and x.dim() == 0:
+            raise ShapeError("guidance: x_T is 0-d; allowed: [B, ...], of which the network gets [2B, ...]")
+
+
+class Projected:
+    """A projection along a plan, on tensors that autograd may follow. x: a tensor like the state's."""
+
+    def __init__(self, projection: Projection, plan: Plan, x: torch.Tensor) -> None:
+        projection.check(x)
+        self.projection = projection
+        self._rows = plan.placed(lambda: projection.rows(plan), x)
+
+    def __call__(self, i: int, x: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
+        """What the step takes of call ``i``. x: [B, *S], where the network was asked; raw: [B, *S], of pairs [2B, *S]."""
+        g, dx, dr, ir = self._rows[i]
+        if self.projection.pairs:
+            u, c = raw.chunk(2)
+            raw = guided(u, c, g)
+        if not self.projection.clips:
+            return raw
+        x0 = dx * x + dr * raw
+        return raw + ir * (self._bounded(x0) - x0)
+
+    def _bounded(self, x0: torch.Tensor) -> torch.Tensor:
+        """x0'."""
+        if self.projection.clip is not None:
+            return x0.clamp(-self.projection.clip, self.projection.clip)
+        sizes = x0.abs().reshape(x0.shape[0] if x0.dim() else 1, -1)
+        s = limit(sizes, self.projection.rule(sizes.shape[1])).reshape(x0.shape[:1] + (1,) * (x0.dim() - 1))
+        return x0.clamp(-s, s) * (1 / s)
+
+
+def guided(u: torch.Tensor, c: torch.Tensor, g: Any) -> torch.Tensor:
+    """u + g (c - u)."""
+    return u + g * (c - u)
+
+
+def limit(sizes: torch.Tensor, rule: Sequence[float]) -> torch.Tensor:
+    """The dynamic threshold of every sample, [B]. sizes: |x0|, [B, n], n >= 1."""
+    k, fraction, most = rule
+    low, high = (sizes.kthvalue(min(int(k) + i, sizes.shape[1]), dim=1).values for i in (1, 2))
+    return (low + fraction * (high - low)).clamp(LEAST, most)
+
+
+# What a caller may pass
+
+
+def projection(guidance: Any = None, clip: Any = None, threshold: Any = None) -> Projection | None:
+    """The projection that is wanted; None: none. TypeError or ValueError: the message has what is allowed."""
+    if clip is not None and threshold is not None:
+        raise ValueError("clip and threshold: got both; allowed: one of them")
+    if guidance is None and clip is None and threshold is None:
+        return None
+    return Projection(_scales(guidance), _bound(clip), _threshold(threshold))
+
+
+def _scales(guidance: Any) -> float | tuple[float, ...] | None:
+    """A number, or one for each call of the network."""
+    if guidance is None:
+        return None
+    listed = guidance.tolist() if hasattr(guidance, "tolist") else guidance
+    if isinstance(listed, Sequence) and not isinstance(listed, (str, bytes)):
+        return tuple(_number(f"guidance[{i}]", g, "a finite number") for i, g in enumerate(listed))
+    return _number("guidance", listed, "a finite number, or one for each call of the network")
+
+
+def _bound(clip: Any) -> float | None:
+    allowed = "a finite bound above 0"
+    bound = None if clip is None else _number("clip", clip, allowed)
+    if bound is not None and bound <= 0:
+        raise ValueError(f"clip: got {clip!r}; allowed: {allowed}")
+    return bound
+
+
+def _threshold(threshold: Any) -> tuple[float, float] | None:
+    """(quantile, most)."""
+    if threshold is None:
+        return None
+    if not isinstance(threshold, Sequence) or isinstance(threshold, (str, bytes)) or len(threshold) != 2:
+        raise TypeError(f"threshold: got {threshold!r}; allowed: a pair (quantile, most), e.g. (0.995, 1.5)")
+    quantile = _number("threshold: quantile", threshold[0], "a number from 0 to 1")
+    most = _number("threshold: most", threshold[1], "a number from 1, or infinity", math.inf)
+    if not 0 <= quantile <= 1:
+        raise ValueError(f"threshold: quantile: got {quantile!r}; allowed: a number from 0 to 1")
+    if most < LEAST:
+        raise ValueError(f"threshold: most: got {most!r}; allowed: a number from 1, or infinity")
+    return quantile, most
+
+
+def _number(name: str, value: Any, allowed: str, largest: float = math.nan) -> float:
+    """A finite real number, or ``largest``."""
+    if isinstance(value, bool) or not isinstance(value, RealNumber):
+        raise TypeError(f"{name}: got {value!r} ({type(value).__name__}); allowed: {allowed}")
+    number = float(value)
+    if not math.isfinite(number) and number != largest:
+        raise ValueError(f"{name}: got {value!r}; allowed: {allowed}")
+    return number
+
+
+__all__ = ["Projected", "Projection", "guided", "limit", "projection"]
