@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.timing import ROOT
 from derive import emit, gate, pipeline
+from derive.backends._kernel import kernels
 from derive.spec import read_spec
 from runtime.real import real
 
@@ -63,12 +64,14 @@ grid ends before that."""
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """solver: ours. reads, writes: streams that the method needs for one evaluation of the network."""
+    """solver: ours. streams: how many the method reads and writes for one evaluation of the network; buffers: in how many
+    different ones they lie.
+    """
 
     method: Method
     solver: Any
-    reads: float
-    writes: float
+    streams: float
+    buffers: int
 
     def plan(self, steps: int = STEPS) -> Any:
         return self.solver.plan(steps=steps, **self.method.grid)
@@ -104,4 +107,6 @@ def derived(method: Method, folder: Path, backends: tuple[str, ...] = ("torch", 
     solver = importlib.import_module(f"{package}.{made.spec.name}").solver
     cost = json.loads(files["claims.json"])["cost"]
     scaled = "cin" in solver.coefficients.COLUMNS  # c_in x is one stream more that somebody has to write
-    return Derived(method, solver, cost["reads"] / cost["kernels"], cost["writes"] / cost["kernels"] + scaled)
+    touched = max(len({place for _, place in (*k.loads, *k.stores)}) for k in kernels(made.program))
+    streams = (cost["reads"] + cost["writes"]) / cost["kernels"]
+    return Derived(method, solver, streams + scaled, touched + scaled)

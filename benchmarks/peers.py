@@ -91,7 +91,7 @@ def runners(made: Derived, x: torch.Tensor, missing: Mapping[str, str]) -> dict[
     """Everybody who takes single steps, by name."""
     plan, solver = made.plan(), made.solver
     makers: dict[str, Callable[[], Any]] = {
-        "floor": lambda: Copy(made.reads, made.writes, x),
+        "floor": lambda: Copy(made.streams, made.buffers, x),
         "torch": lambda: Ours(solver, plan, x),
         "compiled": lambda: Ours(solver.compiled(), plan, x),
         **{named(b): lambda b=b: Ours(solver.fused(b), plan, x) for b in backends(x.device.type)},
@@ -201,7 +201,7 @@ def measured(key: str, made: Derived, x: torch.Tensor, missing: Mapping[str, str
         "label": made.method.label,
         "scheduler": made.method.scheduler,
         "shape": list(x.shape),
-        "streams": made.reads + made.writes,
+        "streams": made.streams,
         "graphs": graphs,
         "us": {name: round(1e6 * value, 3) for name, value in times.items()},
         "over_floor": {name: round(value / times["floor"], 3) for name, value in others.items()},

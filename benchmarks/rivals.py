@@ -13,7 +13,6 @@ import copy
 import ctypes
 import importlib
 import importlib.util
-import math
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -57,19 +56,19 @@ def sampling() -> ModuleType:
 
 
 class Copy:
-    """A memcpy of the bytes of a step, on as much memory: half of (reads + writes) streams of x's shape and type.
+    """A memcpy of the bytes of a step, on as much memory: half of ``streams`` of x's shape and type.
 
-    A step in place writes where it has read, so its memory is its ``reads`` streams, and part of them may stay in a cache.
-    So it is here: as many buffers, copied round, each to the next.
+    A step in place writes where it has read, and part of its memory may stay in a cache. So it is here: as many buffers
+    as the step has, copied round, each to the next.
     """
 
-    def __init__(self, reads: float, writes: float, x: torch.Tensor) -> None:
-        """reads + writes: a multiple of 1/2."""
-        buffers = [torch.full_like(x, i).view(-1) for i in range(max(2, math.ceil(reads)))]
-        left, self.calls, self.pairs = (reads + writes) / 2, 1, []
+    def __init__(self, streams: float, buffers: int, x: torch.Tensor) -> None:
+        """streams: read and written together, a multiple of 1/2; buffers: in which they lie."""
+        memory = [torch.full_like(x, i).view(-1) for i in range(max(2, buffers))]
+        left, self.calls, self.pairs = streams / 2, 1, []
         while left > 0:
             i, count = len(self.pairs), int(min(1.0, left) * x.numel())
-            self.pairs.append((buffers[(i + 1) % len(buffers)][:count], buffers[i % len(buffers)][:count]))
+            self.pairs.append((memory[(i + 1) % len(memory)][:count], memory[i % len(memory)][:count]))
             left -= 1
         self._copies = [(there.data_ptr(), here.data_ptr(), x.element_size() * len(here)) for there, here in self.pairs]
 

@@ -16,11 +16,17 @@
 #define BOTH __host__ __device__ __forceinline__
 #else
 #define BOTH inline
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #endif
 
 constexpr int X = 0, RAW = 1, M = 2;
 
 using Long = std::int64_t;
+
+// Bytes that the last cache of a CPU is taken to hold.
+constexpr Long CACHED = Long(40) << 20;
 
 // What one call works on. state: slots of `stride` elements, the low parts likewise in `low`; row k of `order`: the number
 // of the phase, the slot of x, those of the memory; table: [samples, rows, COLUMNS]; counter: the step, a ticket that
@@ -234,9 +240,9 @@ __device__ void finish(const Run& run, Long step) {
 #define INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
-// One sample; no two buffers overlap.
+// Elements of one sample; no two buffers overlap.
 template <class P, class T, int COPIES, int RING, class R>
-void sample(const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, Long n) {
+void span(const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, Long n) {
     INDEPENDENT
     for (Long i = 0; i < n; ++i) {
         R v[P::LOADS], w[P::STORES];
@@ -254,22 +260,80 @@ void sample(const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, L
     }
 }
 
+// Whether the phase stores where it has not loaded: a line of such a buffer would be read only to be written.
+template <class P>
+constexpr bool fresh(int j) {
+    for (int k = 0; k < P::LOADS; ++k)
+        if (P::load(k) == P::store(j)) return false;
+    return true;
+}
+
+template <class P>
+constexpr bool any_fresh() {
+    for (int j = 0; j < P::STORES; ++j)
+        if (fresh<P>(j)) return true;
+    return false;
+}
+
+// Past the caches, 16 bytes at a time.
+template <class T>
+void past(T* to, const T* from, Long n) {
+    Long i = 0;
+#ifdef __SSE2__
+    constexpr int WIDTH = 16 / sizeof(T);
+    if (reinterpret_cast<std::uintptr_t>(to) % 16 == 0)
+        for (; i + WIDTH <= n; i += WIDTH)
+            _mm_stream_si128(reinterpret_cast<__m128i*>(to + i), _mm_load_si128(reinterpret_cast<const __m128i*>(from + i)));
+#endif
+    std::memcpy(to + i, from + i, (n - i) * sizeof(T));
+}
+
+// A sample that no cache holds: what is fresh is made a piece at a time, and written past the caches.
+template <class P, class T, int COPIES, int RING, class R>
+void pieces(const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, Long n) {
+    constexpr int PIECE = 512;
+    alignas(64) T high[P::STORES][PIECE], low[P::STORES][PIECE], fed[PIECE];
+    for (Long from = 0; from < n; from += PIECE) {
+        const Long count = n - from < PIECE ? n - from : PIECE;
+        Buffers<T, RING> d = b;
+        for (int j = 0; j < M + RING; ++j) {
+            d.at[j] += from;
+            if (d.low[j]) d.low[j] += from;
+        }
+        for (int j = 0; j < P::STORES; ++j)
+            if (fresh<P>(j)) d.at[P::store(j)] = high[j], d.low[P::store(j)] = low[j];
+        span<P, T, COPIES != 0>(d, c, fed, 0, scale, count);
+        for (int j = 0; j < P::STORES; ++j) {
+            if (!fresh<P>(j)) continue;
+            past(b.at[P::store(j)] + from, high[j], count);
+            if (low_out<P, T>(j)) past(b.low[P::store(j)] + from, low[j], count);
+        }
+        for (int k = 0; k < COPIES; ++k) past(net + k * pair + from, fed, count);
+    }
+}
+
 template <class P, class T, int COPIES, int COLUMNS, int RING>
 void elements(const Run& run, Buffers<T, RING> b, Long step) {
     using R = typename Kind<T>::R;
     const R* row = static_cast<const R*>(run.table) + step * COLUMNS;
     T* net = static_cast<T*>(run.net);
+    const Long pair = run.samples * run.n;
+    const bool large =
+        (COPIES || any_fresh<P>()) && pair * Long(sizeof(T)) * (P::LOADS + P::STORES + COPIES) > CACHED;
     for (Long k = 0; k < run.samples; ++k, row += run.rows * COLUMNS) {
         const R scale = COPIES ? static_cast<const R*>(run.scales)[k * (run.rows + 1) + step + 1] : R(1);
         R c[COLUMNS];
         for (int j = 0; j < COLUMNS; ++j) c[j] = row[j];
-        sample<P, T, COPIES>(b, c, net, run.samples * run.n, scale, run.n);
+        (large ? pieces<P, T, COPIES, RING, R> : span<P, T, COPIES, RING, R>)(b, c, net, pair, scale, run.n);
         for (int j = 0; j < M + RING; ++j) {
             b.at[j] += run.n;
             if (b.low[j]) b.low[j] += run.n;
         }
         if (COPIES) net += run.n;
     }
+#ifdef __SSE2__
+    if (large) _mm_sfence();
+#endif
 }
 
 template <class R>
@@ -288,7 +352,7 @@ void alone(const Long* a) {
         for (int j = 0; j < COLUMNS; ++j) c[j] = reinterpret_cast<const T*>(a[2])[j * samples + k];
         Buffers<T, RING> b{};
         for (int j = 0; j < M + RING; ++j) b.at[j] = reinterpret_cast<T*>(a[3 + j]) + k * n;
-        sample<P, T, 0>(b, c, static_cast<T*>(nullptr), 0, T(1), n);
+        span<P, T, 0>(b, c, static_cast<T*>(nullptr), 0, T(1), n);
     }
 }
 

@@ -110,14 +110,21 @@ def test_the_steps_that_are_timed_are_those_a_long_solve_repeats(made: dict[str,
     assert {plan.phases[i] for i in calls} == {"stage_1", "main"}
 
 
-@pytest.mark.parametrize(("reads", "writes"), [(2.0, 1.0), (3.0, 2.5), (5.0, 3.0)])
-def test_the_floor_moves_the_bytes_of_the_method_on_as_much_memory(reads: float, writes: float) -> None:
+@pytest.mark.parametrize(("streams", "buffers"), [(3.0, 2), (5.5, 5), (8.0, 5)])
+def test_the_floor_moves_the_bytes_of_the_method_on_as_much_memory(streams: float, buffers: int) -> None:
     x = torch.randn(8, 16)
-    copy = Copy(reads, writes, x)
+    copy = Copy(streams, buffers, x)
     copy.step(x)
-    assert sum(2 * len(here) for _, here in copy.pairs) == (reads + writes) * x.numel()
-    assert len({t.untyped_storage().data_ptr() for pair in copy.pairs for t in pair}) == min(reads, len(copy.pairs) + 1)
-    assert all((there == 0).all() for there, _ in copy.pairs[: int(reads) - 1]), "each to the next, from the first"
+    assert sum(2 * len(here) for _, here in copy.pairs) == streams * x.numel()
+    touched = {t.untyped_storage().data_ptr() for pair in copy.pairs for t in pair}
+    assert len(touched) == min(buffers, len(copy.pairs) + 1)
+    whole = [there for there, here in copy.pairs[: buffers - 1] if len(here) == x.numel()]
+    assert all((there == 0).all() for there in whole), "each to the next, from the first"
+
+
+def test_a_method_has_as_many_buffers_as_its_kernels_touch(made: dict[str, Derived]) -> None:
+    assert made["dpmpp_2m"].buffers == 3, "x, the network's output, the integrand before"
+    assert made["heun"].buffers == 5, "x, the stage, the network's output, an integrand, the scaled input"
 
 
 def test_targets_are_what_the_times_say() -> None:
