@@ -212,12 +212,16 @@ class Solver:
         *,
         backend: str | None = None,
         storage: torch.dtype | None = None,
+        guidance: float | Sequence[float] | None = None,
+        clip: float | None = None,
+        threshold: tuple[float, float] | None = None,
     ) -> Loop:
         """The body of a solve on fixed buffers: what ``torch.compile`` and CUDA graphs take, one graph for any plan.
 
         See :mod:`runtime.loop`. x_T, history: as in ``init``. backend: "cpu", "cuda", "triton" or "torch"; None: the
         fastest that there is on x_T's device. storage: the type that states are kept in (None: x_T's); float16 and
-        bfloat16 keep a state as two numbers. No gradient passes through it.
+        bfloat16 keep a state as two numbers. guidance, clip, threshold: as in ``sample``; with guidance, x, t and what
+        ``step`` takes are pairs. No gradient passes through it.
         ValueError where a backend is not there, NoCompilerError where it cannot be built.
         """
         from runtime.engines import engine
@@ -225,7 +229,9 @@ class Solver:
 
         self._own(plan)
         checks.sample(x_T, "x")
-        return Loop(self, plan, x_T, history, storage, engine(self, backend, x_T.device, storage or x_T.dtype))
+        projected, kept = projection(guidance, clip, threshold), storage or x_T.dtype
+        chosen = engine(self, backend, x_T.device, kept, projected is not None)
+        return Loop(self, plan, x_T, history, storage, chosen, projected)
 
     def _own(self, plan: Plan) -> None:
         if not isinstance(plan, Plan):
@@ -317,9 +323,8 @@ class Solver:
             from runtime.graph import sampled
 
             also = {"callback": callback, "hooks": hooks, "compile": compile, "gradient": gradient != "stored"}
-            also |= {"guidance, clip or threshold": projected}
             checks.capturable(x_T, also, check)
-            return _result(sampled(self, plan, model, x_T, history), x_T.dtype, plan, check)
+            return _result(sampled(self, plan, model, x_T, history, projected), x_T.dtype, plan, check)
         solver = self.compiled(*([compile] if isinstance(compile, str) else [])) if compile else self
         if gradient == "recomputed":
             from runtime import recompute

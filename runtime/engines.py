@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from runtime.errors import NoCompilerError
+from runtime.projection import guided, limit
 
 HALVES = (torch.float16, torch.bfloat16)
 STORAGE = (torch.float32, torch.float64, *HALVES)
@@ -28,6 +29,9 @@ class Buffers(NamedTuple):
     state [1 + ring, stride] and raw of the storage type, low [.., stride] of half precision; order [rows + 1, 2 + ring]
     int32; table [samples, rows, columns], times [rows + 1, batch], t [batch], scales [samples, rows + 1] float32, or
     float64 with a float64 state; counter [3] int64: the step, a ticket, the number of steps; net [copies, samples x n].
+    Where the network's output is projected (:mod:`runtime.projection`): guide [samples, rows, 4], the (g, dx, dr, 1/dr) of
+    every call; limits [samples, 2], (bound, factor) where x0 is bounded; rule [3] float64, (k, fraction, most) where a step
+    first finds the bounds. With guidance net has two copies, and raw two halves.
     """
 
     state: torch.Tensor
@@ -40,6 +44,19 @@ class Buffers(NamedTuple):
     t: torch.Tensor
     net: torch.Tensor | None
     scales: torch.Tensor | None
+    guide: torch.Tensor | None = None
+    limits: torch.Tensor | None = None
+    rule: torch.Tensor | None = None
+
+    @property
+    def paired(self) -> bool:
+        """Whether raw is that of a pair: unconditional, then conditional."""
+        return self.guide is not None and self.net is not None and len(self.net) == 2
+
+    @property
+    def size(self) -> int:
+        """Elements of a sample."""
+        return self.raw.numel() // (len(self.table) * (1 + self.paired))
 
 
 class Engine(Protocol):
@@ -79,24 +96,40 @@ class Torch:
 
     def take(self, buffers: Buffers) -> None:
         """One step."""
-        state, low, raw, order, table, counter, times, t, net, scales = buffers
+        state, low, raw, order, table, counter, times, t, net, scales, *_ = buffers
         now = checked(counter)
         phase = list(self.numbers)[int(order[now, 0])]
-        samples, count = table.shape[0], raw.numel()
-        each = samples, count // samples
+        each = len(table), buffers.size
+        count = each[0] * each[1]
         slots = state[:, :count].to(table.dtype, copy=True)
         if low is not None:
             slots += low[:, :count]
         x, *memory = slots.view(len(slots), *each)
         row = [c[:, None] for c in table[:, now].unbind(1)]
-        raw = raw.to(table.dtype, copy=True).view(each)  # it may lie in these buffers, as x itself does
-        new, left = self._steps[phase](x, raw, tuple(memory), row)
+        raw = raw.to(table.dtype, copy=True).view(1 + buffers.paired, *each)  # it may lie in these buffers, as x itself does
+        new, left = self._steps[phase](x, _projected(buffers, now, x, raw), tuple(memory), row)
         for slot, value in enumerate((new, *left[: self.ring])):
             put(state[slot, :count], None if low is None else low[slot, :count], value.reshape(-1))
         if net is not None and scales is not None:
             net.copy_((new * scales[:, now + 1, None]).reshape(-1))
         t.copy_(times[now + 1].view(t.shape))
         counter[0] += 1
+
+
+def _projected(buffers: Buffers, now: int, x: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
+    """What the step takes of the network's output. x: [samples, n]; raw: [1 or 2, samples, n]."""
+    if buffers.guide is None:
+        return raw[0]
+    g, dx, dr, ir = (v[:, None] for v in buffers.guide[:, now].unbind(1))
+    taken = guided(raw[0], raw[1], g) if len(raw) == 2 else raw[0]
+    if buffers.limits is None or taken.numel() == 0:
+        return taken
+    x0 = dx * x + dr * taken
+    if buffers.rule is not None:
+        s = limit(x0.abs(), buffers.rule.tolist())
+        buffers.limits.copy_(torch.stack([s, 1 / s], 1))
+    s, factor = (v[:, None] for v in buffers.limits.unbind(1))
+    return taken + ir * (x0.clamp(-s, s) * factor - x0)
 
 
 def put(high: torch.Tensor, low: torch.Tensor | None, value: torch.Tensor) -> None:
@@ -126,15 +159,19 @@ def _take(*arguments: Any) -> None:
 _LIBRARY = torch.library.Library("phiforge", "FRAGMENT")
 _LIBRARY.define(
     "advance(Tensor(a!) state, Tensor(b!)? low, Tensor raw, Tensor order, Tensor table, Tensor(c!) counter, "
-    "Tensor times, Tensor(d!) t, Tensor(e!)? net, Tensor? scales, str engine) -> ()"
+    "Tensor times, Tensor(d!) t, Tensor(e!)? net, Tensor? scales, Tensor? guide, Tensor(f!)? limits, Tensor? rule, "
+    "str engine) -> ()"
 )
 _LIBRARY.impl("advance", _take, "CompositeExplicitAutograd")
 torch.library.register_fake("phiforge::advance", lambda *arguments: None, lib=_LIBRARY)
 
 
-def engine(solver: Any, backend: str | None, device: torch.device, storage: torch.dtype) -> Engine:
+def engine(
+    solver: Any, backend: str | None, device: torch.device, storage: torch.dtype, projected: bool = False
+) -> Engine:
     """The engine of a backend ("cpu", "cuda", "triton", "torch"); None: the fastest that there is for device and storage.
 
+    projected: whether the network's output is, before the step takes it.
     ValueError where the solver, the device or the backend does not have it; NoCompilerError where it cannot be built.
     """
     if storage not in STORAGE:
@@ -143,13 +180,13 @@ def engine(solver: Any, backend: str | None, device: torch.device, storage: torc
     if backend is not None and backend not in allowed:
         raise ValueError(f"backend: got {backend!r}; allowed on {device}: {', '.join(allowed)}, or None")
     for name in (backend,) if backend else allowed:
-        key = f"{solver._module} {name}"
+        key = f"{solver._module} {name}" + " projected" * projected
         kinds = _KINDS.get(name, STORAGE)
         try:
             if storage not in kinds:
                 raise ValueError(f"storage: got {storage}; allowed with backend {name!r}: {_listed(kinds)}")
             if key not in _ENGINES:
-                _ENGINES[key] = _made(key, name, solver)
+                _ENGINES[key] = _made(key, name, solver, projected)
             return _ENGINES[key]
         except (NoCompilerError, ValueError, ImportError):
             if backend:
@@ -161,9 +198,11 @@ def _listed(kinds: tuple[torch.dtype, ...]) -> str:
     return ", ".join(str(kind).removeprefix("torch.") for kind in kinds)
 
 
-def _made(key: str, name: str, solver: Any) -> Engine:
+def _made(key: str, name: str, solver: Any, projected: bool) -> Engine:
     if name == "torch":
         return Torch(key, solver._step)
+    if projected:
+        raise ValueError(f"guidance, clip, threshold: got backend {name!r}; allowed: 'torch'")
     if name == "triton":
         from runtime.triton_loop import Triton
 

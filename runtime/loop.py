@@ -23,6 +23,7 @@ import torch
 
 from runtime import checks, engines
 from runtime.plan import Plan
+from runtime.projection import Projection, projection
 
 ALIGNED = 64
 """A slot begins at a multiple of so many elements: 16 bytes for every type, and whole cache lines."""
@@ -37,6 +38,8 @@ class Loop:
     prediction asks for it; t: [B] (0-d for a 0-d x), the network's time (float64 for a float64 state, else float32).
     Both lie at fixed addresses and are overwritten by each step. dtype: of the caller's x_T, in which ``result`` is
     returned. A batch of 0 is one more size: steps are counted, and nothing is computed.
+    projection: what happens to the network's output (:mod:`runtime.projection`). With guidance x, t and what ``step`` takes
+    are pairs, [2B, *S] and [2B], unconditional first.
     """
 
     def __init__(
@@ -47,9 +50,12 @@ class Loop:
         history: Sequence[Any] | None,
         storage: torch.dtype | None,
         engine: engines.Engine,
+        projected: Projection | None = None,
     ) -> None:
         storage = storage or x_T.dtype
         self.solver, self.dtype, self.shape, self.engine = solver, x_T.dtype, tuple(x_T.shape), engine
+        self.projection = projected or Projection()
+        self.projection.check(x_T)
         self.samples = plan.samples or 1
         self.arithmetic = torch.float64 if storage == torch.float64 else torch.float32
         self.elements = x_T.numel()
@@ -57,6 +63,9 @@ class Loop:
         stride = -(-self.elements // ALIGNED) * ALIGNED
         columns, batch = len(plan.columns), x_T.shape[0] if x_T.dim() else 1
         moved = "cin" in plan.columns or any(places[0] for places in engine.after.values())
+        copies = 2 if self.projection.pairs else int(moved)
+        parts = max(batch, 1) if self.projection.threshold else self.samples  # each has its own threshold
+        fed = (copies * batch, *x_T.shape[1:]) if self.projection.pairs else self.shape
 
         def new(*shape: int, dtype: torch.dtype = self.arithmetic) -> torch.Tensor:
             return torch.zeros(shape, dtype=dtype, device=x_T.device)
@@ -65,12 +74,16 @@ class Loop:
             self.state = new(1 + engine.ring, stride, dtype=storage)
             self.low = new(1 + engine.highest, stride, dtype=storage) if storage in engines.HALVES else None
             self.order = new(self._rows + 1, 2 + engine.ring, dtype=torch.int32)
-            self.table = new(self.samples, self._rows, columns)
+            self.table = new(parts, self._rows, columns)
             self.counter = new(3, dtype=torch.int64)
-            self.times = new(self._rows + 1, batch)
-            self.t = new(*x_T.shape[:1])
-            self.net = new(1, self.elements, dtype=storage) if moved else None
-            self.scales = new(self.samples, self._rows + 1) if moved else None
+            self.times = new(self._rows + 1, *(fed[:1] or (1,)))
+            self.t = new(*fed[:1])
+            self.net = new(copies, self.elements, dtype=storage) if copies else None
+            self.scales = new(parts, self._rows + 1) if copies else None
+            self.guide = new(parts, self._rows, 4) if projected else None
+            self.limits = new(parts, 2) if self.projection.clips else None
+            self.rule = new(3, dtype=torch.float64) if self.projection.threshold else None
+            self._fed = fed
             self._take = engine.prepared(self.buffers(self.x))
             self.restart(plan, x_T, history)
 
@@ -78,10 +91,20 @@ class Loop:
         """Whether the plan fits into the tables."""
         return plan.steps <= self._rows and (plan.samples or 1) == self.samples
 
-    def restart(self, plan: Plan, x_T: torch.Tensor, history: Sequence[Any] | None = None) -> None:
+    def restart(
+        self,
+        plan: Plan,
+        x_T: torch.Tensor,
+        history: Sequence[Any] | None = None,
+        *,
+        guidance: float | Sequence[float] | None = None,
+        clip: float | None = None,
+        threshold: tuple[float, float] | None = None,
+    ) -> None:
         """Begin again, with this plan and this noise, in the same buffers; what was compiled or captured stays valid.
 
-        history: as in ``solver.init``.
+        history: as in ``solver.init``. guidance, clip, threshold: other numbers for what the loop was made with; where
+        none is given, those that it has.
         ValueError if they do not fit: another shape, dtype or solver, more rows, or grids per sample of another number.
         """
         self.solver._own(plan)
@@ -95,13 +118,20 @@ class Loop:
                 f"plan: got {plan.steps} calls of the network, {plan.samples or 'one grid for all'} samples; allowed: up "
                 f"to {self._rows}, {self.samples if self.samples > 1 else 'one grid for all'}: make a new loop"
             )
+        wanted = projection(guidance, clip, threshold) or self.projection
+        if wanted.kind != self.projection.kind:
+            raise ValueError(
+                f"got {wanted}; allowed: what the loop was made with, {self.projection}, with other numbers"
+            )
+        guide = wanted.rows(plan)
         past = self.solver.init(plan, x_T.detach(), history).past
         steps, rows = plan.steps, _order(plan, self.engine)
         with torch.inference_mode(False), torch.no_grad():
             table = plan.table.reshape(steps, len(plan.columns), self.samples).permute(2, 0, 1)
             self.table[:, :steps].copy_(table)
             self.order[: steps + 1].copy_(torch.tensor(rows, dtype=torch.int32))
-            times = plan.times(self.table, self.times.shape[1])
+            times = plan.times(self.table, x_T.shape[0] if x_T.dim() else 1)
+            times = torch.cat([times, times], 1) if wanted.pairs else times
             self.times[:steps].copy_(times)
             self.times[steps].copy_(times[-1])
             self.counter.copy_(torch.tensor([0, 0, steps]))
@@ -114,8 +144,18 @@ class Loop:
                 if "cin" in plan.columns:
                     self.scales[:, :steps].copy_(table[:, :, plan.columns.index("cin")])
                 first = self.scales[:, 0].reshape(-1, *(1,) * (x_T.dim() - 1)) if x_T.dim() else self.scales[0, 0]
-                self.net.view(self.shape).copy_(x_T.detach().to(self.arithmetic) * first)
-        self.steps, self._last = steps, rows[-1][1]
+                self.net.view(len(self.net), *self.shape).copy_(x_T.detach().to(self.arithmetic) * first)
+            self._guide(wanted, guide.reshape(steps, 4, self.samples).permute(2, 0, 1))
+        self.projection, self.steps, self._last = wanted, steps, rows[-1][1]
+
+    def _guide(self, wanted: Projection, rows: torch.Tensor) -> None:
+        """The numbers of the projection. rows: [samples, steps, 4]."""
+        if self.guide is not None:
+            self.guide[:, : rows.shape[1]].copy_(rows)
+        if self.limits is not None:
+            self.limits.copy_(torch.tensor([wanted.clip or 1.0, 1.0], dtype=torch.float64))
+        if self.rule is not None:
+            self.rule.copy_(torch.tensor(wanted.rule(self.elements // len(self.table)), dtype=torch.float64))
 
     def _put(self, slot: int, x: torch.Tensor) -> None:
         """x into a slot, and what its type loses into the low part."""
@@ -128,11 +168,10 @@ class Loop:
     @property
     def x(self) -> torch.Tensor:
         """What the network reads before the next step."""
-        flat = self.state[0, : self.elements] if self.net is None else self.net[0]
-        return flat.view(self.shape)
+        return (self.state[0, : self.elements] if self.net is None else self.net).view(self._fed)
 
     def step(self, raw: torch.Tensor) -> None:
-        """Take the network's output at (x, t). raw: [B, *S], any floating dtype. RuntimeError after the last step."""
+        """Take the network's output at (x, t). raw: x's shape, any floating dtype. RuntimeError after the last step."""
         if torch.compiler.is_compiling():
             engines.advance(self.buffers(self._fitted(raw)), self.engine.key)
         else:
@@ -144,7 +183,7 @@ class Loop:
 
     def _fits(self, raw: torch.Tensor) -> bool:
         """Whether it is so already."""
-        if type(raw) is not torch.Tensor or raw.dtype is not self.state.dtype or raw.shape != self.shape:
+        if type(raw) is not torch.Tensor or raw.dtype is not self.state.dtype or raw.shape != self._fed:
             return False
         return raw.is_contiguous() and raw.device == self.state.device and not raw.is_neg() and not raw.requires_grad
 
@@ -157,8 +196,9 @@ class Loop:
     def buffers(self, raw: torch.Tensor) -> engines.Buffers:
         """What the engine works on."""
         return engines.Buffers(
-            self.state, self.low, raw, self.order, self.table, self.counter, self.times, self.t, self.net, self.scales
-        )
+            self.state, self.low, raw, self.order, self.table, self.counter, self.times, self.t, self.net, self.scales,
+            self.guide, self.limits, self.rule,
+        )  # fmt: skip
 
     def result(self, dtype: torch.dtype | None = None) -> torch.Tensor:
         """The sample at the end, a new tensor of x_T's shape and device; of x_T's dtype, or another one."""

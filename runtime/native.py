@@ -91,11 +91,11 @@ class Native:
 
     def prepared(self, buffers: Buffers) -> Callable[[torch.Tensor], None]:
         """The step on these buffers (raw says its size), as a function of raw."""
-        state, _, raw, _, table, counter, _, t, net, _ = buffers
+        state, _, _, _, table, counter, _, t, net, *_ = buffers
         samples, rows, _ = table.shape
-        size, copies = raw.numel() // samples, 0 if net is None else net.shape[0]
+        size, copies = buffers.size, 0 if net is None else net.shape[0]
         blocks = self._blocks(state, size) if self._gpu else 1
-        pointers = [0 if b is None else b.data_ptr() for b in buffers]
+        pointers = [0 if b is None else b.data_ptr() for b in buffers[:10]]
         run = bytearray(_RUN.pack(size, samples, state.shape[1], rows, t.numel(), copies, blocks, *pointers))
         address = ctypes.addressof(ctypes.c_char.from_buffer(run))
         function, put = self._functions[state.dtype], _POINTER.pack_into

@@ -70,7 +70,7 @@ class Triton:
 
     def _launch(self, buffers: Buffers) -> Callable[[torch.Tensor], None]:
         """The kernel on these buffers, as a function of raw."""
-        state, low, raw, order, table, counter, times, t, net, scales = buffers
+        state, low, raw, order, table, counter, times, t, net, scales, *_ = buffers
         samples, rows, _ = table.shape
         size, block = raw.numel() // samples, THREADS * 16 // state.element_size()
         blocks = _blocks(size, samples, block)
