@@ -140,6 +140,8 @@ ARROWS: dict[str, Row] = {
     "derive.__main__": Row(("derive.cli", "derive.errors")),
     "generated": Row(("runtime", "generated"), ("torch", "triton")),
     "runtime": Row(("runtime",), ("torch", "mpmath"), ("triton", "diffusers", "k_diffusion", "tqdm")),
+    # The face of another library: its base classes are imported with the module.
+    "runtime.adapters.diffusers": Row(("runtime",), ("torch", "diffusers")),
     # Kernels in triton's language; imported by steps in triton alone, when they are asked for.
     "runtime.fused_step_triton": Row((), ("triton",)),
     # What the spec reader and the planner of coefficients use starts in milliseconds.
