@@ -272,17 +272,23 @@ class Oracle:
         return found
 
     def _inverse(self, c: Any, start: Any, end: Any) -> Any:
-        """u with chi(u) = chi(start) + c (chi(end) - chi(start)): Newton, halving where it would leave the bracket."""
+        """u with chi(u) = chi(start) + c (chi(end) - chi(start)): Newton, halving where it would leave the bracket.
+
+        A Newton step below the root of eps is the last one: its square is less than the noise of those that follow.
+        """
         key = c, start, end
         if key not in self._inverses:
             low, high = self.at(self.problem.chart, start), self.at(self.problem.chart, end)
             goal, a, b, u = low + c * (high - low), start, end, start + c * (end - start)
-            rising, step = high > low, end - start
+            rising, step, small = high > low, end - start, self.mp.eps ** self.mp.mpf(0.625)
             while abs(step) > abs(u - self._ends()[1]) * self.mp.eps * 16:
                 gap = self.at(self.problem.chart, u) - goal
                 a, b = (u, b) if (gap < 0) == rising else (a, u)
                 slope, before = self.speed(u), step
                 step = -gap / slope if slope else end - start
+                if abs(step) < abs(u - self._ends()[1]) * small:
+                    u += step
+                    break
                 if not min(a, b) < u + step < max(a, b) or abs(2 * step) > abs(before):
                     step = (a + b) / 2 - u
                 if u + step == u:
