@@ -89,6 +89,7 @@ def _solution_on_lattice(seed: int, index: int) -> Vector:
     return gbs(net, left, low, high, 2)
 
 
+@lru_cache(maxsize=1024)  # grids of any number of steps have the same ends, and so have solvers of one schedule
 def exact_solution(seed: int, rho: Real) -> Vector:
     """w(rho) of the test problem to about 1e-45; initial value at lambda = LAMBDA[0]."""
     index = max(round((-log(float(rho)) - LAMBDA[0]) * 16), 0)
