@@ -153,22 +153,23 @@ def ends_of_quadrature(tree: ast.Module) -> list[ast.expr]:
     return [n.operand if isinstance(n, ast.UnaryOp) else n for n in found]
 
 
-def own_numbers(path: Path) -> tuple[ast.Module, list[ast.Constant]]:
-    """The source, and the numbers in it that no solver before this one has in the same words."""
+def own_numbers(path: Path) -> list[tuple[ast.stmt, ast.Constant]]:
+    """The numbers that no solver before this one has in the same words, each with the top-level statement it is in."""
     tree = ast.parse(path.read_text())
     own = [n for n in tree.body if first_written().get(ast.unparse(n), path.parent.name) == path.parent.name]
-    places = [n for top in own for n in ast.walk(top) if isinstance(n, ast.Constant) and type(n.value) in (int, float)]
     idle = powers_of_one(tree) + ends_of_quadrature(tree)
-    return tree, [n for n in places if n not in idle]
+    inside = [(top, n) for top in own for n in ast.walk(top) if isinstance(n, ast.Constant) and n not in idle]
+    return [(top, n) for top, n in inside if type(n.value) in (int, float)]
 
 
 def literals_off(path: Path) -> Iterator[tuple[str, str]]:
     """The source once for each of its own numbers, with that number off: times 1 + 1e-9, a zero by 1e-9."""
-    tree, places = own_numbers(path)
-    for place in places:
+    lines = path.read_text().splitlines()
+    for top, place in own_numbers(path):
         kept = place.value
         place.value = kept * FACTOR if kept else 1e-9  # type: ignore[operator]
-        yield f"line {place.lineno}, column {place.col_offset}: {kept!r}", ast.unparse(tree)
+        source = [*lines[: top.lineno - 1], ast.unparse(top), *lines[top.end_lineno :], ""]
+        yield f"line {place.lineno}, column {place.col_offset}: {kept!r}", "\n".join(source)
         place.value = kept
 
 
@@ -191,5 +192,5 @@ def test_every_literal_is_checked(name: str, tmp_path: Path) -> None:
 
 
 def test_most_solvers_have_numbers_of_their_own() -> None:
-    counts = [len(own_numbers(FOLDER / name / "coefficients.py")[1]) for name in NAMES]
+    counts = [len(own_numbers(FOLDER / name / "coefficients.py")) for name in NAMES]
     assert sum(map(bool, counts)) > len(NAMES) / 2 and sum(counts) > 300
