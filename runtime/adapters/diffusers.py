@@ -1,10 +1,10 @@
 """Our solvers as schedulers of diffusers: in a pipeline, in the place of the scheduler that it came with.
 
     from runtime.adapters.diffusers import scheduler
-    pipe.scheduler = scheduler(sd15_dpmpp_2m.solver, **pipe.scheduler.config)
+    pipe.scheduler = scheduler(sd15_dpmpp_2m.solver, pipe.scheduler)
 
-The noise levels, the timesteps and what the network predicts are those of the scheduler that the configuration names
-(``schedule``); the step is the solver's. Its sample has the weights of the solver's schedule: alpha x0 + sigma eps.
+The noise levels, the timesteps and what the network predicts are those of the scheduler that was there, or that the
+configuration names (``schedule``); the step is the solver's. Its sample has the weights of the solver's schedule: alpha x0 + sigma eps.
 """
 
 from __future__ import annotations
@@ -37,19 +37,21 @@ _DEFAULT = {
     "ve": "DPMSolverMultistepScheduler",
     "flow": "FlowMatchEulerDiscreteScheduler",
 }
-_SOLVERS: dict[str, Solver] = {}
-"""Solvers that were given as objects, by name: those of folders other than ``generated``."""
+_GIVEN: dict[str, Solver] = {}
+"""Solvers of folders other than ``generated`` that this process was given, by module."""
 
 
-def scheduler(solver: Solver | str, **config: Any) -> PhiforgeScheduler:
+def scheduler(solver: Solver | str, like: SchedulerMixin | None = None, /, **config: Any) -> PhiforgeScheduler:
     """A scheduler of diffusers that steps with ``solver``.
 
-    solver: a Solver, or the name of one in ``generated``. config: ``schedule``, the class of diffusers whose noise levels
-    and timesteps are followed (of the configuration of such a scheduler: its ``_class_name``; default:
-    DPMSolverMultistepScheduler, of a solver of a flow FlowMatchEulerDiscreteScheduler), and that class's options.
+    solver: a Solver, or the name of one in ``generated``. like: the scheduler whose noise levels and timesteps are to be
+    followed. config: ``schedule``, the name of its class (default: DPMSolverMultistepScheduler, of a solver of a flow
+    FlowMatchEulerDiscreteScheduler), and options of that class; beside ``like`` what is to be other than there.
     ValueError for an option that would be ignored, and for a schedule or solver that there is not.
     """
-    return PhiforgeScheduler.from_config(config, solver=solver)
+    if like is None:
+        return PhiforgeScheduler.from_config(config, solver=solver)
+    return PhiforgeScheduler.from_config({**like.config, "_class_name": type(like).__name__}, solver=solver, **config)
 
 
 @dataclass
@@ -70,11 +72,11 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
     _compatibles = list(peers.SCHEDULES)
 
     def __init__(self, solver: Solver | str, schedule: str | None = None, **config: Any) -> None:
-        found = _solver(solver)
+        found, name = _solver(solver)
         self._timed: Timed = timed(found)
         schedule = schedule or _DEFAULT[self._timed.kind]
         peer = peers.built(diffusers, schedule, config)
-        self.register_to_config(**_plain({**config, **peer.config}), solver=found.name, schedule=schedule)
+        self.register_to_config(**_plain({**config, **peer.config}), solver=name, schedule=schedule)
         peers.network(peer)
         self._grid: tuple[torch.Tensor, torch.Tensor] | None = None
         self._course: Course | None = None
@@ -90,14 +92,20 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
     def from_config(cls, config: Mapping[str, Any], return_unused_kwargs: bool = False, **kwargs: Any) -> Any:  # type: ignore[override]
         """From the configuration of one of these, or of a scheduler of diffusers (then with ``solver=``).
 
-        ValueError for an option that would be ignored.
+        ValueError for an option that would be ignored, other than by that scheduler.
         """
         if not isinstance(config, Mapping):
             raise TypeError(f"config: got {type(config).__name__}; allowed: a mapping, e.g. pipe.scheduler.config")
-        values = {key: value for key, value in config.items() if not key.startswith("_")} | kwargs
+        values = {key: value for key, value in config.items() if not key.startswith("_")}
         of = config.get("_class_name")
-        if of not in (None, cls.__name__):
-            values = {"schedule": of} | values
+        if of not in (None, cls.__name__):  # such a configuration carries along what other classes were given
+            known = peers.known_to(diffusers, of)
+            values = {"schedule": of} | {key: value for key, value in values.items() if key in known}
+        elif of is None and "solver" not in config and "_use_default_values" in config and "schedule" not in kwargs:
+            raise ValueError(
+                "config: of a scheduler, but not of which; allowed: scheduler(solver, pipe.scheduler), or schedule="
+            )
+        values |= kwargs
         if "solver" not in values:
             raise ValueError(
                 f"solver: not given, and not in the configuration of a {of}; allowed: a Solver or its name"
@@ -274,28 +282,35 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
         return [course.rhos[self.index_for_timestep(t)] for t in timesteps.flatten()]
 
 
-def _solver(solver: Solver | str) -> Solver:
-    """A Solver by itself or by name: one that was given before, or one in ``generated``."""
+def _solver(solver: Solver | str) -> tuple[Solver, str]:
+    """A Solver, and the name that brings it back: of one in ``generated`` its own, else its module's.
+
+    No module is imported because a configuration names it, but for those in ``generated``.
+    """
     if isinstance(solver, Solver):
-        if solver._module != f"generated.{solver.name}":
-            _SOLVERS[solver.name] = solver
-        return solver
+        name = solver.name if solver._module == f"generated.{solver.name}" else solver._module
+        if name == solver._module:
+            _GIVEN[name] = solver
+        return solver, name
     if not isinstance(solver, str):
         raise TypeError(f"solver: got {type(solver).__name__}; allowed: a Solver, or the name of one in generated/")
-    if solver in _SOLVERS:
-        return _SOLVERS[solver]
+    if solver in _GIVEN:
+        return _GIVEN[solver], solver
     try:
         if not solver.isidentifier():
             raise ModuleNotFoundError
-        return import_module(f"generated.{solver}").solver
+        return import_module(f"generated.{solver}").solver, solver
     except ModuleNotFoundError:
-        raise ValueError(f"solver: got {solver!r}; allowed: the name of one in generated/, or a Solver") from None
+        raise ValueError(
+            f"solver: got {solver!r}; allowed: the name of one in generated/, or solver=a Solver"
+        ) from None
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     """Without the options of a step and those that JSON has no number for: infinite bounds, which bound nothing."""
     infinite = [key for key, value in config.items() if isinstance(value, float) and math.isinf(value)]
-    return {key: value for key, value in config.items() if key not in peers.METHODS and key not in infinite}
+    left = (*peers.METHODS, *infinite)
+    return {key: value for key, value in config.items() if key not in left and not key.startswith("_")}
 
 
 def _by_call(course: Course, found: peers.Laid, peer: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -35,7 +35,7 @@ SCHEDULES = (*_PLAIN, *_TWICE, *_TABLES)
 
 METHODS = frozenset({
     "algorithm_type", "disable_corrector", "euler_at_final", "interpolation_type", "lower_order_final", "predict_x0",
-    "set_alpha_to_one", "skip_prk_steps", "solver_order", "solver_p", "solver_type", "use_noise_sampler",
+    "skip_prk_steps", "solver_order", "solver_p", "solver_type", "use_noise_sampler",
 })  # fmt: skip
 """Options of a scheduler's step, which is ours here: they change nothing, wherever they come from."""
 _REFUSED = ("stochastic_sampling", "invert_sigmas")
@@ -49,13 +49,18 @@ class Laid:
     timesteps: torch.Tensor
 
 
+def known_to(library: Any, name: str) -> set[str]:
+    """The options of the scheduler ``name`` of diffusers. ValueError unless it is one of SCHEDULES."""
+    checks.choice("schedule", name, SCHEDULES)
+    return set(inspect.signature(getattr(library, name).__init__).parameters) - {"self", "kwargs"}
+
+
 def built(library: Any, name: str, options: Mapping[str, Any]) -> Any:
     """The scheduler ``name`` of diffusers with these options. ValueError with what is allowed.
 
     An option that the class does not know is left out where it is off (None, False) or about a step; else it is refused.
     """
-    checks.choice("schedule", name, SCHEDULES)
-    known = set(inspect.signature(getattr(library, name).__init__).parameters) - {"self", "kwargs"}
+    known = known_to(library, name)
     strange = {key: value for key, value in options.items() if key not in known and key not in METHODS}
     wrong = sorted(key for key, value in strange.items() if value not in (None, False))
     if wrong:

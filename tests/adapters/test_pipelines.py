@@ -18,7 +18,7 @@ def close(a, b, tolerance=1e-5):
 def swapped(scheduler, solver):
     from runtime.adapters.diffusers import scheduler as ours
 
-    return ours(solver, **scheduler.config)
+    return ours(solver, scheduler)
 
 
 @pytest.mark.parametrize("karras", [False, True])
