@@ -18,7 +18,7 @@ from derive.program.interpret import run_phase
 from derive.program.ir import Phase
 from derive.program.memory import flow
 from runtime import api, native
-from tests.backends.loops import plan_of
+from tests.backends.loops import network, plan_of
 from tests.backends.sources import EACH, program_of
 from tests.claims.test_step_matches_interpreter import relative
 
@@ -77,6 +77,7 @@ def laid_out(shape: tuple[int, ...], way: str, dtype: torch.dtype, generator: to
 @pytest.mark.parametrize("dtype", BOUNDS, ids=str)
 @pytest.mark.parametrize("name", EACH)
 def test_every_phase_on_every_shape(name: str, dtype: torch.dtype) -> None:
+    """With rows at random. A result is the end of a chain of products and sums: half an eps for each of a long one."""
     solver, generator = solver_of(name).fused(), torch.Generator().manual_seed(5)
     assert solver._step.WHOLE_ROWS
     entries = flow(program_of(name)).entries
@@ -86,13 +87,15 @@ def test_every_phase_on_every_shape(name: str, dtype: torch.dtype) -> None:
         for ways in (("turned", "turned"), ("turned", "dense"), ("dense", "gaps"), ("gaps", "dense"))
     ]
     for phase in program_of(name).phases:
+        chain = sum(2 * len(line.terms) - 1 for line in phase.lines)
+        bound = max(BOUNDS[dtype], min(chain, 8) * torch.finfo(dtype).eps / 2)
         row = torch.randn(len(solver.coefficients.COLUMNS), dtype=dtype, generator=generator)
         for count in sorted({len(memory) for memory in entries[phase.name]}):
             for shape, way, raw_way, whole in cases:
                 x, *past = (laid_out(shape, way, dtype, generator) for _ in range(count + 1))
                 raw = laid_out(shape, raw_way, dtype, generator)
                 found = differences(solver, phase, (x, raw, *past), row, whole)
-                assert max(found) <= BOUNDS[dtype], (phase.name, shape, way)
+                assert max(found) <= bound, (phase.name, shape, way)
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -115,24 +118,20 @@ def test_a_row_per_sample(name: str, way: str) -> None:
                 assert relative(new[b], want) <= 1e-13
 
 
-def network(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-    return torch.tanh(x) * (1 + t.reshape(-1, *(1,) * (x.dim() - 1)) / 7)
-
-
 @pytest.mark.parametrize("name", EACH)
 def test_whole_solves(name: str) -> None:
     plain, generator = solver_of(name), torch.Generator().manual_seed(7)
     fused = plain.fused()
     for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 1e-1)):
         x = torch.randn((3, 2, 5), dtype=torch.float64, generator=generator).to(dtype)
-        want = plain.sample(network, x, steps=9)
-        assert relative(fused.sample(network, x, steps=9), want.double().numpy()) <= bound
+        got, want = (s.sample(network, x, plan=plan_of(s)) for s in (fused, plain))
+        assert relative(got, want.double().numpy()) <= bound
     seen: list[int] = []
     hooks = {"after_step": lambda x, i, t: x.clone(), "before_eval": lambda x, t: x.clone()}
     x = torch.randn((3, 4, 4), dtype=torch.float64, generator=generator)
-    grids = torch.tensor([[0.9, 0.5, 0.3, 0.2], [0.8, 0.7, 0.3, 0.1], [0.9, 0.5, 0.3, 0.2]], dtype=torch.float64)
+    even = torch.linspace(0.1, 0.8, (len(getattr(plain.coefficients, "TABLE", ())) or 3) + 1, dtype=torch.float64)
     first, last = plain.domain
-    grids = first + (1 - grids) * (last - first)
+    grids = first + torch.stack((even, even**1.3, even)) * (last - first)
     got, want = (
         s.sample(network, x, nodes=grids, hooks=hooks, callback=lambda i, *_: seen.append(i), check="step")
         for s in (fused, plain)
