@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -46,6 +47,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PHIFORGE_CACHE", str(folder))
         yield folder
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """``-n`` without ``--dist``: tests that share something expensive run in one worker."""
+    if config.getoption("dist") != "load":
+        return None
+    from tests.scheduler import BySolver
+
+    return BySolver(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,0 +1,27 @@
+"""Which worker runs which test: those of one file in one, in ``claims`` those of one shipped solver.
+
+What they share (a derivation, its oracle, rows in 320 bits, fixtures) is computed once, where dealing the tests out one
+by one computes it in every worker.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from xdist.scheduler.loadscope import LoadScopeScheduling
+
+NAMES = {spec.parent.name for spec in Path(__file__).parents[1].glob("generated/*/spec.yaml")}
+
+
+class BySolver(LoadScopeScheduling):
+    """The queue of files and solvers, in the order in which they are collected."""
+
+    def __init__(self, config: Any, log: Any = None) -> None:
+        config.option.loadscopereorder = False
+        super().__init__(config, log)
+
+    def _split_scope(self, nodeid: str) -> str:
+        test, _, parameters = nodeid.partition("[")
+        solvers = NAMES.intersection(parameters.rstrip("]").split("-")) if "claims/" in test else ()
+        return min(solvers, default=test.partition("::")[0])
