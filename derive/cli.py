@@ -326,6 +326,18 @@ def _compare(options: argparse.Namespace) -> Answer:
     return Answer(*comparing.compare(asked, lambda runs, total: progress(runs, total, "comparing", shown)))
 
 
+def _audit(options: argparse.Namespace) -> Answer:
+    from derive import auditing
+
+    asked = auditing.request(options.target, options.config, options.order, options.html)
+    try:
+        found = auditing.audit(asked, lambda text: _busy(text, options))
+    finally:
+        _busy("", options)
+    written = [f"  written: {asked.page}"] if asked.page else []
+    return Answer([*found.lines(), *written], found.as_dict(), 0 if found.holds else 1)
+
+
 # --- the parser ---
 
 
@@ -422,6 +434,15 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="FILE", help="write every run as a line of CSV")
 
 
+def _audit_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="FILE.yaml, FILE.json, diffusers:CLASS or MODULE:NAME")
+    parser.add_argument(
+        "--config", metavar="K=V", action="append", default=[], help="a setting of the target, may be repeated"
+    )
+    parser.add_argument("--order", metavar="P", type=int, help="the claimed order, where the target does not say it")
+    parser.add_argument("--html", metavar="FILE.html", help="write the page")
+
+
 def _cite_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="NAME|SPEC", help="a generated solver or a spec file")
 
@@ -446,6 +467,10 @@ VERBS: Mapping[str, Verb] = {
         _compare, "error against network calls on problems with a known solution: table, plot, CSV",
         ("compare ddim dpmpp_2m dpmpp_3m", "compare dpmpp_2m edm_ab2 --problem mixture --nfe 5,10,20 -o curves.svg",
          "compare dpmpp_2m dpmpp_3m --grid karras --csv errors.csv"), _compare_options),
+    "audit": Verb(
+        _audit, "the order of a solver that this project did not write, and its first wrong coefficient",
+        ("audit tableau.yaml", "audit diffusers:DPMSolverMultistepScheduler --config solver_order=3",
+         "audit k_diffusion.sampling:sample_dpmpp_2m --html audit.html"), _audit_options),
     "list": Verb(
         _list, "what exists, a line each with the reference",
         ("list", "list schedules --json", "list --schema > spec.schema.json"), _list_options),

@@ -109,10 +109,19 @@ ARROWS: dict[str, Row] = {
         ("torch", "numpy", "scipy", "mpmath", "sympy"),
         ("sklearn",),
     ),
+    # Foreign code is imported by its name, when it is audited; a foreign table is read as ours are, and proved.
     "derive.audit": Row(
-        (*COMMON, "derive.audit", "derive.measure", "derive.program", "derive.symbolic", "runtime"),
-        ("torch", "numpy", "scipy", "mpmath", "sympy"),
-        ("diffusers", "k_diffusion"),
+        (
+            *READER,
+            "derive.analysis",
+            "derive.audit",
+            "derive.measure",
+            "derive.program",
+            "derive.symbolic",
+            "runtime",
+            "templates",
+        ),
+        ("torch", "numpy", "scipy", "mpmath", "sympy", "jinja2", "markupsafe"),
     ),
     # A page shows what was derived, proved and measured; what it measures is handed to it.
     "derive.report": Row(
@@ -132,6 +141,7 @@ ARROWS: dict[str, Row] = {
     "derive.progress": Row((), (), ("tqdm",)),
     "derive.installed": Row(COMMON),
     "derive.comparing": Row(("derive", "runtime.grids")),
+    "derive.auditing": Row(("derive",)),
     "derive.pipeline": Row(("derive", "runtime"), ("sympy",)),
     "derive.check": Row(
         ("derive", "runtime"), ("numpy", "torch"), ("sympy",)
@@ -154,7 +164,7 @@ ARROWS: dict[str, Row] = {
     "runtime.grids": Row(("runtime.real",)),
     "runtime.revolve": Row(),
 }
-TOP = ("derive.pipeline", "derive.check", "derive.comparing", "derive.reporting", "derive.cli", "derive.__main__")
+TOP = ("derive.pipeline", "derive.check", "derive.comparing", "derive.reporting", "derive.auditing", "derive.cli", "derive.__main__")
 MODULES = sources("derive", "runtime", "generated")
 
 

@@ -1,0 +1,130 @@
+r"""k-diffusion's shape: sample(model, x, sigmas, extra_args=None, callback=None, disable=None, ...), sigma = rho, alpha = 1.
+
+Options that make noise are set to make none: ``eta`` is 0 unless it is given, and a ``noise_sampler`` answers zeros. The
+callback shows the state at every grid point; a sampler that does not call it has one call a step, at the state.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from derive.audit.sampler import Accept, Network, variance_exploding
+from derive.audit.wide import Wide
+from derive.errors import Fault, SpecError, near_miss
+
+CLAIMS: Mapping[str, int] = {
+    "euler": 1,
+    "euler_ancestral": 1,
+    "heun": 2,
+    "dpm_2": 2,
+    "dpm_2_ancestral": 2,
+    "dpmpp_sde": 2,
+}
+"""By name, where the name has no number and letter such as 3m."""
+OWN = ("model", "x", "sigmas", "extra_args", "callback", "disable")
+
+
+def looks_like_one(function: Any) -> bool:
+    """Whether a callable takes (model, x, sigmas, ...)."""
+    try:
+        return list(inspect.signature(function).parameters)[:3] == ["model", "x", "sigmas"]
+    except (TypeError, ValueError):
+        return False
+
+
+@dataclass
+class KDiffusion:
+    """A ``sample_*`` function."""
+
+    target: str
+    function: Callable[..., Any]
+    config: dict[str, Any]
+    claimed: int | None
+    source: str = "its name"
+
+    def __post_init__(self) -> None:
+        known = [name for name in inspect.signature(self.function).parameters if name not in OWN]
+        for key in self.config:
+            if key not in known:
+                allowed = ", ".join(known) or "none"
+                raise SpecError(
+                    Fault(f"unknown option; allowed: {allowed}{near_miss(key, known)}", f"audit: --config {key}")
+                )
+        self.options = dict(self.config)
+        if "eta" in known:
+            self.options.setdefault("eta", 0.0)
+        if "noise_sampler" in known:
+            self.options["noise_sampler"] = self._silence
+        if self.claimed is None:
+            self.claimed = claim(getattr(self.function, "__name__", ""), self.parameters)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Options with their defaults."""
+        found = inspect.signature(self.function).parameters
+        return {name: p.default for name, p in found.items() if name not in OWN} | self.options
+
+    def _silence(self, *_: Any) -> torch.Tensor:
+        return torch.zeros(self._shape, dtype=torch.float64)
+
+    @property
+    def what(self) -> str:
+        said = ", ".join(f"{k}={v}" for k, v in self.config.items())
+        return f"sampler {getattr(self.function, '__name__', self.target)}({said}), variance exploding"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        eta = self.options.get("eta")
+        return ("eta = 0: the deterministic part",) if eta == 0.0 and "eta" not in self.config else ()
+
+    def scales(self, lam: float) -> tuple[float, float]:
+        return variance_exploding(lam)
+
+    def run(self, network: Network, x: torch.Tensor, lams: Sequence[float], accept: Accept) -> None:
+        """As :class:`derive.audit.sampler.Sampler`."""
+        sigmas = torch.tensor([variance_exploding(lam)[1] for lam in lams], dtype=x.dtype)
+        accepted = 0
+
+        def model(state: torch.Tensor, sigma: torch.Tensor, **_: Any) -> torch.Tensor:
+            return network(state, 1.0, float(sigma.reshape(-1)[0]))
+
+        def callback(info: Mapping[str, Any]) -> None:
+            nonlocal accepted
+            if info["i"] == accepted:
+                accept(info["x"])
+                accepted += 1
+
+        self._shape = x.shape
+        guard = Wide() if x.dtype == torch.float64 else _Nothing()
+        with guard, torch.no_grad():
+            end = self.function(model, x, sigmas, callback=callback, disable=True, **self.options)
+        if accepted == len(lams) - 1:
+            accept(end)
+
+
+class _Nothing:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def claim(name: str, options: Mapping[str, Any]) -> int | None:
+    """The order that a name says: dpmpp_3m_sde is 3, dpmpp_2s 2, lms its option ``order``."""
+    short = name.removeprefix("sample_")
+    if short in CLAIMS:
+        return CLAIMS[short]
+    if isinstance(options.get("order"), int):
+        return int(options["order"])
+    found = re.search(r"(\d)[ms](_|$)", short)
+    return int(found.group(1)) if found else None
+
+
+__all__ = ["KDiffusion", "claim", "looks_like_one"]
