@@ -106,30 +106,31 @@ class Course:
         return self.plan.steps
 
     def step(self, i: int, out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """x after call ``i`` of the network, which returned ``out`` at x; a new tensor of x's type.
+        """x_net after call ``i`` of the network, which returned ``out`` at x_net = x; a new tensor of x's type.
 
         x may be another than the call before returned (an inpainted one, say): the state takes it over.
         """
-        solver = self.timed.solver
-        if i == 0 or self.state is None:
-            self.state = solver.init(self.plan, x)
-        else:
-            self.state = _replaced(self.state, x)
+        solver, dtype = self.timed.solver, x.dtype
+        if self.scales[i] != 1.0:
+            x = x.to(torch.promote_types(dtype, torch.float32)) / self.scales[i]
+        self.state = solver.init(self.plan, x) if i == 0 or self.state is None else _replaced(self.state, x)
         if self._before is not None:
             px, pr = self._before[i]
             out = px * self.state.x + pr * out.to(self.state.x.dtype)
         self.state = solver.step(self.plan, i, self.state, out)
-        return self.state.x.to(x.dtype, copy=True)
+        if self.scales[i + 1] != 1.0:
+            return (self.state.x * self.scales[i + 1]).to(dtype)
+        return self.state.x.to(dtype, copy=True)
 
     def denoised(self, i: int, out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """The data that the network believes in at call ``i``; x: the solver's."""
+        """The data that the network believes in at call ``i``; x: x_net."""
         ex, eo = self.data[i]
-        return ex * self.scales[i] * x + eo * out
+        return ex * x + eo * out
 
     def output(self, i: int, data: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """What a network returns that believes in these data at call ``i``."""
         ex, eo = self.data[i]
-        return (data - ex * self.scales[i] * x) / eo
+        return (data - ex * x) / eo
 
     def _conversion(self, i: int, grid: Tabulated) -> Pair:
         """(px, pr) of raw = px x + pr out."""

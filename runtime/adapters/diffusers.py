@@ -4,7 +4,8 @@
     pipe.scheduler = scheduler(sd15_dpmpp_2m.solver, pipe.scheduler)
 
 The noise levels, the timesteps and what the network predicts are those of the scheduler that was there, or that the
-configuration names (``schedule``); the step is the solver's. Its sample has the weights of the solver's schedule: alpha x0 + sigma eps.
+configuration names (``schedule``); the step is the solver's. The sample is alpha x0 + sigma eps with the weights that the
+network was trained with, whatever the solver has, so that a pipeline need not scale it (EDM's c_in apart).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import torch
 
 from runtime.adapters import peers
-from runtime.adapters.clock import Timed, rho_of, scale, timed
+from runtime.adapters.clock import Timed, timed, weights
 from runtime.adapters.course import Course, Network
 from runtime.api import Solver
 
@@ -127,10 +128,7 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
         if self._start is not None:
             return self._start
         peer = self._peer()
-        return self._starting(peer, peers.widest(peer), peers.network(peer).kind)
-
-    def _starting(self, peer: Any, sigma: float, kind: str) -> float:
-        return peers.starting(peer, sigma) / scale(rho_of(sigma, kind), kind, self._timed.kind)
+        return peers.starting(peer, peers.widest(peer))
 
     @property
     def step_index(self) -> int | None:
@@ -170,15 +168,15 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
         found = peers.laid(peer, given, device)
         course = self._course_of(found.sigmas.tolist(), peers.network(peer))
         self._grid, self._course = (found.sigmas, found.timesteps), course
-        self._start = self._starting(peer, float(found.sigmas[0]), course.network.kind)
+        self._start = peers.starting(peer, float(found.sigmas[0]))
         self.num_inference_steps = len(found.timesteps)
         self.sigmas, self.timesteps = _by_call(course, found, peer)
         self._begin_index = self._step_index = None
 
     def scale_model_input(self, sample: torch.Tensor, timestep: Any = None) -> torch.Tensor:
-        """What the network reads: c_in x_net. sample: [B, *S] of any batch."""
+        """What the network reads: c_in x of EDM's preconditioning, else the sample. sample: [B, *S] of any batch."""
         course, i = self._at(timestep)
-        scale = course.scales[i] * course.network.input_scale(course.rhos[i])
+        scale = course.network.input_scale(course.rhos[i])
         return sample if scale == 1.0 else sample * scale
 
     def index_for_timestep(self, timestep: Any, schedule_timesteps: torch.Tensor | None = None) -> int:
@@ -224,8 +222,9 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
         return PhiforgeSchedulerOutput(new, course.denoised(i, model_output, sample))
 
     def add_noise(self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """alpha x0 + sigma noise at timesteps [B], in the solver's coordinates."""
-        alphas, sigmas = zip(*(self._timed.weights(rho) for rho in self._levels(timesteps)))
+        """alpha x0 + sigma noise at timesteps [B]."""
+        kind = peers.network(self._peer()).kind
+        alphas, sigmas = zip(*(weights(rho, kind) for rho in self._levels(timesteps)))
         shape = (-1, *(1,) * (original_samples.dim() - 1))
         alpha, sigma = (torch.tensor(values).to(original_samples).reshape(shape) for values in (alphas, sigmas))
         return alpha * original_samples + sigma * noise

@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from benchmarks.methods import SPECS, Method, derived, shipped
-
 diffusers = pytest.importorskip("diffusers")
 
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -38,27 +36,6 @@ def apart(theirs, ours):
     """The largest relative distance along two solves."""
     assert len(theirs) == len(ours)
     return max(float((a - b).norm() / a.norm()) for a, b in zip(theirs, ours))
-
-
-@pytest.fixture(scope="module")
-def variants(tmp_path_factory):
-    """Solvers by name; of a pair (name of the spec, {text: other text}) one derived from the spec so changed."""
-    folder = tmp_path_factory.mktemp("variants")
-
-    def solver(what):
-        if isinstance(what, str):
-            return what
-        name, changes = what
-        text = (shipped(name) if shipped(name).exists() else SPECS / f"{name}.yaml").read_text(encoding="utf-8")
-        text = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-        for old, new in changes.items():
-            assert old in text
-            text = text.replace(old, new)
-        path = folder / "spec.yaml"
-        path.write_text(text, encoding="utf-8")
-        return derived(Method(name, path, ""), folder, ("torch",)).solver
-
-    return solver
 
 
 BH1 = {"weights: bh2": "weights: bh1"}
