@@ -106,7 +106,8 @@ class Torch:
             slots += low[:, :count]
         x, *memory = slots.view(len(slots), *each)
         row = [c[:, None] for c in table[:, now].unbind(1)]
-        raw = raw.to(table.dtype, copy=True).view(1 + buffers.paired, *each)  # it may lie in these buffers, as x itself does
+        raw = raw.to(table.dtype, copy=True)  # it may lie in these buffers, as x itself does
+        raw = raw.view(1 + buffers.paired, *each)
         new, left = self._steps[phase](x, _projected(buffers, now, x, raw), tuple(memory), row)
         for slot, value in enumerate((new, *left[: self.ring])):
             put(state[slot, :count], None if low is None else low[slot, :count], value.reshape(-1))
@@ -201,15 +202,15 @@ def _listed(kinds: tuple[torch.dtype, ...]) -> str:
 def _made(key: str, name: str, solver: Any, projected: bool) -> Engine:
     if name == "torch":
         return Torch(key, solver._step)
-    if projected:
-        raise ValueError(f"guidance, clip, threshold: got backend {name!r}; allowed: 'torch'")
     if name == "triton":
+        if projected:
+            raise ValueError(f"guidance, clip, threshold: got backend {name!r}; allowed: 'cuda', 'torch'")
         from runtime.triton_loop import Triton
 
         return Triton(key, solver._step)
     from runtime.native import Native
 
-    return Native(key, solver._step, name == "cuda")
+    return Native(key, solver._step, name == "cuda", projected)
 
 
 __all__ = ["HALVES", "STORAGE", "Buffers", "Engine", "advance", "engine"]

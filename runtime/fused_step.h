@@ -4,11 +4,12 @@
 //
 // Buffers: X the state, RAW the network's output, M + j the entry j of the memory. Storage: f32, f64; f16 and bf16, with
 // arithmetic in float, where a state (x, and what keeps a state) is two numbers: its value, which the network reads, and
-// the low part that the value has lost.
+// the low part that the value has lost. With PROJECTED defined, projection.h stands before every phase.
 
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
@@ -32,6 +33,8 @@ constexpr Long CACHED = Long(40) << 20;
 // of the phase, the slot of x, those of the memory; table: [samples, rows, COLUMNS]; counter: the step, a ticket that
 // blocks draw, and how many steps there are; times: [rows + 1, batch], of which t is the row of the step. net: `copies`
 // times the network's input, x' times scales[sample, step + 1]. On a GPU: `blocks` for each sample.
+// PROJECTED: guide: [samples, rows, 4]; limits: [samples, 2], null where nothing is bounded; rule: (k, fraction, most), null
+// where the limits are given. Two copies: raw is that of a pair.
 struct Run {
     Long n, samples, stride, rows, batch, copies, blocks;
     void *state, *low;
@@ -42,7 +45,18 @@ struct Run {
     const void* times;
     void *t, *net;
     const void* scales;
+#ifdef PROJECTED
+    const void* guide;
+    void* limits;
+    const double* rule;
+#endif
 };
+
+#ifdef PROJECTED
+constexpr int OTHER = 1, PROJECTION = 6;  // the other half of a pair is a buffer, and the row is longer
+#else
+constexpr int OTHER = 0, PROJECTION = 0;
+#endif
 
 namespace {
 
@@ -99,7 +113,7 @@ constexpr int blocks(int words) {
 
 template <class T, int RING>
 struct Buffers {
-    T *at[M + RING], *low[M + RING];
+    T *at[M + RING + OTHER], *low[M + RING + OTHER];
 };
 
 template <class T, int RING>
@@ -113,6 +127,7 @@ BOTH Buffers<T, RING> placed(const Run& run, const std::int32_t* order) {
         b.at[place] = static_cast<T*>(run.state) + first;
         b.low[place] = static_cast<T*>(run.low) + first;
     }
+    if (OTHER) b.at[M + RING + OTHER - 1] = b.at[RAW] + run.samples * run.n, b.low[M + RING + OTHER - 1] = nullptr;
     return b;
 }
 
@@ -138,6 +153,22 @@ template <class T>
 __device__ void stored(T* p, const Word<T>& w) {
     __stwb(reinterpret_cast<int4*>(p), w.bits);  // an assignment is taken apart into words, and left so
 }
+#endif
+
+}  // namespace
+
+#ifdef PROJECTED
+#include "projection.h"
+#endif
+
+namespace {
+
+#ifndef PROJECTED
+template <class R>
+BOTH void guide(const Run&, Long, Long, R*) {}
+#endif
+
+#ifdef __CUDACC__
 
 // One element: its loads, its lines, its stores.
 template <class P, class T, int COPIES, int RING, class R>
@@ -202,9 +233,10 @@ __device__ void elements(const Run& run, const Buffers<T, RING>& b, Long step) {
     const Long sample = blockIdx.x / blocks, block = blockIdx.x % blocks;
     const Long from = sample * run.n, end = from + run.n, pair = run.samples * run.n;
     const R* row = static_cast<const R*>(run.table) + (sample * run.rows + step) * COLUMNS;
-    R c[COLUMNS];
+    R c[COLUMNS + PROJECTION];
 #pragma unroll
     for (int k = 0; k < COLUMNS; ++k) c[k] = row[k];
+    guide(run, sample, step, c + COLUMNS);
     const R scale = COPIES ? static_cast<const R*>(run.scales)[sample * (run.rows + 1) + step + 1] : R(1);
     T* net = static_cast<T*>(run.net);
     const bool whole = (from | (COPIES > 1 ? pair : 0)) % WIDTH == 0 &&
@@ -296,7 +328,7 @@ void pieces(const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, L
     for (Long from = 0; from < n; from += PIECE) {
         const Long count = n - from < PIECE ? n - from : PIECE;
         Buffers<T, RING> d = b;
-        for (int j = 0; j < M + RING; ++j) {
+        for (int j = 0; j < M + RING + OTHER; ++j) {
             d.at[j] += from;
             if (d.low[j]) d.low[j] += from;
         }
@@ -322,10 +354,11 @@ void elements(const Run& run, Buffers<T, RING> b, Long step) {
         (COPIES || any_fresh<P>()) && pair * Long(sizeof(T)) * (P::LOADS + P::STORES + COPIES) > CACHED;
     for (Long k = 0; k < run.samples; ++k, row += run.rows * COLUMNS) {
         const R scale = COPIES ? static_cast<const R*>(run.scales)[k * (run.rows + 1) + step + 1] : R(1);
-        R c[COLUMNS];
+        R c[COLUMNS + PROJECTION];
         for (int j = 0; j < COLUMNS; ++j) c[j] = row[j];
+        guide(run, k, step, c + COLUMNS);
         (large ? pieces<P, T, COPIES, RING, R> : span<P, T, COPIES, RING, R>)(b, c, net, pair, scale, run.n);
-        for (int j = 0; j < M + RING; ++j) {
+        for (int j = 0; j < M + RING + OTHER; ++j) {
             b.at[j] += run.n;
             if (b.low[j]) b.low[j] += run.n;
         }
@@ -382,12 +415,16 @@ void apart(const Long* a) {
 // The phase of the row: the number of `Phases` that the order says. After the last row nothing is done, and 1 returned.
 template <class... Phases>
 struct All {
-    // Words of 16 bytes that a thread holds, at most.
-    template <class T>
+    // Words of 16 bytes that a thread holds, at most; a projection's numbers in double are as many registers as one more.
+    template <class T, int COLUMNS, int RING>
     static constexpr int words() {
         int most = 0;
+#ifdef PROJECTED
+        for (int n : {count<Projected<Phases, COLUMNS, RING, true, true>, T>()...}) most = n > most ? n : most;
+#else
         for (int n : {count<Phases, T>()...}) most = n > most ? n : most;
-        return most;
+#endif
+        return most + PROJECTION * sizeof(typename Kind<T>::R) / 32;
     }
 
     template <class T, int COLUMNS, int RING>
@@ -413,22 +450,44 @@ private:
 
     template <class P, class T, int COLUMNS, int RING>
     static BOTH void by_copies(const Run& run, const Buffers<T, RING>& b, Long now) {
+#ifdef PROJECTED
+        if (run.copies == 0) return elements<Projected<P, COLUMNS, RING, false, true>, T, 0, COLUMNS>(run, b, now);
+        if (run.copies == 1) return elements<Projected<P, COLUMNS, RING, false, true>, T, 1, COLUMNS>(run, b, now);
+        if (run.limits) return elements<Projected<P, COLUMNS, RING, true, true>, T, 2, COLUMNS>(run, b, now);
+        elements<Projected<P, COLUMNS, RING, true, false>, T, 2, COLUMNS>(run, b, now);
+#else
         if (run.copies == 0) return elements<P, T, 0, COLUMNS>(run, b, now);
         if (run.copies == 1) return elements<P, T, 1, COLUMNS>(run, b, now);
         elements<P, T, 2, COLUMNS>(run, b, now);
+#endif
     }
 };
 
 }  // namespace
 
 #ifdef __CUDACC__
+#ifdef PROJECTED
+#define SELECT(suffix, T) \
+    extern "C" __global__ void __launch_bounds__(1024) select_##suffix(const __grid_constant__ Run run) { \
+        select<T, RING>(run); \
+    }
+#define BEFORE(suffix) \
+    if (run->rule && run->n) \
+        select_##suffix<<<static_cast<unsigned>(run->samples), 1024, 0, static_cast<cudaStream_t>(stream)>>>(*run);
+#else
+#define SELECT(suffix, T)
+#define BEFORE(suffix)
+#endif
 #define ENTRIES(phase)
 #define ENTRY(suffix, T, ...) \
-    extern "C" __global__ void __launch_bounds__(256, blocks(__VA_ARGS__::words<T>())) step_##suffix(const __grid_constant__ Run run) { \
+    SELECT(suffix, T) \
+    extern "C" __global__ void \
+    __launch_bounds__(256, blocks(__VA_ARGS__::words<T, COLUMNS, RING>())) step_##suffix(const __grid_constant__ Run run) { \
         __VA_ARGS__::step<T, COLUMNS, RING>(run); \
     } \
     extern "C" int loop_##suffix(const Run* run, void* stream) { \
         const auto blocks = static_cast<unsigned>(run->blocks * run->samples); \
+        BEFORE(suffix) \
         step_##suffix<<<blocks, 256, 0, static_cast<cudaStream_t>(stream)>>>(*run); \
         return cudaGetLastError(); \
     }
@@ -436,6 +495,11 @@ private:
     ENTRY(f32, float, __VA_ARGS__) \
     ENTRY(f64, double, __VA_ARGS__) ENTRY(f16, __half, __VA_ARGS__) ENTRY(bf16, __nv_bfloat16, __VA_ARGS__)
 #else
+#ifdef PROJECTED
+#define BEFORE(T) select<T, RING>(*run);
+#define ENTRIES(phase)
+#else
+#define BEFORE(T)
 #define ENTRIES(phase) \
     extern "C" void phase##_f32(const Long* a) { alone<phase_##phase, float, COLUMNS, RING>(a); } \
     extern "C" void phase##_f64(const Long* a) { alone<phase_##phase, double, COLUMNS, RING>(a); } \
@@ -450,8 +514,12 @@ private:
         using P = phase_##phase; \
         apart<T, COLUMNS, P::STORES, P::LOADS, P::adjoint<T>>(a); \
     }
+#endif
 #define ENTRY(suffix, T, ...) \
-    extern "C" int loop_##suffix(const Run* run) { return __VA_ARGS__::step<T, COLUMNS, RING>(*run); }
+    extern "C" int loop_##suffix(const Run* run) { \
+        BEFORE(T) \
+        return __VA_ARGS__::step<T, COLUMNS, RING>(*run); \
+    }
 #define LOOP(...) ENTRY(f32, float, __VA_ARGS__) ENTRY(f64, double, __VA_ARGS__) ENTRY(bf16, Bfloat16, __VA_ARGS__)
 #endif
 

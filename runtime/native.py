@@ -34,14 +34,17 @@ from runtime.errors import NoCompilerError
 
 SOURCE = "step_cuda.cu"
 HEADER = Path(__file__).with_name("fused_step.h")
-"""What all sources include."""
+"""What all sources include; where the network's output is projected before the step, with the header beside it."""
+PROJECTION = HEADER.with_name("projection.h")
+PROJECTED = "-DPROJECTED"
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared", "-x", "c++")
 GPU_FLAGS = ("-std=c++17", "-O3", "-arch=native", "-fmad=false", "-Xcompiler", "-fPIC", "-shared", "-cudart", "static")
 COMPILERS = ("c++", "g++", "clang++")
 _TYPES = (torch.Tensor, torch.nn.Parameter)
 _LOOPS = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torch.bfloat16: "bf16"}
-_RUN, _POINTER = Struct("@17q"), Struct("@q")
-_AT_RAW = 8 * (7 + 2)
+_SIZES, _RUN, _POINTER = 7, Struct("@17q"), Struct("@q")
+_PROJECTED_RUN = Struct("@20q")
+_AT_RAW = 8 * (_SIZES + 2)
 """Where a Run of the header has the network's output, in bytes."""
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 
@@ -62,19 +65,23 @@ def native_steps(step: Any) -> SimpleNamespace:
     )
 
 
-def _library(step: Any, gpu: bool) -> ctypes.CDLL:
+def _library(step: Any, gpu: bool, projected: bool = False) -> ctypes.CDLL:
     source = Path(step.__file__ or "").with_name(SOURCE)
     if not source.is_file():
         raise ValueError(f"{step.__name__.split('.')[-2]}: no {SOURCE}; add cuda to the spec's backends and regenerate")
-    return ctypes.CDLL(str(build(source, gpu)))
+    return ctypes.CDLL(str(build(source, gpu, projected)))
 
 
 class Native:
-    """The engine (:mod:`runtime.engines`) of the CPU, or of a GPU: all phases in one function."""
+    """The engine (:mod:`runtime.engines`) of the CPU, or of a GPU: all phases in one function.
 
-    def __init__(self, key: str, step: Any, gpu: bool) -> None:
-        library = _library(step, gpu)
+    projected: the library in which the network's output is projected before every phase, built when it is asked for.
+    """
+
+    def __init__(self, key: str, step: Any, gpu: bool, projected: bool = False) -> None:
+        library = _library(step, gpu, projected)
         self.key, self.ring, self._gpu = key, library.ring(), gpu
+        self._run = _PROJECTED_RUN if projected else _RUN
         self.numbers = {phase: number for number, phase in enumerate(step.STEPS)}
         self.after = {
             phase: tuple(_place(getattr(library, f"{phase}_after")(j)) for j in range(self.ring + 1))
@@ -95,8 +102,8 @@ class Native:
         samples, rows, _ = table.shape
         size, copies = buffers.size, 0 if net is None else net.shape[0]
         blocks = self._blocks(state, size) if self._gpu else 1
-        pointers = [0 if b is None else b.data_ptr() for b in buffers[:10]]
-        run = bytearray(_RUN.pack(size, samples, state.shape[1], rows, t.numel(), copies, blocks, *pointers))
+        pointers = [0 if b is None else b.data_ptr() for b in buffers[: self._run.size // _POINTER.size - _SIZES]]
+        run = bytearray(self._run.pack(size, samples, state.shape[1], rows, t.numel(), copies, blocks, *pointers))
         address = ctypes.addressof(ctypes.c_char.from_buffer(run))
         function, put = self._functions[state.dtype], _POINTER.pack_into
 
@@ -133,12 +140,12 @@ def _place(buffer: int) -> int:
 # Building
 
 
-def build(source: Path, gpu: bool = False) -> Path:
+def build(source: Path, gpu: bool = False, projected: bool = False) -> Path:
     """The shared library of ``source``: the one in the cache, or a new one. NoCompilerError says what went wrong."""
     compiler = _compiler(gpu)
-    flags = GPU_FLAGS if gpu else FLAGS
-    text = source.read_bytes()
-    parts = (text, HEADER.read_bytes(), " ".join(flags).encode(), _version(compiler).encode(), _processor().encode())
+    flags = (*(GPU_FLAGS if gpu else FLAGS), *(PROJECTED,) * projected)
+    texts = (file.read_bytes() for file in (source, HEADER, *(PROJECTION,) * projected))
+    parts = (*texts, " ".join(flags).encode(), _version(compiler).encode(), _processor().encode())
     key = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
     folder = _folder()
     library = folder / f"{source.parent.name[:48]}-{key[:32]}.so"
