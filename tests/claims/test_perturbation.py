@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache, wraps
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,13 +18,12 @@ from typing import Any
 import pytest
 
 from derive.check import ULPS, compare_literals
+from tests.claims.memory import TUPLES, named, remembered, replaced
 from tests.claims.shipped import FOLDER, NAMES, Shipped, imported, shipped
 
 FACTOR = 1 + 1e-9
-LIMITS = ("TO_SIGMA_ZERO", "FROM_SIGMA_ZERO", "TO_ALPHA_ZERO", "FROM_ALPHA_ZERO")
 LONG = 5
 """Network calls a step from which trying every number takes long."""
-TUPLES = ("ROWS", "BEGIN", "CORRECTORS", "ERROR", *LIMITS)
 
 
 def calls_a_step(name: str) -> int:
@@ -48,35 +47,6 @@ def test_what_is_shipped_passes(name: str) -> None:
     assert not compare_literals(solver.coefficients, solver.derived)
     assert [e for e in entries if not e.ulp <= ULPS] == []
     assert len(entries) >= 4 * len(solver.coefficients.COLUMNS)
-
-
-def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with a memory: mutants of one row share the values of all others."""
-    known: dict[tuple, Any] = {}
-
-    @wraps(function)
-    def row(*args: Any) -> Any:
-        if args not in known:
-            known[args] = function(*args)
-        return known[args]
-
-    return row
-
-
-def named(value: Any) -> Iterator[Callable[..., Any]]:
-    """The functions in tuples of tuples."""
-    if isinstance(value, tuple):
-        for item in value:
-            yield from named(item)
-    elif callable(value):
-        yield value
-
-
-def replaced(value: Any, table: Mapping[str, Any]) -> Any:
-    """The tuples with the functions of ``table`` by name."""
-    if isinstance(value, tuple):
-        return tuple(replaced(item, table) for item in value)
-    return table.get(value.__name__, value) if callable(value) else value
 
 
 def columns_off(module: Any, zeros: set[str]) -> Iterator[tuple[str, Any]]:
