@@ -10,6 +10,7 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from tests.backends.loops import BOTH, ENGINES, NEEDS_COMPILER, network, noise, plan_of, solver_of
+from tests.backends.test_loop_projected import OTHERS, WAYS, model_of
 
 STEPS = (1, 7, 50)
 SOME = [
@@ -62,6 +63,26 @@ def gated(name: str, engine: str, backend: str) -> None:
 @pytest.mark.parametrize(("name", "engine"), SOME)
 def test_one_graph_for_every_step_and_schedule(name: str, engine: str) -> None:
     gated(name, engine, "aot_eager")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("way", WAYS)
+def test_so_it_is_with_guidance_and_bounds(way: str, engine: str) -> None:
+    """Other numbers of them need no other graph."""
+    solver, x, model = solver_of("unipc_2"), noise((2, 6), torch.float32), model_of(WAYS[way])
+    loop = solver.loop(plan_of(solver, 7), x, backend=engine, **WAYS[way])
+    graphs = CompileCounterWithBackend("aot_eager")
+    body = torch.compile(lambda: loop.step(model(loop.x, loop.t)), fullgraph=True, backend=graphs)
+    for steps, options in ((7, WAYS[way]), (3, OTHERS[way])):
+        plan = plan_of(solver, steps)
+        loop.restart(plan, x, **options)
+        for _ in range(steps):
+            body()
+        assert torch.equal(loop.result(), solver.loop(plan, x, backend=engine, **options).solved(model))
+        assert graphs.frame_count == 1
+    loop.restart(plan_of(solver, 3), x)
+    arguments = (*loop.buffers(noise(loop.x.shape, torch.float32, 4)), loop.engine.key)
+    assert {*torch.library.opcheck(torch.ops.phiforge.advance, arguments).values()} == {"SUCCESS"}
 
 
 @pytest.mark.slow

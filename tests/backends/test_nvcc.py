@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from derive.backends._kernel import STATES, Kernel, kernels
+from derive.backends._kernel import STATES, Kernel, X, kernels
+from runtime.native import PROJECTED
 from tests.backends import sass
 from tests.backends.sources import program_of, text_of
 from tests.claims.shipped import NAMES
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.skipif(sass.NVCC is None, reason="nvcc is not installed
 
 HALF = {"f32": False, "f64": False, "f16": True, "bf16": True}
 COPIES = (0, 1, 2)
+WAYS = ((0, False, True), (1, False, True), (2, True, True), (2, True, False))
+"""Of a projected step: copies of the network's input, whether it is asked for a pair, whether x0 is bounded."""
 
 
 def moved(kernel: Kernel, half: bool) -> tuple[int, int]:
@@ -46,6 +49,31 @@ def gated(name: str, arch: str, folder: Path) -> None:
             assert flights == sorted(reads for reads, _ in streams for _ in COPIES), (kernel, "loads in flight")
 
 
+def more(kernel: Kernel, half: bool, pair: bool, bounds: bool) -> int:
+    """Streams that a projection loads besides: the other half of a pair, and x (a state) where the phase does without."""
+    has_x = any(home == X for _, home in kernel.loads)
+    return pair + (bounds and not has_x) * (1 + half)
+
+
+def gated_projected(name: str, arch: str, folder: Path) -> None:
+    """All gates on the step behind a projection, and on the kernel that finds a dynamic threshold."""
+    made = kernels(program_of(name))
+    found = sass.compiled(text_of(program_of(name)), arch, folder, PROJECTED)
+    assert {*found.ptx} == {*found.said} == {f"{part}_{suffix}" for suffix in HALF for part in ("step", "select")}
+    for suffix, half in HALF.items():
+        streams = [(kernel, *moved(kernel, half)) for kernel in made]
+        loads = [reads + more(kernel, half, *how) for kernel, reads, _ in streams for _, *how in WAYS]
+        stores = sum(writes + copies for _, _, writes in streams for copies, *_ in WAYS)
+        for kernel, flights, written in ((f"step_{suffix}", loads, stores), (f"select_{suffix}", [3 + half], 0)):
+            assert found.local(kernel) == [0, 0, 0], (kernel, "stack, spills")
+            assert found.registers(kernel) <= (128 if written else 64), kernel
+            counts = Counter(sass.WIDE_PTX.findall(found.ptx[kernel]))
+            assert (counts["ld"], counts["st"]) == (sum(flights), written), kernel
+            if found.code:
+                assert sass.wide(found.code[kernel]) == (sum(flights), written), kernel
+                assert sorted(sass.flights(found.code[kernel])) == sorted(flights), (kernel, "loads in flight")
+
+
 @pytest.mark.parametrize("name", ["dpmpp_2m", "unipc_2"])
 def test_every_stream_moves_once_in_16_bytes_and_nothing_is_spilled(name: str, tmp_path: Path) -> None:
     gated(name, "sm_90", tmp_path)
@@ -56,6 +84,17 @@ def test_every_stream_moves_once_in_16_bytes_and_nothing_is_spilled(name: str, t
 @pytest.mark.parametrize("name", NAMES)
 def test_so_it_is_for_every_solver_and_device(name: str, arch: str, tmp_path: Path) -> None:
     gated(name, arch, tmp_path)
+
+
+def test_guidance_and_bounds_take_their_streams_and_no_more(tmp_path: Path) -> None:
+    gated_projected("unipc_2", "sm_90", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_100"])
+@pytest.mark.parametrize("name", NAMES)
+def test_so_they_do_for_every_solver_and_device(name: str, arch: str, tmp_path: Path) -> None:
+    gated_projected(name, arch, tmp_path)
 
 
 def instruction(text: str) -> str:

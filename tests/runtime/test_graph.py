@@ -11,6 +11,7 @@ import torch
 
 from generated import dpmpp_2m, dpmpp_3s, edm_heun
 from runtime import graph
+from runtime.projection import projection
 
 X = torch.randn(3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 SOLVERS = (dpmpp_2m.solver, dpmpp_3s.solver, edm_heun.solver)
@@ -113,3 +114,23 @@ def test_values_before_the_first_step_are_taken(captures: Captures) -> None:
         found = graph.sampled(solver, plan, network, X, [value])
         assert torch.allclose(found, solver.sample(network, X, plan=plan, history=[value]), rtol=1e-13, atol=1e-13)
     assert captures.made == 1
+
+
+def pairs(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    """Without the condition, then with it."""
+    u, c = x.chunk(2)
+    return torch.cat([torch.tanh(u), torch.tanh(c) + torch.cos(c)])
+
+
+def test_another_guidance_or_bound_is_no_other_graph(captures: Captures) -> None:
+    solver = dpmpp_2m.solver
+    plans = solver.plan(steps=6), solver.plan(steps=4)
+    for options in ({"guidance": 2.0, "clip": 0.5}, {"guidance": 3.0}, {"guidance": 1.5, "threshold": (0.9, 2.0)}):
+        before = captures.made
+        for plan in plans:
+            for scale in (1.0, 2.0):
+                given = {**options, "guidance": [scale * options["guidance"]] * plan.steps}
+                found = graph.sampled(solver, plan, pairs, X, None, projection(**given))
+                expected = solver.sample(pairs, X, plan=plan, **given)
+                assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
+        assert captures.made == before + 1
