@@ -15,9 +15,9 @@ from derive.audit.sampler import Sampler
 
 HOW = (
     "basis vectors as network outputs give every weight in float64; residuals of the moments on {levels} uneven grids, "
-    "steps halved, give their exponents; measured on a tanh network, 16 to {cap} steps"
+    "steps halved, give their exponents; measured on a tanh network, up to {cap} steps"
 )
-CAP = 256
+CAP = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,13 @@ def rows_of(sampler: Sampler) -> Rows:
     return Rows(integrand, tuple(judged([rows[n] for rows in runs]) for n in range(len(runs[0]))))
 
 
+def _equal(sampler: Sampler, rows: Rows) -> int:
+    """The order of the same step where all steps are equal: constant weights have theirs there only."""
+    runs = [probe(sampler, rows.integrand, grid(level, pattern=(1.0,))).rows for level in range(LEVELS)]
+    found = tuple(judged([run[n] for run in runs]) for n in range(len(runs[0])))
+    return Rows(rows.integrand, found).main.order
+
+
 def audit_sampler(sampler: Sampler, beside: bool = True) -> Audit:
     """The audit. ``beside``: with digits, values that are not finite, and cost."""
     rows = rows_of(sampler)
@@ -70,6 +77,8 @@ def audit_sampler(sampler: Sampler, beside: bool = True) -> Audit:
     order, because = _order(main, fit)
     claims = [Claim("order", sampler.claimed, order, because, sampler.source)]
     claims.append(Claim("order of a whole run", None, min(rows.whole, order), _ends(rows, order)))
+    if not claims[0].holds:
+        claims.append(Claim("order on equal steps of lambda", None, _equal(sampler, rows), "by the moments"))
     holds = claims[0].holds
     failures, notes = _beside(sampler) if beside else ([], [])
     tables = [_moments(main), _measured(fit, own)]
@@ -111,7 +120,11 @@ def _reason(main: RowFound) -> str:
         return ""
     count = len(main.levels[0].nodes)
     if limiting.k >= count and all(m.exponent is None for m in main.moments[:count]):
-        return f"{count} value{'s' if count > 1 else ''} reproduce moments 0 to {count - 1} only"
+        return (
+            f"{count} values reproduce moments 0 to {count - 1} only"
+            if count > 1
+            else "one value reproduces moment 0 only"
+        )
     if limiting.exponent is not None and limiting.exponent < 0:
         return f"moment {limiting.k} diverges like h^{limiting.exponent}"
     if limiting.k >= count:
@@ -190,8 +203,13 @@ def _beside(sampler: Any) -> tuple[list[str], list[str]]:
     failures: list[str] = []
     notes = _digits(sampler)
     if hasattr(sampler, "whole_run"):
-        failures += [f"{n} steps on its own grid: {what}" for n, what in side.not_finite(sampler.whole_run)]
-        notes += [f"{n} steps on its own grid: {what}" for n, what in side.not_finite(sampler.whole_run, (side.MANY,))]
+        failures += [
+            f"{n} step{'s' * (n > 1)} on its own grid: {what}" for n, what in side.not_finite(sampler.whole_run)
+        ]
+        notes += [
+            f"{n} step{'s' * (n > 1)} on its own grid: {what}"
+            for n, what in side.not_finite(sampler.whole_run, side.EXTREMES)
+        ]
     if hasattr(sampler, "device_run"):
         cost = side.traffic(sampler.device_run)
         if cost:

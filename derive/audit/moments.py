@@ -98,7 +98,7 @@ def _moment(k: int, levels: Sequence[Weights]) -> Moment:
     got = tuple(sum(w * theta**k for theta, w in zip(row.nodes, row.weights)) for row in levels)
     exact = tuple(exact_moment(k, row.z) for row in levels)
     residuals = [g - m for g, m in zip(got, exact)]
-    ratio = _extrapolated([g / m for g, m in zip(got, exact)])
+    ratio = _extrapolated([g / m for g, m in zip(got, exact)][:4])
     return Moment(k, got, exact, exponent(residuals, _noise(k, levels)), ratio)
 
 
@@ -114,18 +114,22 @@ def exponent(residuals: Sequence[float], noise: float) -> int | None:
     for value in residuals:
         if abs(value) <= noise:
             break
-        clear.append(abs(value))
+        clear.append(value)
     if len(clear) < 2:
         return None
-    slopes = [math.log2(a / b) for a, b in itertools.pairwise(clear)]
-    best = 2 * slopes[-1] - slopes[-2] if len(slopes) > 1 and clear[-1] > 100 * noise else slopes[-1]
+    slopes = [math.log2(abs(a / b)) for a, b in itertools.pairwise(clear)]
+    if len(slopes) > 2 and max(slopes[-3:]) < -0.6:
+        return round(slopes[-1])
+    if abs(_extrapolated(clear[-4:])) > 0.3 * abs(clear[-1]):
+        return 0  # a limit that is not zero, whatever signs the coarse levels have
+    best = 2 * slopes[-1] - slopes[-2] if len(slopes) > 1 and abs(clear[-1]) > 100 * noise else slopes[-1]
     best = best if abs(best - round(best)) < CONFIRMED else slopes[-1]
-    return max(round(best), 0) if best > -0.5 else math.floor(best)
+    return max(round(best), 0)
 
 
 def _extrapolated(values: Sequence[float]) -> float:
-    """The limit of a smooth sequence in h, h halved: Neville to h = 0 over the first levels."""
-    row = list(values[:4])
+    """The limit of a smooth sequence in h, h halved: Neville to h = 0."""
+    row = list(values)
     for depth in range(1, len(row)):
         row = [(2**depth * b - a) / (2**depth - 1) for a, b in itertools.pairwise(row)]
     return row[0]

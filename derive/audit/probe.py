@@ -56,13 +56,13 @@ class Probed:
         return max(len(row.nodes) for row in self.rows)
 
 
-def grid(level: int, steps: int = STEPS, centre: float = 0.0) -> list[float]:
-    """Half log SNRs: an uneven pattern around ``centre``, halved with every level."""
-    sizes = [LENGTH * PATTERN[i % len(PATTERN)] * 2.0**-level for i in range(steps)]
+def grid(level: int, steps: int = STEPS, pattern: Sequence[float] = PATTERN) -> list[float]:
+    """Half log SNRs: steps of a pattern around 0, halved with every level."""
+    sizes = [LENGTH * pattern[i % len(pattern)] * 2.0**-level for i in range(steps)]
     lams = [0.0]
     for size in sizes:
         lams.append(lams[-1] + size)
-    return [lam - lams[steps // 2] + centre for lam in lams]
+    return [lam - lams[steps // 2] for lam in lams]
 
 
 def probe(sampler: Sampler, integrand: str, lams: Sequence[float]) -> Probed:

@@ -8,8 +8,11 @@ anew in float64, so any grid can be asked for. What a network returns is formed 
 from __future__ import annotations
 
 import inspect
+import itertools
+import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +24,7 @@ from derive.errors import Fault, SpecError, near_miss
 
 Order = Callable[[Mapping[str, Any]], int]
 CLAIMS: Mapping[str, tuple[Order, str]] = {
+    "DDIMScheduler": (lambda c: 1, "the paper"),
     "EulerDiscreteScheduler": (lambda c: 1, "its name"),
     "EDMEulerScheduler": (lambda c: 1, "its name"),
     "FlowMatchEulerDiscreteScheduler": (lambda c: 1, "its name"),
@@ -36,6 +40,18 @@ CLAIMS: Mapping[str, tuple[Order, str]] = {
 }
 """What a class says of its order; where it is not here, ``solver_order`` of its configuration."""
 
+CLIPS = ("clip_sample", "thresholding")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the advice that a library logs at every construction."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
 
 @dataclass
 class Scheduler:
@@ -50,12 +66,14 @@ class Scheduler:
     """Where accepted states are, if not at every point of the grid."""
 
     def __post_init__(self) -> None:
-        known = [name for name in inspect.signature(self.kind).parameters if name != "kwargs"]
+        self.known = [name for name in inspect.signature(self.kind).parameters if name != "kwargs"]
         for key in self.config:
-            if key not in known:
-                hint = near_miss(key, known)
+            if key not in self.known:
+                hint = near_miss(key, self.known)
                 raise SpecError(Fault(f"unknown setting of {self.kind.__name__}{hint}", f"audit: --config {key}"))
         scheduler = self._made()
+        if not hasattr(scheduler, "sigmas") and type(self) is Scheduler:
+            raise SpecError(Fault("its grid is not a table of sigmas, and cannot be replaced", f"audit: {self.target}"))
         settings = dict(scheduler.config)
         self.predicts = settings.get("prediction_type", "epsilon")
         self.path = self._path(scheduler)
@@ -69,11 +87,13 @@ class Scheduler:
         elif "solver_order" in settings:
             self.claimed, self.source = settings["solver_order"], "solver_order"
 
-    def _made(self) -> Any:
+    def _made(self, **more: Any) -> Any:
+        """A scheduler that does not clip: a step that does is not a method of any order."""
+        unclipped = {key: False for key in CLIPS if key in self.known}
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _quiet():
                 warnings.simplefilter("ignore")
-                return self.kind(**self.config)
+                return self.kind(**{**self.config, **unclipped, **more})
         except (TypeError, ValueError, NotImplementedError) as error:
             message = f"{self.kind.__name__} refuses its configuration: {str(error)[:200]}"
             raise SpecError(Fault(message, "audit: --config")) from error
@@ -88,7 +108,8 @@ class Scheduler:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return ()
+        clips = [key for key in CLIPS if dict(self._made().config).get(key) or self.config.get(key)]
+        return (f"audited without {' and '.join(clips)}",) if clips else ()
 
     @property
     def what(self) -> str:
@@ -122,10 +143,30 @@ class Scheduler:
 
     def run(self, network: Network, x: torch.Tensor, lams: Sequence[float], accept: Accept) -> None:
         """As :class:`derive.audit.sampler.Sampler`."""
-        scheduler = self.ready(lams, x.dtype)
+        with _quiet():
+            scheduler = self.ready(lams, x.dtype)
         guard = Wide() if x.dtype == torch.float64 else torch.no_grad()
-        with guard, torch.no_grad():
+        with guard, torch.no_grad(), _quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             self.loop(scheduler, network, x, lams, accept)
+
+    def whole_run(self, count: int) -> torch.Tensor:
+        """A run on the scheduler's own grid, of a network that returns half of what it is given."""
+        return self._own(torch.linspace(-1, 1, 16).reshape(1, 16), count)
+
+    def device_run(self, x: torch.Tensor, count: int) -> torch.Tensor:
+        """The same of any state."""
+        return self._own(x, count)
+
+    def _own(self, x: torch.Tensor, count: int) -> torch.Tensor:
+        scheduler = self._made()
+        with _quiet(), warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            _ask(scheduler, count)
+            for t in scheduler.timesteps:
+                shown = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+                x = scheduler.step(0.5 * shown, t, x, return_dict=False)[0]
+        return x
 
     def ready(self, lams: Sequence[float], dtype: torch.dtype) -> Any:
         """A fresh scheduler on our grid."""
@@ -187,6 +228,39 @@ class Heun(Scheduler):
             accept(x)
 
 
+class Middle(Scheduler):
+    """Two calls a step, the second in the middle of it in log sigma."""
+
+    def place(self, scheduler: Any, sigmas: torch.Tensor) -> None:
+        middle = sigmas.log().lerp(sigmas.roll(1).log(), 0.5).exp()
+        for name, table in (("sigmas", sigmas), ("sigmas_interpol", middle)):
+            setattr(scheduler, name, torch.cat([table[:1], table[1:].repeat_interleave(2), table[-1:]]))
+        scheduler.timesteps = torch.arange(2.0 * (len(sigmas) - 1), 0, -1)
+        scheduler._step_index = 0
+
+    def loop(self, scheduler: Any, network: Network, x: torch.Tensor, lams: Sequence[float], accept: Accept) -> None:
+        accept(x)
+        for here, there in itertools.pairwise(lams):
+            for lam in (here, (here + there) / 2):
+                x = self.stepped(scheduler, network, x, scheduler.timesteps[scheduler._step_index], lam)
+            accept(x)
+
+
+class Ddim(Scheduler):
+    """Its grid is its table of alpha^2, every entry of which is a step."""
+
+    def _path(self, scheduler: Any) -> str:
+        return "variance preserving"
+
+    def ready(self, lams: Sequence[float], dtype: torch.dtype) -> Any:
+        scheduler = self._made(num_train_timesteps=len(lams) - 1)
+        _ask(scheduler, len(lams) - 1)
+        table = [self.scales(lam)[0] ** 2 for lam in reversed(lams)]
+        scheduler.alphas_cumprod = torch.tensor(table, dtype=dtype)
+        scheduler.timesteps = torch.arange(len(lams) - 1, 0, -1)
+        return scheduler
+
+
 class Ipndm(Scheduler):
     """Its grid is the pair (alphas, betas) = (alpha, sigma), its network returns v."""
 
@@ -221,6 +295,8 @@ class Singlestep(Scheduler):
 ADAPTERS: Mapping[str, type[Scheduler]] = {
     "HeunDiscreteScheduler": Heun,
     "FlowMatchHeunDiscreteScheduler": Heun,
+    "KDPM2DiscreteScheduler": Middle,
+    "DDIMScheduler": Ddim,
     "IPNDMScheduler": Ipndm,
     "DPMSolverSinglestepScheduler": Singlestep,
 }

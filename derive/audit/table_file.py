@@ -35,7 +35,10 @@ FIELDS: Parameters = {
     "a": Entries(rows=True, longest=MAX_STAGES),
     "b": Entries(longest=MAX_STAGES),
     "embedded": Entries(default=None, longest=MAX_STAGES + 1),
+    "dense": Entries(default=None, rows=True, functions=False, longest=MAX_STAGES + 1),
+    "dense_order": Integer(default=None, low=1, high=16),
 }
+"""What is said of output inside the step is read, and not audited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ def read_table(path: Path) -> Given:
     faults = [*found, *reader.faults]
     if faults:
         raise SpecError(*faults)
-    values.pop("note", None)
+    for key in ("note", "dense", "dense_order"):
+        values.pop(key, None)
     return shaped(path.name, **values)
 
 

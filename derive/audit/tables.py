@@ -7,6 +7,7 @@ linear in most entries, so the value that meets it is one quotient, and it count
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from derive.analysis import trees
 from derive.analysis.stiff import stiff_order
 from derive.audit.finding import Audit, Claim, Grid, Wrong
+from derive.audit.nearest import differences
 from derive.audit.table_file import Given
 from derive.symbolic.forms import ONE, ZERO, Form, Step, constant, phi
 from derive.tableau_text import entry_text
@@ -39,7 +41,8 @@ def audit_table(given: Given, target: str) -> Audit:
         claims.append(Claim("stiff order", given.stiff_order, stiff.strong, because))
     wrong = [*sums]
     if not all(claim.holds for claim in claims):
-        wrong += list(_repairs(given, sums))
+        repaired = list(_repairs(given))
+        wrong += repaired or differences(given)[1]
     failed = list(_conditions(found)) if given.order and found.order < given.order else []
     tables = (Grid("conditions that fail, by tree", ("tree", "value", "exact"), tuple(failed[:8])),) if failed else ()
     kind = ("exponential" if given.exponential else "Runge-Kutta") + (", explicit" if given.explicit else ", implicit")
@@ -50,13 +53,22 @@ def audit_table(given: Given, target: str) -> Audit:
         f"{found.checked} rooted trees in {'two colours' if found.coloured else 'one colour'}; conditions are met {met}",
         tuple(claims),
         tuple(wrong),
-        _failures(given, sums, found.order),
+        _failures(sums, found.order),
+        _notes(claims),
         tables=tables,
         data={"order": found.order, "claimed": given.order},
     )
 
 
-def _failures(given: Given, sums: Sequence[Wrong], order: int) -> tuple[str, ...]:
+def _notes(claims: Sequence[Claim]) -> tuple[str, ...]:
+    """A pair whose rows were taken for each other."""
+    main, lower = claims[0], claims[1:2]
+    if lower and lower[0].name == "embedded order" and not main.holds and (lower[0].found or 0) >= (main.claimed or 0):
+        return (f"the embedded row has order {lower[0].found}: the rows may be exchanged",)
+    return ()
+
+
+def _failures(sums: Sequence[Wrong], order: int) -> tuple[str, ...]:
     """What is wrong whatever is claimed: a table of order 0 does not converge."""
     if order == 0:
         return (f"no convergence: {sums[0]}",) if sums else ("no convergence",)
@@ -87,7 +99,10 @@ def _embedded(given: Given) -> trees.TreeOrder:
 
 
 def _because(found: trees.TreeOrder) -> str:
-    return _cut(str(found.violated[0])) if found.violated else "no condition fails up to there"
+    if not found.violated:
+        return "no condition fails up to there"
+    first = found.violated[0]
+    return _cut(f"order {found.order + 1} fails at {first.tree}: {_decimal(first.value)} instead of {first.exact}")
 
 
 def _conditions(found: trees.TreeOrder) -> Iterator[tuple[str, str, str]]:
@@ -109,11 +124,11 @@ def _sums(given: Given) -> Iterator[Wrong]:
         if lawson or not given.exponential:
             total, exact = constant(total.at_zero), constant(end)
         gap = total - exact
-        if any(abs(_approximate(q)) > float(given.tolerance) for _, q in gap.terms):
+        if any(abs(float(q)) > float(given.tolerance) for _, q in gap.terms):
             yield Wrong(f"sum of {key}", _entry(total), _entry(exact), "the row is not exact for a constant")
 
 
-def _repairs(given: Given, sums: Sequence[Wrong]) -> Iterator[Wrong]:
+def _repairs(given: Given) -> Iterator[Wrong]:
     """Single coefficients that make every claim true, each with the value that does; the first three."""
     count = 0
     for key, old, new, table in _changed(given):
@@ -131,6 +146,10 @@ def _changed(given: Given) -> Iterator[tuple[str, Form, Form, Given]]:
 
     In a table of exponentials the first weight of the row, which is usually written as what is left, follows.
     """
+    for i, j in itertools.combinations(range(len(given.b)), 2):
+        swapped = _with(_with(given, "b", 0, i, given.b[j]), "b", 0, j, given.b[i])
+        if given.b[i] != given.b[j]:
+            yield f"b[{i}], b[{j}] exchanged: b[{i}]", given.b[i], given.b[j], swapped
     places = [("a", i, j) for i, row in enumerate(given.a) for j, form in enumerate(row) if form]
     places += [("b", 0, j) for j in range(len(given.b))]
     places += [("embedded", 0, j) for j in range(len(given.embedded))]
@@ -197,19 +216,15 @@ def _value(table: Given, found: trees.TreeOrder, made: Any) -> Any:
     return found.violated[0].exact if found.violated else ZERO
 
 
-def _approximate(q: Any) -> float:
-    return float(q)
-
-
 def _decimal(value: Any) -> str:
     text = str(value)
-    return text if len(text) < 30 else f"{float(value):.15g}"
+    return text if len(text) < 30 else f"{float(value):.12g}"
 
 
 def _entry(form: Form) -> str:
     text = entry_text(form)
-    if len(text) > 40 and not any(c for (_, c), _ in form.terms):
-        return f"{float(form.at_zero):.15g}"
+    if len(text) > 30 and "sqrt" not in text and not any(c for (_, c), _ in form.terms):
+        return f"{float(form.at_zero):.12g}"
     return _cut(text)
 
 

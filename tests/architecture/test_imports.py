@@ -115,6 +115,7 @@ ARROWS: dict[str, Row] = {
             *READER,
             "derive.analysis",
             "derive.audit",
+            "derive.families.tableaux",
             "derive.measure",
             "derive.program",
             "derive.symbolic",

@@ -1,29 +1,119 @@
-"""Schedulers of diffusers as it is installed: what their rows are, and which moment is wrong by which factor."""
+"""Schedulers of diffusers and samplers of k-diffusion as they are installed: their rows, and which moment is wrong."""
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 import pytest
 
 from derive.audit.adapters import adapted
 
-pytest.importorskip("diffusers", minversion="0.30")
+DIFFUSERS = pytest.mark.skipif(find_spec("diffusers") is None, reason="diffusers is not installed")
+K_DIFFUSION = pytest.mark.skipif(find_spec("k_diffusion") is None, reason="k-diffusion is not installed")
+
+GOOD = [
+    ("DPMSolverMultistepScheduler", {"solver_order": 1}),
+    ("DPMSolverMultistepScheduler", {"solver_order": 2, "solver_type": "heun"}),
+    ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}),
+    ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    ("DPMSolverMultistepScheduler", {"prediction_type": "v_prediction"}),
+    ("DPMSolverMultistepScheduler", {"prediction_type": "flow_prediction", "use_flow_sigmas": True}),
+    ("DPMSolverSinglestepScheduler", {"solver_order": 2}),
+    ("EDMDPMSolverMultistepScheduler", {"solver_order": 2}),
+    ("UniPCMultistepScheduler", {"solver_order": 1}),
+    ("UniPCMultistepScheduler", {"solver_order": 2}),
+    ("UniPCMultistepScheduler", {"solver_order": 2, "solver_type": "bh1"}),
+    ("UniPCMultistepScheduler", {"solver_order": 3}),
+    ("DEISMultistepScheduler", {"solver_order": 2}),
+    ("DEISMultistepScheduler", {"solver_order": 3}),
+    ("EulerDiscreteScheduler", {}),
+    ("HeunDiscreteScheduler", {}),
+    ("KDPM2DiscreteScheduler", {}),
+    ("DDIMScheduler", {}),
+    ("FlowMatchEulerDiscreteScheduler", {}),
+    ("FlowMatchHeunDiscreteScheduler", {}),
+]
+BAD = [
+    ("DPMSolverMultistepScheduler", {"solver_order": 3}, 2, "moment 2 is 1/2 of the exact one"),
+    (
+        "DPMSolverMultistepScheduler",
+        {"solver_order": 3, "algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
+        2,
+        "moment 2 is 1/2 of the exact one",
+    ),
+    (
+        "DPMSolverMultistepScheduler",
+        {"solver_order": 3, "algorithm_type": "sde-dpmsolver++"},
+        1,
+        "moment 2 diverges like h^-1",
+    ),
+    ("EDMDPMSolverMultistepScheduler", {"solver_order": 3}, 2, "moment 2 is 1/2 of the exact one"),
+    ("DPMSolverSinglestepScheduler", {"solver_order": 3}, 2, "2 values reproduce moments 0 to 1 only"),
+    ("DEISMultistepScheduler", {"solver_order": 4}, 3, "3 values reproduce moments 0 to 2 only"),
+    ("IPNDMScheduler", {}, 1, "moment 1 is"),
+]
 
 
-def audited(name: str, **config: object):
+def audited(name: str, config: dict[str, object]):
     return adapted(f"diffusers:{name}", dict(config), None)
 
 
+@DIFFUSERS
 def test_dpmpp_2m_is_as_claimed():
-    found = audited("DPMSolverMultistepScheduler", solver_order=2)
+    found = audited("DPMSolverMultistepScheduler", {"solver_order": 2})
     assert found.holds and found.data["order"] == 2 == found.data["measured_order"]
     assert found.data["moment_ratios"] == ["1", "1"] and not found.wrong
 
 
+@DIFFUSERS
 def test_dpmpp_3m_has_half_of_moment_2():
-    found = audited("DPMSolverMultistepScheduler", solver_order=3)
+    found = audited("DPMSolverMultistepScheduler", {"solver_order": 3})
     assert not found.holds and found.data["order"] == 2 == found.data["measured_order"]
     assert found.data["moment_ratios"] == ["1", "1", "1/2"]
-    assert found.claims[0].because == "moment 2 is 1/2 of the exact one"
     moment, weight = found.wrong
     assert float(moment.got) == pytest.approx(float(moment.right) / 2, rel=1e-6)
     assert weight.got != weight.right
+
+
+@pytest.mark.slow
+@DIFFUSERS
+@pytest.mark.parametrize(("name", "config"), GOOD, ids=str)
+def test_a_right_scheduler_is_as_claimed(name, config):
+    found = audited(name, config)
+    assert found.holds, found.lines()
+
+
+@pytest.mark.slow
+@DIFFUSERS
+@pytest.mark.parametrize(("name", "config", "order", "because"), BAD, ids=str)
+def test_a_wrong_scheduler_is_found(name, config, order, because):
+    found = audited(name, config)
+    assert not found.holds and found.data["order"] == order and because in found.claims[0].because
+
+
+@pytest.mark.slow
+@DIFFUSERS
+def test_values_that_are_not_finite_are_found():
+    """The last sigma stands twice: h = 0, 0/0."""
+    config = {"solver_order": 2, "solver_type": "heun", "use_karras_sigmas": True, "final_sigmas_type": "sigma_min"}
+    found = audited("DPMSolverMultistepScheduler", config)
+    assert found.claims[0].holds and not found.holds
+    assert any("50 steps on its own grid: 16 of 16 entries are not finite" in text for text in found.failures)
+
+
+@K_DIFFUSION
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["euler", "heun", "dpm_2", "lms", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2s_ancestral", "dpmpp_sde"]
+)
+def test_a_right_sampler_is_as_claimed(name):
+    found = adapted(f"k_diffusion.sampling:sample_{name}", {}, None)
+    assert found.holds, found.lines()
+
+
+@K_DIFFUSION
+@pytest.mark.slow
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_3m_sde_has_half_of_moment_2(eta):
+    found = adapted("k_diffusion.sampling:sample_dpmpp_3m_sde", {"eta": eta}, None)
+    assert not found.holds and found.claims[0].because == "moment 2 is 1/2 of the exact one"

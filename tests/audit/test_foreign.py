@@ -1,0 +1,92 @@
+"""Samplers, steps and tables in Python as others write them: which are as claimed, and what is wrong with the rest."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from derive.audit.adapters import adapted
+from derive.errors import SpecError
+
+HERE = "tests.audit.foreign"
+
+
+@cache
+def audited(name: str):
+    return adapted(f"{HERE}:{name}", {}, None)
+
+
+GOOD = {"sample_3m_exact": 3, "sample_2m_bh1": 2, "sample_ab3": 3, "sample_pec_3m": 3, "sample_heun": 2}
+BAD = {
+    "sample_3m_published": (2, "moment 2 is 1/2 of the exact one"),
+    "sample_2m_swapped": (1, "moment 1 is 25/16 of the exact one"),
+    "sample_plms": (1, "moment 1 is"),
+    "sample_ipndm_v_3m": (2, "moment 1 is off by O(h^1)"),
+    "sample_pec_vary_3m": (1, "moment 1 is 17/27 of the exact one"),
+    "sample_heunpp2": (1, "measured 0.98"),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_right_sampler_is_as_claimed(name):
+    found = audited(name)
+    assert found.holds and found.data["order"] == GOOD[name] == round(found.data["measured_estimate"]), found.lines()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_wrong_sampler_is_found(name):
+    order, because = BAD[name]
+    found = audited(name)
+    assert not found.holds and found.data["order"] == order and because in found.claims[0].because
+    assert found.wrong and all(w.got != w.right for w in found.wrong)
+
+
+def test_the_order_on_equal_steps_is_said_where_it_is_another():
+    found = audited("sample_ipndm_v_3m")
+    assert {c.name: c.found for c in found.claims}["order on equal steps of lambda"] == 3
+
+
+def test_what_a_low_order_start_costs_is_said():
+    whole = {name: audited(name).claims[1] for name in ("sample_3m_exact", "sample_pec_3m")}
+    assert whole["sample_3m_exact"].found == 2 and "the first step has order 1" in whole["sample_3m_exact"].because
+    assert whole["sample_pec_3m"].found == 3
+
+
+def test_an_option_is_passed_on():
+    assert adapted(f"{HERE}:sample_ab3", {"order": 2}, None).data["order"] == 2
+
+
+@pytest.mark.parametrize(("name", "order"), [("rk4", 4), ("etd2rk", 2), ("KUTTA3", 3), ("TENSORS", 2)])
+def test_right_steps_and_tables(name, order):
+    found = audited(name)
+    assert found.holds and found.data["order"] == order
+
+
+@pytest.mark.parametrize(("name", "order"), [("rk4_late", 1), ("etd2rk_real", 1), ("KUTTA3_WRONG", 1)])
+def test_wrong_steps_and_tables(name, order):
+    found = audited(name)
+    assert not found.holds and found.data["order"] == order
+
+
+def test_coefficients_without_their_imaginary_part_are_shown_beside_the_right_ones():
+    found = audited("etd2rk_real")
+    real, turning = found.claims
+    assert real.holds and not turning.holds
+    assert found.wrong[0].got == "0.958851+0j" and found.wrong[0].right == "0.958851+0.244835j"
+
+
+@pytest.mark.parametrize(
+    ("target", "config", "message"),
+    [
+        (f"{HERE}:NOTHING", {}, "is nothing that can be audited"),
+        (f"{HERE}:sample_ab", {}, "did you mean 'sample_ab3'"),
+        (f"{HERE}:sample_ab3", {"orders": 2}, "did you mean 'order'"),
+        (f"{HERE}:rk4", {"order": 2}, "only schedulers and samplers"),
+        ("no_such_module_anywhere:x", {}, "cannot be imported"),
+    ],
+)
+def test_a_target_that_is_none_says_why(target, config, message):
+    with pytest.raises(SpecError) as caught:
+        adapted(target, config, None)
+    assert message in str(caught.value)
