@@ -1,5 +1,5 @@
-// Counter-based normals: Philox4x32-10 and Box-Muller, on the host and on a GPU. runtime/philox.py says what the counter
-// and the numbers are, and gives the same bits; so does philox_triton.py. On the host with -ffp-contract=off; on a GPU
+// Counter-based normals: Philox4x32-10 and Box-Muller, on the host and on a GPU. philox.py says what the counter and
+// the numbers are, and gives the same bits, as philox_triton.py does. On the host with -ffp-contract=off; on a GPU
 // products and sums are rounded by themselves whatever the flags.
 
 #pragma once

@@ -1,16 +1,16 @@
-"""Counter-based normals: Philox4x32-10 and Box-Muller. A number is a function of (seed, sample, element, draw); no state.
+"""Counter-based normals, Philox4x32-10 and Box-Muller: functions of (seed, sample, element, draw), without a state.
 
 Philox4x32-10 is a bijection of 128 bits with a key of 64: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as
-easy as 1, 2, 3" (2011, DOI 10.1145/2063384.2063405). :func:`counter` is the one place that says what its 128 bits mean.
+easy as 1, 2, 3" (2011, DOI 10.1145/2063384.2063405). :func:`counter` is the one place that says what its bits mean.
 ``philox.h`` and ``philox_triton.py`` are the same algorithm for fused steps.
 
-All backends give the same bits: words are integers; uniforms, logarithm, sine and cosine are products and sums of float32
-(or float64), each rounded to nearest by itself, in one order; root and quotient are correctly rounded. torch.compile sees
-one operator, ``phiforge::normals``, so it contracts no product and sum into one rounding.
+All backends give the same bits: words are integers; uniforms, logarithm, sine and cosine are products and sums of
+float32 (or float64), each rounded to nearest by itself, in one order; root and quotient are correctly rounded.
+torch.compile sees one operator, ``phiforge::normals``, so it contracts no product and sum into one rounding.
 
 A word w is the uniform u = (w + 1/2) / 2^32, and the angle w / 2^32 turns. float32 is within 5 of its ulps of
-sqrt(-2 ln u) cos(angle), and at most 6.8. float64 takes the same words as the upper ones of 53 bits, is within 5 ulps, too,
-and at most 8.7: the float32 noise is the float64 noise up to what the lower bits of its words say, which is
+sqrt(-2 ln u) cos(angle), and at most 6.8. float64 takes the same words as the upper ones of 53 bits, is within 5 ulps,
+too, and at most 8.7: the float32 noise is the float64 noise up to what the lower bits of its words say, which is
 2^-33 / (u sqrt(-2 ln u)), and 2^-32 turns.
 """
 
@@ -58,7 +58,7 @@ _COS = {
     ),
 }  # fmt: skip
 _BITS = {torch.float32: 32, torch.float64: 53}
-# Bits of a uniform; integers as wide as the type, bits of its fraction; 2/3 or sqrt(1/2), as a word and as a number's bits.
+# Bits of a uniform; integers as wide as the type, bits of its fraction; 2/3 or sqrt(1/2), as a word and as a number.
 _LOG_PARTS = {
     torch.float32: (32, torch.int32, 23, 0xAAAAAAAB, 0x3F2AAAAB),
     torch.float64: (53, torch.int64, 52, 0x16A09E667F3BCD, 0x3FE6A09E667F3BCD),
@@ -70,7 +70,8 @@ def counter(group: Any, sample: Any, draw: Any, stream: Any) -> tuple[Any, Any, 
 
     Element: the index within the sample, in row-major order; its number is number ``element % 4`` of the group's.
     Sample: the index within everything that is sampled with this seed, so sample 5 is the same in a batch of 8 and
-    alone. Draw: which noise of a solve. Stream: what else is drawn with the same seed, below 2^31; bit 31 says LOWER. The key is the seed.
+    alone. Draw: which noise of a solve. Stream: what else is drawn with the same seed, below 2^31; bit 31 says LOWER.
+    The key is the seed.
     """
     return group, sample, draw, stream
 
@@ -118,7 +119,7 @@ def normals(
     batch, size = shape[0], math.prod(shape[1:])
     for name, value, most in (
         ("elements of a sample", size, 1 << 34),
-        ("sample0 + B", sample0 if isinstance(sample0, torch.Tensor) else sample0 + batch, 1 << 32),
+        ("sample0", sample0, (1 << 32) - batch),
         ("draw", draw, _WORD),
         ("stream", stream, LOWER - 1),
     ):
@@ -193,7 +194,7 @@ def _minus_two_log(word: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _root(value: torch.Tensor) -> torch.Tensor:
-    """The square root, rounded to nearest. torch.sqrt may be an ulp off: float32 takes float64's, float64 a Newton step."""
+    """The square root, to nearest. torch.sqrt may be an ulp off: float32 takes float64's, float64 a Newton step."""
     if value.dtype == torch.float32:
         return torch.sqrt(value.double()).float()
     root = torch.sqrt(value)

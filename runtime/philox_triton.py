@@ -1,7 +1,8 @@
 """Counter-based normals in Triton: the functions of ``philox.h`` for kernels, and the same bits.
 
 :mod:`runtime.philox` says what the counter and the numbers are. Kernels that call this are compiled with
-``enable_fp_fusion=False``, as the fused step is. No libdevice is used, so triton's interpreter runs them, too. ``dtype``: tl.float32 or tl.float64.
+``enable_fp_fusion=False``, as the fused step is. No libdevice is used, so triton's interpreter runs them, too.
+``dtype``: tl.float32 or tl.float64.
 
 Imported when a kernel is asked for, never before: it needs triton.
 """
@@ -16,7 +17,7 @@ LOWER: tl.constexpr = tl.constexpr(1 << 31)
 
 @triton.jit
 def counter(group, sample, draw, stream):
-    """What Philox is given: group = element // 4 within the sample, sample, draw, stream (below 2^31, or with LOWER)."""
+    """What Philox is given: group = element // 4 of the sample, sample, draw, stream (below 2^31, or with LOWER)."""
     return tl.cast(group, tl.uint32), tl.cast(sample, tl.uint32), tl.cast(draw, tl.uint32), tl.cast(stream, tl.uint32)
 
 
@@ -46,7 +47,8 @@ def normals(seed, sample, group, draw, stream, dtype: tl.constexpr):
 def block(seed, sample, group, draw, stream, dtype: tl.constexpr):
     """The numbers of a block of groups that follow one another, in the order of their elements."""
     n0, n1, n2, n3 = normals(seed, sample, group, draw, stream, dtype)
-    return tl.interleave(tl.interleave(n0, n2), tl.interleave(n1, n3))
+    four = tl.join(tl.join(n0, n2), tl.join(n1, n3))
+    return tl.reshape(four, [4 * n0.shape[0]])
 
 
 @triton.jit

@@ -55,8 +55,9 @@ def compiled(text: str, arch: str, folder: Path, *flags: str) -> Compiled:
     """The source through nvcc, once."""
     source, out = folder / "step.cu", folder / "step.cubin"
     source.write_text(text, "utf-8")
-    command = [str(NVCC), "-std=c++17", "-fmad=false", f"-arch={arch}", f"-I{HEADER.parent}", "-cubin", "-Xptxas", "-v"]
-    done = _run([*command, *flags, "-keep", "-keep-dir", str(folder), str(source), "-o", str(out)])
+    command = [str(NVCC), "-std=c++17", f"-arch={arch}", f"-I{HEADER.parent}", "-cubin", "-Xptxas", "-v"]
+    fused = () if "-fmad=true" in flags else ("-fmad=false",)
+    done = _run([*command, *fused, *flags, "-keep", "-keep-dir", str(folder), str(source), "-o", str(out)])
     said = done.stdout + done.stderr
     assert "warning" not in said, said[-2000:]
     (ptx,) = folder.glob("*.ptx")
