@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 import torch
 
+from derive.backends._kernel import STATES
 from runtime import native
 from runtime.errors import ShapeError
 from tests.backends.loops import ENGINES, NEEDS_COMPILER, network, noise, plan_of, solver_of, state_of
-from tests.backends.sources import OFTEN
+from tests.backends.sources import OFTEN, program_of
 from tests.backends.test_loop import Counted
 
-SOLVERS = ("dpmpp_2m", "edm_heun", "unipc_2")
-"""One that stays in place, one with an input scale and stages, one that moves its state and corrects without x."""
+SOLVERS = ("dpmpp_2m", "flow_ssprk3", "unipc_2")
+"""One that stays in place, one whose stages do without x, one that moves its state every step."""
 BUILT = [
     *(pytest.param(name, "cpu", marks=NEEDS_COMPILER) for name in SOLVERS),
     *(pytest.param(n, "cpu", marks=(NEEDS_COMPILER, pytest.mark.slow)) for n in OFTEN if n not in SOLVERS),
@@ -69,13 +70,16 @@ def test_a_solve_is_that_of_sample(name: str, engine: str, way: str) -> None:
     assert float((found - want).abs().max()) <= 4 * known + 1e-6
 
 
-def copied(one: Any, two: Any) -> None:
-    """The buffers of one loop into those of another; the torch step has low parts of all values, the C++ one of states."""
+def copied(one: Any, two: Any, memory: tuple[str, ...]) -> None:
+    """The buffers of one loop into those of another; the torch step has low parts of all values, the C++ one of states.
+
+    memory: the values that the coming phase finds.
+    """
     rows = (loop.order[int(loop.counter[0]), 1:].tolist() for loop in (one, two))
-    for a, b in zip(*rows):
+    for value, a, b in zip(("x", *memory), *rows):
         two.state[b] = one.state[a]
         if two.low is not None:
-            two.low[b] = one.low[a] if a < len(one.low) else 0
+            two.low[b] = one.low[a] if value in STATES else 0
 
 
 @NEEDS_COMPILER
@@ -89,7 +93,7 @@ def test_engines_agree(name: str, dtype: torch.dtype, way: str) -> None:
     one, two = (solver.loop(plan, x, backend=engine, **options) for engine in ("cpu", "torch"))
     for seed in range(plan.steps):
         raw = noise(one.x.shape, dtype, seed)
-        copied(one, two)
+        copied(one, two, program_of(name).phase(plan.phases[seed]).memory)
         one.step(raw)
         two.step(raw)
         assert torch.equal(state_of(one), state_of(two)) and torch.equal(one.x, two.x), seed
@@ -138,7 +142,7 @@ def test_a_grid_for_every_sample(options: dict[str, Any], engine: str) -> None:
     assert close(found, solver.sample(model, x, plan=plan, **options), 1e-13)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["torch", pytest.param("cpu", marks=(NEEDS_COMPILER, pytest.mark.slow))])
 def test_the_network_reads_a_pair(engine: str) -> None:
     """Both halves the scaled state, both times."""
     solver, x = solver_of("edm_heun"), noise((3, 5))

@@ -41,7 +41,7 @@ def test_every_family_has_its_page():
 
 @pytest.mark.parametrize(
     "page",
-    [*PAGES, *(ROOT / "docs" / f"{name}.md" for name in ("adaptive", "backends", "gradients"))],
+    [*PAGES, *(ROOT / "docs" / f"{name}.md" for name in ("adaptive", "backends", "gradients", "guidance"))],
     ids=lambda p: p.stem,
 )
 def test_links_lead_somewhere(page):

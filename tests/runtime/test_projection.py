@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from generated import dpmpp_2m, dpmpp_3s, edm_heun, flow_ab3, unipc_2, vp_v_ab2
 from runtime import NonFiniteError, ShapeError
-from runtime.projection import Projection, limit, projection
+from runtime.projection import Projected, Projection, limit, projection
 from tests.runtime import sample_solver
 from tests.runtime.hand_written import flow, variant
 
@@ -195,8 +196,6 @@ def test_elements_within_the_bound_keep_the_output_of_the_network() -> None:
     raw, bound = torch.tanh(X), 0.5
     inside = (dx * X + dr * raw).abs() <= bound
     assert 0 < inside.sum() < X.numel()
-    from runtime.projection import Projected
-
     found = Projected(Projection(clip=bound), plan, X)(1, X, raw)
     assert torch.equal(found[inside], raw[inside])
     assert close((dx * X + dr * found)[~inside].abs(), torch.full_like(X, bound)[~inside], 1e-12)
@@ -286,6 +285,8 @@ def test_where_the_data_are_not_known_nothing_is_changed() -> None:
     rows = Projection(clip=1.0).rows(plan)
     assert rows[0].tolist() == [1, 0, 0, 0] and rows[1].tolist() == [1, 2, -1, -1]
     assert Projection(clip=1.0).rows(flow().plan(nodes=[0.0, 0.5], direction="inversion"))[0].tolist() == [1, 0, 0, 0]
+    infinite = SimpleNamespace(steps=1, estimates=torch.tensor([[float("inf"), -float("inf")]], dtype=torch.float64))
+    assert Projection(clip=1.0).rows(infinite).tolist() == [[1, 0, 0, 0]]
     start = torch.full((2, 3), 0.25, dtype=torch.float64)
     first = lambda x, t: 0.1 * torch.ones_like(x)  # noqa: E731
     assert torch.isfinite(solver.sample(first, start, plan=plan, clip=0.5)).all()
