@@ -1,4 +1,5 @@
-"""Which worker runs which test: those of one file in one, in ``claims`` those of one shipped solver.
+"""Which worker runs which test: those of one file in one, in ``claims`` those of one shipped solver, all that read the
+tree in one.
 
 What they share (a derivation, its oracle, rows in 320 bits, fixtures) is computed once, where dealing the tests out one
 by one computes it in every worker.
@@ -24,4 +25,5 @@ class BySolver(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         test, _, parameters = nodeid.partition("[")
         solvers = NAMES.intersection(parameters.rstrip("]").split("-")) if "claims/" in test else ()
-        return min(solvers, default=test.partition("::")[0])
+        file = test.partition("::")[0]
+        return min(solvers, default="architecture" if "architecture/" in file else file)

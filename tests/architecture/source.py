@@ -50,12 +50,13 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_bytes(), filename=str(path.relative_to(ROOT)))
 
 
-def imports(path: Path) -> Iterator[Import]:
+@cache
+def imports(path: Path) -> tuple[Import, ...]:
     """Every import statement; ``from a import b`` names ``a.b`` where that is a module of this tree, else ``a``."""
     package = module_name(path).split(".")
     if path.name != "__init__.py":
         package = package[:-1]
-    yield from _imports(parse(path), package, local=False)
+    return tuple(_imports(parse(path), package, local=False))
 
 
 def _imports(node: ast.AST, package: list[str], local: bool) -> Iterator[Import]:
@@ -75,13 +76,11 @@ def _submodule(origin: str, name: str) -> str:
     return f"{origin}.{name}" if path.is_dir() or path.with_suffix(".py").exists() else origin
 
 
-def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+@cache
+def calls(path: Path) -> tuple[tuple[str, ast.Call], ...]:
     """Every call with its dotted name as written: ``eval``, ``sp.sympify``, ``yaml.load``."""
-    for node in ast.walk(parse(path)):
-        if isinstance(node, ast.Call):
-            name = dotted(node.func)
-            if name:
-                yield name, node
+    found = ((dotted(node.func), node) for node in ast.walk(parse(path)) if isinstance(node, ast.Call))
+    return tuple((name, node) for name, node in found if name)
 
 
 def dotted(node: ast.expr) -> str:
