@@ -15,14 +15,14 @@ from derive.program.interpret import run_phase
 from derive.program.ir import Program
 from runtime import native
 from tests.backends.sources import FUSED, OFTEN
-from tests.claims.shipped import NAMES
+from tests.claims.shipped import STEPS
 
 COMPILES = any(map(shutil.which, native.COMPILERS))
 NEEDS_COMPILER = pytest.mark.skipif(not COMPILES, reason="no C++ compiler")
 ENGINES = [pytest.param("cpu", marks=NEEDS_COMPILER), "torch"]
 OTHERS = [
     *(pytest.param(name, "cpu", marks=(NEEDS_COMPILER, pytest.mark.slow)) for name in FUSED if name not in OFTEN),
-    *((name, "torch") for name in NAMES if name not in OFTEN),
+    *(pytest.param(*solver.values, "torch", marks=solver.marks) for solver in STEPS if solver.values[0] not in OFTEN),
 ]
 BOTH = [
     *(pytest.param(name, "cpu", marks=NEEDS_COMPILER) for name in OFTEN),

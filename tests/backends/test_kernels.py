@@ -17,7 +17,7 @@ from derive.program.passes import streams
 from derive.spec import read_spec
 from derive.store import seal
 from tests.backends.sources import FUSED, program_of, text_of
-from tests.claims.shipped import FOLDER, NAMES
+from tests.claims.shipped import FOLDER, STEPS
 from tests.program.methods import TABLEAUS, program
 
 NAME = cuda.FILE
@@ -36,7 +36,7 @@ def traffic(text: str) -> dict[str, tuple[int, int]]:
     }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STEPS)
 def test_every_stream_moves_once(name: str) -> None:
     """The network's own output is copied where it is kept: its buffer is not ours."""
     made = program_of(name)
@@ -50,7 +50,7 @@ def test_every_stream_moves_once(name: str) -> None:
     read(made, text)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STEPS)
 def test_no_more_buffers_than_the_torch_step(name: str) -> None:
     made = program_of(name)
     assert buffers(made) <= torch_backend.buffers(made)

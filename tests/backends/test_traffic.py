@@ -31,11 +31,11 @@ from derive.program.passes import streams
 from derive.spec import read_spec
 from runtime.api import Solver
 from tests.backends.sources import program_of
-from tests.claims.shipped import FOLDER, NAMES
+from tests.claims.shipped import FOLDER, NAMES, STEPS
 
 SHAPE = (2, 96)
 SIZE = 2 * 96
-every_solver = pytest.mark.parametrize("name", NAMES)
+every_solver = pytest.mark.parametrize("name", STEPS)
 
 # The floor
 

@@ -30,13 +30,13 @@ from tests.backends.tritons import (
     SHIPPED,
     Case,
     cases,
-    different,
     engine_of,
     gaps,
     given,
     interpreting,
     text_of,
 )
+from tests.claims.shipped import different
 from tests.claims.test_step_matches_interpreter import relative
 from tests.program.methods import program as made_by_hand
 

@@ -24,11 +24,11 @@ from triton.compiler import ASTSource
 
 from derive.backends._kernel import STATES, Kernel, kernels
 from runtime import fused_step_triton, triton_loop
-from runtime.triton_loop import THREADS
+from runtime.triton_loop import SELECTING, THREADS
 from tests.backends import sass
 from tests.backends.sources import program_of
-from tests.backends.tritons import different, module_of, text_of
-from tests.claims.shipped import NAMES
+from tests.backends.tritons import module_of, text_of
+from tests.claims.shipped import NAMES, different
 
 TYPES = {
     "bf16": ("*bf16", "*fp32", 2),
@@ -58,8 +58,10 @@ class Built:
     used: dict[str, int]
 
 
-def built(module: ModuleType, kind: str, copies: int, arch: int, folder: Path) -> Built:
-    """The kernel as the engine launches it: sizes of any value, pointers at multiples of 16 bytes."""
+def built(
+    module: ModuleType, kind: str, copies: int, arch: int, folder: Path, pair: bool = False, bounded: bool = False
+) -> Built:
+    """The step as the engine launches it: sizes of any value, pointers at multiples of 16 bytes."""
     stored, number, size = TYPES[kind]
     types = {
         "state": stored,
@@ -73,6 +75,9 @@ def built(module: ModuleType, kind: str, copies: int, arch: int, folder: Path) -
         "net": stored if copies else None,
         "twin": stored if copies > 1 else None,
         "scales": number if copies else None,
+        "other": stored if pair else None,
+        "guide": number if pair or bounded else None,
+        "limits": number if bounded else None,
         **dict.fromkeys(("n", "stride", "rows", "batch"), "i64"),
         "blocks": "i32",
     }
@@ -82,23 +87,51 @@ def built(module: ModuleType, kind: str, copies: int, arch: int, folder: Path) -
         "COLUMNS": module.COLUMNS,
         "BLOCK": 16 * THREADS // size,
         "THREADS": THREADS,
-        **{name: None for name, kind in types.items() if kind is None},
     }
-    names = fused_step_triton.step.arg_names
-    signature = {name: types.get(name) or "constexpr" for name in names}
-    aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if signature[name].startswith("*")}
-    source = ASTSource(fused_step_triton.step, signature, constants, aligned)
-    kernel = triton.compile(
-        source, target=GPUTarget("cuda", arch, 32), options=triton_loop.options(module.WORDS[size == 2])
-    )
+    words = module.WORDS[size == 2] + triton_loop.more(pair, bounded, size == 2)
+    return compiled(fused_step_triton.step, types, constants, triton_loop.options(words), arch, folder)
+
+
+def selection(kind: str, pair: bool, arch: int, folder: Path) -> Built:
+    """The kernel that finds thresholds, as the engine launches it."""
+    stored, number, size = TYPES[kind]
+    types = {
+        "state": stored,
+        "low": stored if size == 2 else None,
+        "raw": stored,
+        "order": "*i32",
+        "counter": "*i64",
+        "other": stored if pair else None,
+        "guide": number,
+        "limits": number,
+        "rule": "*fp64",
+        **dict.fromkeys(("n", "stride", "rows"), "i64"),
+    }
+    constants = {"RING": 1, "BLOCK": 16 * SELECTING // size, "THREADS": SELECTING}
+    return compiled(fused_step_triton.select, types, constants, triton_loop.SELECTION, arch, folder)
+
+
+def compiled(
+    kernel: Any,
+    types: dict[str, str | None],
+    constants: dict[str, Any],
+    options: dict[str, Any],
+    arch: int,
+    folder: Path,
+) -> Built:
+    """A kernel with arguments of these types; None: an argument that is None."""
+    constants = {**constants, **{name: None for name, kind in types.items() if kind is None}}
+    signature = {name: types.get(name) or "constexpr" for name in kernel.arg_names}
+    aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(signature.values()) if kind.startswith("*")}
+    source = ASTSource(kernel, signature, constants, aligned)
+    made = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
     file = folder / "step.cubin"
-    file.write_bytes(kernel.asm["cubin"])
+    file.write_bytes(made.asm["cubin"])
     tool = sass.disassembler()
     assert tool, "triton's wheel has nvdisasm"
     said = run(Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump", "-res-usage", file)
-    return Built(
-        kernel.asm["ptx"], run(tool, "-c", file), {k: int(v) for k, v in re.findall(r"(REG|STACK|LOCAL):(\d+)", said)}
-    )
+    used = {k: int(v) for k, v in re.findall(r"(REG|STACK|LOCAL):(\d+)", said)}
+    return Built(made.asm["ptx"], run(tool, "-c", file), used)
 
 
 def run(*command: Path | str) -> str:

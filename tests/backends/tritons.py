@@ -16,7 +16,6 @@ import torch
 from triton.runtime.interpreter import InterpretedFunction, TensorHandle
 
 from derive import emit
-from derive.backends import torch as torch_backend
 from derive.backends import triton
 from derive.program.interpret import run_phase
 from derive.program.ir import Phase, Program
@@ -27,12 +26,6 @@ from tests.claims.shipped import FOLDER, NAMES
 
 SHIPPED = tuple(name for name in NAMES if (FOLDER / name / triton.FILE).is_file())
 RUNTIME = ("runtime.fused_step_triton", "runtime.philox_triton")
-
-
-def different(names: Sequence[str]) -> tuple[str, ...]:
-    """Of solvers whose steps are the same text, the first."""
-    text = {name: (FOLDER / name / torch_backend.FILE).read_text("utf-8").split('"""', 2)[2] for name in names}
-    return tuple(name for i, name in enumerate(names) if text[name] not in map(text.get, names[:i]))
 
 
 def text_of(program: Program) -> str:

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 from derive import emit
 from derive.analysis.numbers import Oracle
 from derive.check import Trial, uneven_nodes
@@ -26,6 +28,17 @@ from runtime import load
 
 FOLDER = Path(__file__).resolve().parents[2] / "generated"
 NAMES = tuple(sorted(p.parent.name for p in FOLDER.glob("*/spec.yaml")))
+
+
+def different(names: Sequence[str]) -> tuple[str, ...]:
+    """Of solvers whose steps are the same text, the first."""
+    text = {name: (FOLDER / name / "step_torch.py").read_text("utf-8").split('"""', 2)[2] for name in names}
+    return tuple(name for i, name in enumerate(names) if text[name] not in map(text.get, names[:i]))
+
+
+DIFFERENT = different(NAMES)
+STEPS = [pytest.param(name, marks=() if name in DIFFERENT else pytest.mark.slow) for name in NAMES]
+"""Every solver, for tests of the step alone: of those whose steps are the same text one is usual, the others are slow."""
 
 
 class Remembering(Oracle):

@@ -18,7 +18,7 @@ from generated.edm_heun import solver as edm_heun
 from generated.flow_ab2 import solver as flow_ab2
 from generated.unipc_2 import solver as unipc_2
 from runtime.revolve import evaluations
-from tests.architecture.source import solvers
+from tests.claims.shipped import STEPS
 from tests.runtime.sample_solver import solver
 
 F64 = torch.float64
@@ -66,7 +66,7 @@ def distance(found: list[Tensor], wanted: list[Tensor]) -> float:
 # The same gradients
 
 
-@pytest.mark.parametrize("name", solvers())
+@pytest.mark.parametrize("name", STEPS)
 def test_every_solver_has_the_gradients_of_autograd(name: str) -> None:
     of, net, x = importlib.import_module(f"generated.{name}").solver, Net(), start(2, 3).requires_grad_()
     plan = of.plan(len(getattr(of.coefficients, "TABLE", ())) or 7)
