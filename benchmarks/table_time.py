@@ -30,13 +30,14 @@ def table_seconds(name: str = THIRD_ORDER, steps: int = 50) -> float:
     return cpu_seconds(lambda: solver.plan(steps=next(counts)), 7)
 
 
-def derive_seconds(spec: Path = EXAMPLE) -> float:
-    """Stops 1 to 6, first call in a new process; imports not counted."""
+def derive_seconds(spec: Path = EXAMPLE, repeat: int = 3) -> float:
+    """Stops 1 to 6, first call in a new process, the least of so many; imports not counted."""
     return fresh_seconds(
         "import derive.schedules.vp_scaled_linear, derive.predictions.noise, derive.predictions.data\n"
         "import derive.families.exponential_multistep, derive.problems.diffusion, runtime.grids\n"
         "from derive.pipeline import derive\nfrom derive.spec import read_spec",
         f"derive(read_spec({str(spec)!r}))",
+        repeat,
     )
 
 

@@ -176,6 +176,7 @@ print(Printer()(e))
 """
 
 
+@pytest.mark.slow  # the usual tests do the same with every shipped solver
 def test_the_text_does_not_depend_on_the_hash_seed() -> None:
     texts = {
         subprocess.run(

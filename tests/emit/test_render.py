@@ -110,6 +110,7 @@ print(hashlib.sha256(b"".join(emit.render(FakeDerived()).values())).hexdigest())
 """
 
 
+@pytest.mark.slow  # the usual tests do the same with every shipped solver
 def test_the_bytes_do_not_depend_on_the_hash_seed(files: dict[str, bytes]) -> None:
     seen = {hashlib.sha256(b"".join(files.values())).hexdigest()}
     for seed in range(3):

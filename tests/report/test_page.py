@@ -191,6 +191,7 @@ def test_what_a_spec_says_is_escaped():
 KINDS_METHOD = "family: exponential_multistep\n  steps: 1\n  integrand: noise\n  variable: rho"
 
 
+@pytest.mark.slow  # the command's test compares two pages as well
 def test_the_page_repeats_itself(pages):
     text, derived = pages(FAST)
     assert reporting.page(derived) == text
