@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
-from types import SimpleNamespace
 from typing import Any
 
 from runtime.api import Solver
 from runtime.grids import time_of
 from runtime.inverse import solve_for
-from runtime.itinerary import point
+from runtime.itinerary import kept, point
+from runtime.plan import Plan
 from runtime.real import Real, log, log1p, real, sqrt
 from runtime.rebind import rebound
 
@@ -78,33 +78,51 @@ _CURVES: Mapping[str, Mapping[str, Callable[..., Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """solver: on the clock of ``kind``, or (``own``) on the one it was generated with. coefficients: before that."""
+    """solver: on the clock of ``kind``, or (``own``) on the one it was generated with.
+
+    jump: the same, ending with its estimate of the data; ``jumps``: whether it has to where the grid ends at sigma = 0,
+    since the method's last step has no limit there. data: whether the integrand is the data. of: the kind that was asked for.
+    """
 
     solver: Solver
+    jump: Solver
+    jumps: bool
     kind: str
     own: bool
+    data: bool
+    of: str | None
 
     def __reduce__(self) -> tuple:
-        return _again, (self.solver._module,)
+        return _again, (self.solver._module, self.of)
 
-    def ends(self, nodes: Sequence[float]) -> tuple[float, ...]:
-        """The nodes without a last 0 where the solver has no step into sigma = 0: it ends with its estimate of the data."""
-        jumps = self.solver.coefficients.FINAL == "denoise" and nodes[-1] == self.solver.domain[1]
-        return tuple(nodes[:-1] if jumps and len(nodes) > 2 else nodes)
+    def plan(self, rhos: Sequence[float], sigmas: Sequence[float] | None = None, jumps: bool = False) -> Plan:
+        """The plan of these sigma/alpha; ``sigmas``: the same levels on the solver's clock, taken bit for bit.
 
-    def nodes(self, rhos: Sequence[float], sigmas: Sequence[float] | None = None) -> tuple[float, ...]:
-        """Times of the solver at these sigma/alpha; ``sigmas``: the same levels on its clock, taken bit for bit.
-
-        ValueError where the solver does not reach one.
+        jumps: whether a last step to sigma = 0 is to be the estimate of the data, with no call of the network there.
+        ValueError where the solver does not reach one, or has no step between two.
         """
+        nodes = self._nodes(rhos, sigmas)
+        if not (jumps or self.jumps) or nodes[-1] != self.solver.domain[1]:
+            return self.solver.plan(nodes=nodes)
+        if len(nodes) > 2:
+            return self.jump.plan(nodes=nodes[:-1])
+        plan = self.jump.plan(nodes=(2 * nodes[0], nodes[0]))  # of which the last call alone is meant
+        (grid,) = plan.grids
+        alone = {name: getattr(grid, name)[-1:] for name in ("rows", "orders", "phases", "times", "denoised")}
+        return replace(
+            plan, nodes=nodes, orders=grid.orders[-1:], phases=grid.phases[-1:], places=(0,), memory=plan.memory[-2:],
+            grids=(replace(grid, places=(0,), **alone),), _cache={},
+        )  # fmt: skip
+
+    def _nodes(self, rhos: Sequence[float], sigmas: Sequence[float] | None) -> tuple[float, ...]:
         if self.own:
-            return self.ends([self._time(rho) for rho in rhos])
+            return tuple(self._time(rho) for rho in rhos)
         if sigmas is None:
             sigmas = [level(rho, self.kind) for rho in rhos]
         for sigma in sigmas:
             if not 0 <= sigma <= self.solver.domain[0]:
                 raise ValueError(self._out_of_reach(sigma))
-        return self.ends([float(sigma) for sigma in sigmas])
+        return tuple(map(float, sigmas))
 
     def rho(self, t: float) -> float:
         """sigma/alpha at a time of the solver."""
@@ -114,10 +132,6 @@ class Timed:
         if t == code.DOMAIN[0] and code.NOISE_END == "alpha_zero":
             return math.inf
         return float(code.rho(real(t)))
-
-    def weights(self, rho: float) -> tuple[float, float]:
-        """(alpha, sigma) at a noise level: the solver's sample is alpha x0 + sigma eps."""
-        return weights(rho, self.kind)
 
     def _time(self, rho: float) -> float:
         code = self.solver.coefficients
@@ -131,7 +145,9 @@ class Timed:
     def _out_of_reach(self, value: float) -> str:
         low, high = sorted(map(self.rho, self.solver.domain)) if self.own else (0.0, self.solver.domain[0])
         what = "sigma" if self.kind == "flow" and not self.own else "sigma/alpha"
-        advice = "; the sample begins at alpha = 0: take a solver of a flow" if value == math.inf else ""
+        advice = "; the sample begins at alpha = 0: take a solver of a flow, or one of data in lambda" * (
+            value == math.inf
+        )
         return f"{self.solver.name}: got {what} = {value!r}; allowed: {low!r} to {high!r}{advice}"
 
 
@@ -164,39 +180,92 @@ def rho_of(sigma: float, kind: str) -> float:
 
 
 @lru_cache(maxsize=256)
-def timed(solver: Solver) -> Timed:
-    """The solver on the clock of its kind of schedule. ValueError if its schedule is of none of the three kinds."""
+def timed(solver: Solver, of: str | None = None) -> Timed:
+    """The solver on the clock of its kind of schedule, or, where the method allows it, of that of a network ``of``.
+
+    An exponential method in lambda whose integrand is the data is the same on every schedule: asked for a flow, it also
+    begins at alpha = 0, with a step of order 1. ValueError if a schedule is of none of the three kinds.
+    """
     code = solver.coefficients
     samples = [point(code, time) for time in _interior(code)]
     kind = _kind(samples, solver.name)
+    moved = of == "flow" and kind != "flow" and _moves(code, samples)
+    kind = "flow" if moved else kind
     curves = dict(_CURVES[kind])
     there = rebound(code, lambda number: number, curves)
-    clocks = [node.sigma / node.alpha if kind == "vp" else node.sigma for node in samples]
+    clocks = [_clock(node, kind) for node in samples]
     if not all(_same(code.chart(node.t), there.chart(t)) for node, t in zip(samples, clocks)):
-        return Timed(_with(solver, _ending(code, {})), kind, True)
-    widest = 1.0 if kind == "flow" else WIDEST
-    names: dict[str, Any] = {"DOMAIN": (widest, 0.0), "DATA_END": "sigma_zero", "GRID": {}, "WARP": None, **curves}
-    names |= {"NOISE_END": "alpha_zero" if kind == "flow" else "regular", "time": lambda t: t}
+        return _timed(solver, {}, kind, True, of)
+    names: dict[str, Any] = {"DOMAIN": (1.0 if kind == "flow" else WIDEST, 0.0), "DATA_END": "sigma_zero"}
+    names |= {"NOISE_END": "alpha_zero" if kind == "flow" else "regular", "GRID": {}, "WARP": None, **curves}
     if hasattr(code, "inner"):
         names["inner"] = _inner(there)
-    return Timed(_with(solver, _ending(code, names)), kind, False)
+    if moved:
+        names["FROM_ALPHA_ZERO"] = (_leaving(code.COLUMNS),)
+    return _timed(solver, names, kind, False, of)
 
 
-def _with(solver: Solver, coefficients: Any) -> Solver:
+def _timed(solver: Solver, names: dict[str, Any], kind: str, own: bool, of: str | None) -> Timed:
+    code = solver.coefficients
+    names = {"time": lambda t: t, **names}
+    keeps = code.FINAL == "keep" and not getattr(code, "TABLE", ())
+    ends = bool(code.TO_SIGMA_ZERO) and not (keeps and len(code.TO_SIGMA_ZERO) < len(code.ROWS))
+    jump = _with(solver, {**names, "FINAL": "denoise", "DATA_END": "regular"})
+    return Timed(_with(solver, names), jump, not ends, kind, own, _of_data(code, _interior(code)), of)
+
+
+def _with(solver: Solver, names: dict[str, Any]) -> Solver:
+    coefficients: Any = rebound(solver.coefficients, lambda number: number, names)
     return Solver(solver.name, solver._module, coefficients, solver._step)
 
 
-def _again(module: str) -> Timed:
-    return timed(import_module(module).solver)
+def _again(module: str, of: str | None) -> Timed:
+    return timed(import_module(module).solver, of)
 
 
-def _ending(code: Any, names: dict[str, Any]) -> SimpleNamespace:
-    """The module with these names, ending with the estimate of the data where the method's last step has no limit."""
-    names = {"time": lambda t: t, **names}
-    keeps = code.FINAL == "keep" and not getattr(code, "TABLE", ())
-    if not code.TO_SIGMA_ZERO or (keeps and len(code.TO_SIGMA_ZERO) < len(code.ROWS)):
-        names |= {"FINAL": "denoise", "DATA_END": "regular"}
-    return rebound(code, lambda number: number, names)
+def _clock(node: Any, kind: str) -> Real:
+    """What the clock of a kind of schedule shows at the noise level of a node."""
+    rho = node.sigma / node.alpha
+    return rho / (1 + rho) if kind == "flow" else rho
+
+
+def _first_order(code: Any, s: Any, t: Any) -> dict[str, Any] | None:
+    """The row of a step of order 1 from s to t, by column."""
+    row = code.ROWS[0]
+    return dict(zip(code.COLUMNS, row(s, t, (code.span(s, t),) * code.STEPS))) if callable(row) else None
+
+
+def _of_data(code: Any, times: Sequence[Real]) -> bool:
+    """Whether the integrand, and nothing else that a history keeps, is the data."""
+    s, t = (code.node(time) for time in times[:2])
+    row = _first_order(code, s, t)
+    if row is None or kept(code) != (("cx", "cr"),):
+        return False
+    return all(_same(row[name], value) for name, value in zip(("cx", "cr"), code.denoised(s)))
+
+
+def _moves(code: Any, nodes: Sequence[Any]) -> bool:
+    """Whether the steps are right on any schedule: exact for data that stay as they are, of a network that predicts noise."""
+    there = rebound(code, lambda number: number, _CURVES["flow"])
+    s, t = (there.node(_clock(node, "flow")) for node in nodes[:2])
+    row = _first_order(there, s, t)
+    wanted = (t.sigma / s.sigma, t.alpha - s.alpha * t.sigma / s.sigma, 1 / s.alpha, -s.sigma / s.alpha)
+    return (
+        row is not None
+        and kept(code) == (("cx", "cr"),)
+        and all(_same(row[name], value) for name, value in zip(("a", "b0", "cx", "cr"), wanted))
+        and _same(code.chart(nodes[0].t), -log(nodes[0].sigma / nodes[0].alpha))
+    )
+
+
+def _leaving(columns: Sequence[str]) -> Callable[..., tuple]:
+    """x' = (sigma'/sigma) x + alpha' x0, the step of order 1 from alpha = 0; what makes x0 there is the network's to say."""
+
+    def limit(s: Any, t: Any, h: Any) -> tuple:
+        values = {"a": t.sigma / s.sigma, "b0": t.alpha, "cr": 1}
+        return tuple(values.get(name, 0) for name in columns)
+
+    return limit
 
 
 def _inner(there: Any) -> Callable[..., Any]:

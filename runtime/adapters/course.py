@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -88,16 +87,17 @@ class Course:
         self.timed, self.network = timed, network
         rhos = [rho_of(sigma, network.kind) for sigma in sigmas]
         alike = (timed.kind == "flow") == (network.kind == "flow")
-        plan = _planned(timed, timed.nodes(rhos, sigmas if alike else None))
+        levels = sigmas if alike else None
+        plan = timed.plan(rhos, levels)
+        if 0.0 in map(timed.rho, plan.grids[0].times) and not self._says_all(plan):
+            plan = timed.plan(rhos, levels, jumps=True)
         self.first, self.last = rhos[0], rhos[-1]
         places = _places(plan, rhos[:-1])
         self.rhos = [timed.rho(t) if k is None else rhos[k] for t, k in zip(plan.grids[0].times, places)]
         self.places = places
         self.scales = [scale(rho, network.kind, timed.kind) for rho in (*self.rhos, rhos[-1])]
         self.data = [network.data(rho) for rho in self.rhos]
-        pairs = [self._conversion(i, plan.grids[0]) for i in range(plan.steps)]
-        before, self.plan = _folded(plan, pairs, timed.solver.coefficients)
-        self._before = before if any(pair != (0.0, 1.0) for pair in before) else None
+        self.plan, self._before = self._fitted(plan)
         self.state: State | None = None
 
     @property
@@ -132,6 +132,24 @@ class Course:
         ex, eo = self.data[i]
         return (data - ex * x) / eo
 
+    def _says_all(self, plan: Plan) -> bool:
+        """Does the network at sigma = 0, where it is called last, say what the solver takes?"""
+        (dx, dr), (ex, eo) = plan.grids[0].denoised[-1], self.network.data(0.0)
+        return self.timed.data or (_same(ex, dx) and _same(eo, dr))
+
+    def _fitted(self, plan: Plan) -> tuple[Plan, list[Pair] | None]:
+        """The plan whose integrands are made of x and out, or (px, pr) of what is to be done before every step."""
+        if self.timed.data:
+            return _refit(plan, [(ex * g, eo) for (ex, eo), g in zip(self.data, self.scales)]), None
+        (grid,) = plan.grids
+        pairs = [self._conversion(i, grid) for i in range(plan.steps)]
+        if all(pair == (0.0, 1.0) for pair in pairs):
+            return plan, None
+        if kept(self.timed.solver.coefficients) != (("cx", "cr"),):
+            return plan, pairs
+        x, r = (plan.columns.index(name) for name in ("cx", "cr"))
+        return _refit(plan, [(row[x] + row[r] * px, row[r] * pr) for row, (px, pr) in zip(grid.rows, pairs)]), None
+
     def _conversion(self, i: int, grid: Tabulated) -> Pair:
         """(px, pr) of raw = px x + pr out."""
         (dx, dr), (ex, eo), g = grid.denoised[i], self.data[i], self.scales[i]
@@ -146,21 +164,6 @@ class Course:
         return pair
 
 
-def _planned(timed: Timed, nodes: tuple[float, ...]) -> Plan:
-    """The plan of these nodes; of one step that is nothing but the estimate of the data, that alone."""
-    solver = timed.solver
-    jumps = solver.coefficients.FINAL == "denoise" and len(nodes) == 2 and nodes[1] == solver.domain[1]
-    if not jumps:
-        return solver.plan(nodes=nodes)
-    plan = solver.plan(nodes=(2 * nodes[0], nodes[0]))
-    (grid,) = plan.grids
-    alone = {name: getattr(grid, name)[-1:] for name in ("rows", "orders", "phases", "times", "denoised")}
-    return replace(
-        plan, nodes=nodes, orders=grid.orders[-1:], phases=grid.phases[-1:], places=(0,), memory=plan.memory[-2:],
-        grids=(replace(grid, places=(0,), **alone),), _cache={},
-    )  # fmt: skip
-
-
 def _places(plan: Plan, rhos: Sequence[float]) -> list[int | None]:
     """By call, the grid point that it is made at, None inside a step."""
     nodes = {t: k for k, t in enumerate(plan.nodes)}
@@ -168,17 +171,14 @@ def _places(plan: Plan, rhos: Sequence[float]) -> list[int | None]:
     return [k if k < len(rhos) else None for k in found]
 
 
-def _folded(plan: Plan, pairs: list[Pair], coefficients: Any) -> tuple[list[Pair], Plan]:
-    """(px, pr) that are left to do before a step, and the plan whose integrands have the others."""
-    if kept(coefficients) != (("cx", "cr"),):
-        return pairs, plan
+def _refit(plan: Plan, pairs: Sequence[Pair]) -> Plan:
+    """The plan with these (cx, cr), by call."""
     (grid,) = plan.grids
     x, r = (plan.columns.index(name) for name in ("cx", "cr"))
     rows = [list(row) for row in grid.rows]
-    for row, (px, pr) in zip(rows, pairs):
-        row[x], row[r] = row[x] + row[r] * px, row[r] * pr
-    table = replace(grid, rows=tuple(map(tuple, rows)))
-    return [(0.0, 1.0)] * len(pairs), replace(plan, grids=(table,), _cache={})
+    for row, pair in zip(rows, pairs):
+        row[x], row[r] = pair
+    return replace(plan, grids=(replace(grid, rows=tuple(map(tuple, rows))),), _cache={})
 
 
 def _replaced(state: State, x: torch.Tensor) -> State:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ import torch
 from runtime.adapters import peers
 from runtime.adapters.clock import Timed, timed, weights
 from runtime.adapters.course import Course, Network
+from runtime.adapters.named import named
 from runtime.api import Solver
 
 try:
@@ -38,8 +38,6 @@ _DEFAULT = {
     "ve": "DPMSolverMultistepScheduler",
     "flow": "FlowMatchEulerDiscreteScheduler",
 }
-_GIVEN: dict[str, Solver] = {}
-"""Solvers of folders other than ``generated`` that this process was given, by module."""
 
 
 def scheduler(solver: Solver | str, like: SchedulerMixin | None = None, /, **config: Any) -> PhiforgeScheduler:
@@ -73,12 +71,11 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
     _compatibles = list(peers.SCHEDULES)
 
     def __init__(self, solver: Solver | str, schedule: str | None = None, **config: Any) -> None:
-        found, name = _solver(solver)
-        self._timed: Timed = timed(found)
-        schedule = schedule or _DEFAULT[self._timed.kind]
+        found, name = named(solver)
+        schedule = schedule or _DEFAULT[timed(found).kind]
         peer = peers.built(diffusers, schedule, config)
+        self._timed: Timed = timed(found, peers.network(peer).kind)
         self.register_to_config(**_plain({**config, **peer.config}), solver=name, schedule=schedule)
-        peers.network(peer)
         self._grid: tuple[torch.Tensor, torch.Tensor] | None = None
         self._course: Course | None = None
         self._start: float | None = None
@@ -279,30 +276,6 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
         if self._begin_index is not None:
             return [course.rhos[self._begin_index]] * count
         return [course.rhos[self.index_for_timestep(t)] for t in timesteps.flatten()]
-
-
-def _solver(solver: Solver | str) -> tuple[Solver, str]:
-    """A Solver, and the name that brings it back: of one in ``generated`` its own, else its module's.
-
-    No module is imported because a configuration names it, but for those in ``generated``.
-    """
-    if isinstance(solver, Solver):
-        name = solver.name if solver._module == f"generated.{solver.name}" else solver._module
-        if name == solver._module:
-            _GIVEN[name] = solver
-        return solver, name
-    if not isinstance(solver, str):
-        raise TypeError(f"solver: got {type(solver).__name__}; allowed: a Solver, or the name of one in generated/")
-    if solver in _GIVEN:
-        return _GIVEN[solver], solver
-    try:
-        if not solver.isidentifier():
-            raise ModuleNotFoundError
-        return import_module(f"generated.{solver}").solver, solver
-    except ModuleNotFoundError:
-        raise ValueError(
-            f"solver: got {solver!r}; allowed: the name of one in generated/, or solver=a Solver"
-        ) from None
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
