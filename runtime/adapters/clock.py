@@ -137,6 +137,9 @@ class Timed:
         code = self.solver.coefficients
         if rho == 0 and code.DATA_END == "sigma_zero":
             return float(code.DOMAIN[1])
+        for time in code.DOMAIN:  # tables in float32 are off by so much at their ends
+            if math.isclose(self.rho(time), rho, rel_tol=1e-6):
+                return float(time)
         try:
             return time_of(code, "lambda", -math.log(rho))
         except ValueError:

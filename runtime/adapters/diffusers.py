@@ -99,7 +99,7 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
         if of not in (None, cls.__name__):  # such a configuration carries along what other classes were given
             known = peers.known_to(diffusers, of)
             values = {"schedule": of} | {key: value for key, value in values.items() if key in known}
-        elif of is None and "solver" not in config and "_use_default_values" in config and "schedule" not in kwargs:
+        elif of is None and "_use_default_values" in config and not config.keys() & {"solver", "schedule"}:
             raise ValueError(
                 "config: of a scheduler, but not of which; allowed: scheduler(solver, pipe.scheduler), or schedule="
             )
