@@ -1,5 +1,4 @@
-"""Which worker runs which test: those of one file in one, in ``claims`` those of one shipped solver, all that read the
-tree in one.
+"""Which worker runs which test: those of one file (or several) in one, in ``claims`` those of one shipped solver.
 
 What they share (a derivation, its oracle, rows in 320 bits, fixtures) is computed once, where dealing the tests out one
 by one computes it in every worker.
@@ -14,6 +13,9 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 NAMES = {spec.parent.name for spec in Path(__file__).parents[1].glob("generated/*/spec.yaml")}
 
+TOGETHER = ("tests/architecture/", "tests/backends/test_loop", "tests/backends/test_oper")
+"""Files that read the same tree, or build the same native steps."""
+
 
 class BySolver(LoadScopeScheduling):
     """The queue of files and solvers, in the order in which they are collected."""
@@ -26,4 +28,5 @@ class BySolver(LoadScopeScheduling):
         test, _, parameters = nodeid.partition("[")
         solvers = NAMES.intersection(parameters.rstrip("]").split("-")) if "claims/" in test else ()
         file = test.partition("::")[0]
-        return min(solvers, default="architecture" if "architecture/" in file else file)
+        together = (group for group in TOGETHER if file.startswith(group))
+        return min(solvers, default=next(together, file))

@@ -23,7 +23,12 @@ def test_the_catalogue_is_large():
     assert len({case.name for case in CASES}) == len(CASES) >= 150
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name[:60])
+OFTEN = {case.name for case in (*CASES[::8], *(case for case in CASES if case.stage != "read"))}
+"""Every eighth that the reader refuses, and all that come further; what the reader says, its own tests know of each."""
+EACH = [pytest.param(c, marks=() if c.name in OFTEN else pytest.mark.slow, id=c.name[:60]) for c in CASES]
+
+
+@pytest.mark.parametrize("case", EACH)
 def test_refused_by_the_command(case: BadSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = case.write(tmp_path)
     before = sorted(tmp_path.rglob("*"))
