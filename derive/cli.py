@@ -9,16 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 from derive.errors import DeriveError, Fault, InternalError, RefusedError, SpecError, near_miss, show
+from derive.listing import SECTIONS, entry_line, section
 from derive.places import roots, solver_folder, solver_folders, spec_file
 
 SHOWN_FAULTS = 3
@@ -26,15 +25,6 @@ STOPS = ("resolve", "pose", "derive", "prove", "lower")
 LATEX_STOPS = ("pose", "derive", "prove")
 WIDTH = 160
 """Longest line of a formula or proof on the screen of ``new-solver``; derivation.md has the whole of it."""
-FOLDERS: Mapping[str, str] = {
-    "schedules": "derive.schedules",
-    "parameterizations": "derive.predictions",
-    "families": "derive.families",
-    "problems": "derive.problems",
-    "backends": "derive.backends",
-}
-"""What ``list`` knows as a folder of modules; grids are functions, and solvers are folders of generated files."""
-SECTIONS = ("schedules", "parameterizations", "families", "grids", "problems", "solvers", "backends")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,62 +223,11 @@ def _list(options: argparse.Namespace) -> Answer:
 
         text = schema()
         return Answer(json.dumps(text, indent=2).splitlines(), {"schema": text})
-    sections = {name: _section(name) for name in ([options.what] if options.what else SECTIONS)}
+    sections = {name: section(name) for name in ([options.what] if options.what else SECTIONS)}
     lines: list[str] = []
     for name, entries in sections.items():
-        lines += [name, *(_entry_line(e) for e in entries), *(["  none yet"] if not entries else []), ""]
+        lines += [name, *(entry_line(e) for e in entries), *(["  none yet"] if not entries else []), ""]
     return Answer(lines[:-1], sections)
-
-
-def _entry_line(entry: Mapping[str, Any]) -> str:
-    reference = f"  [{entry['reference']}]" if entry.get("reference") else ""
-    return f"  {entry['name']:<22} {entry['summary']}{reference}"
-
-
-def _section(name: str) -> list[dict[str, Any]]:
-    from derive import lookup
-
-    if name == "solvers":
-        return [_solver_entry(folder) for folder in solver_folders(roots())]
-    if name == "grids":
-        from runtime.grids import GRIDS
-
-        return [{"name": kind, "summary": _first_line(GRIDS[kind]), "reference": ""} for kind in sorted(GRIDS)]
-    package = FOLDERS[name]
-    entries = [_module_entry(kind, lookup.load(package, kind)) for kind in lookup.names(package)]
-    return entries + (_measuring() if name == "problems" else [])
-
-
-def _measuring() -> list[dict[str, Any]]:
-    """The problems that solvers are measured on: from Python, not as ``problem.kind`` of a spec."""
-    from derive.measure.problems import PROBLEMS, REFERENCE
-
-    return [
-        {"name": kind, "summary": f"(to measure on) {_first_line(made)}", "reference": REFERENCE}
-        for kind, made in PROBLEMS.items()
-    ]
-
-
-def _module_entry(kind: str, module: ModuleType) -> dict[str, Any]:
-    return {"name": kind, "summary": _first_line(module), "reference": getattr(module, "REFERENCE", "")}
-
-
-def _first_line(thing: object) -> str:
-    """The first line of a docstring in plain words: ``:func:`name` `` is name."""
-    line = (thing.__doc__ or "").strip().partition("\n")[0]
-    return re.sub(r":\w+:`~?([^`]*)`", r"\1", line).replace("``", "")
-
-
-def _solver_entry(folder: Path) -> dict[str, Any]:
-    from derive import catalogue
-
-    try:
-        found = catalogue.entry(folder)
-        references = ", ".join(map(str, found.claims.get("references", ())))
-        return {"name": folder.name, "summary": found.summary, "reference": references}
-    except (DeriveError, OSError, ValueError, LookupError, TypeError, AttributeError):
-        remedy = f"its spec.yaml or claims.json cannot be read; try: python -m derive verify {folder.name}"
-        return {"name": folder.name, "summary": remedy, "reference": ""}
 
 
 def _cite(options: argparse.Namespace) -> Answer:
@@ -336,6 +275,22 @@ def _audit(options: argparse.Namespace) -> Answer:
         _busy("", options)
     written = [f"  written: {asked.page}"] if asked.page else []
     return Answer([*found.lines(), *written], found.as_dict(), 0 if found.holds else 1)
+
+
+def _import_config(options: argparse.Namespace) -> Answer:
+    from derive import importing
+
+    found = importing.import_config(options.config, options.steps, options.name)
+    data = {"name": found.spec.name, "class": found.kind, "notes": list(found.notes), "sample": found.call}
+    if options.output is None:
+        return Answer(found.text.splitlines(), {**data, "spec": found.text})
+    written = importing.write(found.text, options.output, options.force)
+    lines = [
+        f"{options.output}: {'written' if written else 'up to date'}",
+        *(f"  note: {note}" for note in found.notes),
+    ]
+    lines += [f"next: python -m derive new-solver {options.output}"]
+    return Answer(lines, {**data, "file": str(options.output), "written": written})
 
 
 # --- the parser ---
@@ -443,6 +398,14 @@ def _audit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", metavar="FILE.html", help="write the page")
 
 
+def _import_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="scheduler_config.json", help="what a scheduler of diffusers was saved as")
+    parser.add_argument("-o", "--output", metavar="SPEC.yaml", help="write it there (default: print it)")
+    parser.add_argument("--steps", metavar="N", type=int, help="steps of the spec's grid (default: 20)")
+    parser.add_argument("--name", metavar="NAME", help="name of the solver (default: from the class)")
+    parser.add_argument("--force", action="store_true", help="replace another file that is there")
+
+
 def _cite_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="NAME|SPEC", help="a generated solver or a spec file")
 
@@ -471,6 +434,10 @@ VERBS: Mapping[str, Verb] = {
         _audit, "the order of a solver that this project did not write, and its first wrong coefficient",
         ("audit tableau.yaml", "audit diffusers:DPMSolverMultistepScheduler --config solver_order=3",
          "audit k_diffusion.sampling:sample_dpmpp_2m --html audit.html"), _audit_options),
+    "import-config": Verb(
+        _import_config, "the spec of a scheduler of diffusers, from its scheduler_config.json",
+        ("import-config scheduler_config.json", "import-config scheduler_config.json -o spec.yaml --steps 30"),
+        _import_options),
     "list": Verb(
         _list, "what exists, a line each with the reference",
         ("list", "list schedules --json", "list --schema > spec.schema.json"), _list_options),

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from runtime.real import Real, log, real
+from runtime.spaced import clocked, spaced
 
 Nodes = tuple[float, ...]
 Variable = Literal["t", "lambda", "log_sigma", "rho", "sigma", "alpha", "angle"]
@@ -400,11 +401,24 @@ def _lower_quantile(p: float, a: float, b: float) -> float:
 
 GRIDS: Mapping[str, Callable[..., Nodes]] = {
     f.__name__: f
-    for f in (uniform, karras, exponential, beta, quadratic, linspace, leading, trailing, simple, sgm_uniform)
+    for f in (
+        uniform,
+        karras,
+        exponential,
+        beta,
+        quadratic,
+        linspace,
+        leading,
+        trailing,
+        simple,
+        sgm_uniform,
+        spaced,
+        clocked,
+    )
 }
 """Every grid by name."""
 
 __all__ = [
-    "GRIDS", "Nodes", "beta", "beta_cdf", "beta_quantile", "exponential", "karras", "leading", "linspace", "log_rho",
-    "quadratic", "sgm_uniform", "simple", "time_of", "trailing", "uniform",
+    "GRIDS", "Nodes", "beta", "beta_cdf", "beta_quantile", "clocked", "exponential", "karras", "leading", "linspace", "log_rho",
+    "quadratic", "sgm_uniform", "simple", "spaced", "time_of", "trailing", "uniform",
 ]  # fmt: skip

@@ -143,6 +143,20 @@ ARROWS: dict[str, Row] = {
     "derive.installed": Row(COMMON),
     "derive.comparing": Row(("derive", "runtime.grids")),
     "derive.auditing": Row(("derive",)),
+    "derive.importing": Row((*COMMON, "derive.imports", "derive.reserved", "derive.spec", "derive.store")),
+    # A spec's text from another library's: names and numbers, no symbolic work.
+    "derive.imports": Row(
+        (
+            *COMMON,
+            "derive.canonical",
+            "derive.exact",
+            "derive.imports",
+            "derive.symbolic.chebyshev",
+            "derive.yamlnodes",
+        ),
+        ("yaml",),
+    ),
+    "derive.listing": Row(("derive", "runtime.grids")),
     "derive.pipeline": Row(("derive", "runtime"), ("sympy",)),
     "derive.check": Row(
         ("derive", "runtime"), ("numpy", "torch"), ("sympy",)
@@ -163,10 +177,21 @@ ARROWS: dict[str, Row] = {
     "runtime.pair": Row(("runtime.errors", "runtime.itinerary", "runtime.near", "runtime.real")),
     "runtime.quadrature": Row(("runtime.real",), ("mpmath",)),
     "runtime.propagator": Row(("runtime.real", "runtime.quadrature")),
-    "runtime.grids": Row(("runtime.real",)),
+    "runtime.grids": Row(("runtime.real", "runtime.spaced")),
+    "runtime.spaced": Row(("runtime.real",)),
     "runtime.revolve": Row(),
 }
-TOP = ("derive.pipeline", "derive.check", "derive.comparing", "derive.reporting", "derive.auditing", "derive.cli", "derive.__main__")
+TOP = (
+    "derive.pipeline",
+    "derive.check",
+    "derive.comparing",
+    "derive.reporting",
+    "derive.auditing",
+    "derive.importing",
+    "derive.listing",
+    "derive.cli",
+    "derive.__main__",
+)
 MODULES = sources("derive", "runtime", "generated")
 
 

@@ -1,0 +1,105 @@
+"""What the schedulers of diffusers are configured with: every key with its default, by class (diffusers 0.42.1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+_BETAS = {
+    "num_train_timesteps": 1000, "beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear", "trained_betas": None,
+}  # fmt: skip
+_THRESHOLD = {"thresholding": False, "dynamic_thresholding_ratio": 0.995, "sample_max_value": 1.0}
+_LEVELS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
+_FLOW = {"use_flow_sigmas": False, "flow_shift": 1.0, "use_dynamic_shifting": False, "time_shift_type": "exponential"}
+_SPACING = {"timestep_spacing": "linspace", "steps_offset": 0}
+_NOISE = {"prediction_type": "epsilon"}
+_DPM = {
+    **_BETAS, **_NOISE, **_THRESHOLD, **_LEVELS, **_FLOW, "solver_order": 2, "algorithm_type": "dpmsolver++",
+    "solver_type": "midpoint", "lambda_min_clipped": -math.inf, "variance_type": None, "final_sigmas_type": "zero",
+}  # fmt: skip
+_WIDER = {"beta_start": 0.00085, "beta_end": 0.012}
+_EDM = {
+    "sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5, "sigma_schedule": "karras", "num_train_timesteps": 1000,
+    "prediction_type": "epsilon", "rho": 7.0, "final_sigmas_type": "zero",
+}  # fmt: skip
+_MULTISTEP = {**_SPACING, "lower_order_final": True}
+
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "DPMSolverMultistepScheduler": {
+        **_DPM, **_MULTISTEP, "euler_at_final": False, "use_lu_lambdas": False, "rescale_betas_zero_snr": False,
+    },
+    "DEISMultistepScheduler": {
+        **_BETAS, **_NOISE, **_THRESHOLD, **_LEVELS, **_FLOW, **_MULTISTEP, "solver_order": 2, "algorithm_type": "deis",
+        "solver_type": "logrho",
+    },
+    "UniPCMultistepScheduler": {
+        **_BETAS, **_NOISE, **_THRESHOLD, **_LEVELS, **_FLOW, **_MULTISTEP, "solver_order": 2, "predict_x0": True,
+        "solver_type": "bh2", "disable_corrector": [], "solver_p": None, "final_sigmas_type": "zero",
+        "rescale_betas_zero_snr": False, "sigma_min": None, "sigma_max": None, "shift_terminal": None,
+    },
+    "DDIMScheduler": {
+        **_BETAS, **_NOISE, **_THRESHOLD, "clip_sample": True, "set_alpha_to_one": True, "steps_offset": 0,
+        "clip_sample_range": 1.0, "timestep_spacing": "leading", "rescale_betas_zero_snr": False,
+    },
+    "PNDMScheduler": {
+        **_BETAS, **_NOISE, "skip_prk_steps": False, "set_alpha_to_one": False, "timestep_spacing": "leading",
+        "steps_offset": 0,
+    },
+    "EulerDiscreteScheduler": {
+        **_BETAS, **_NOISE, **_LEVELS, **_SPACING, "interpolation_type": "linear", "sigma_min": None, "sigma_max": None,
+        "timestep_type": "discrete", "rescale_betas_zero_snr": False, "final_sigmas_type": "zero",
+    },
+    "HeunDiscreteScheduler": {
+        **_BETAS, **_WIDER, **_NOISE, **_LEVELS, **_SPACING, "clip_sample": False, "clip_sample_range": 1.0,
+    },
+    "LMSDiscreteScheduler": {**_BETAS, **_LEVELS, **_NOISE, **_SPACING},
+    "EDMEulerScheduler": _EDM,
+    "EDMDPMSolverMultistepScheduler": {
+        **_EDM, **_THRESHOLD, "solver_order": 2, "algorithm_type": "dpmsolver++", "solver_type": "midpoint",
+        "lower_order_final": True, "euler_at_final": False,
+    },
+    "FlowMatchEulerDiscreteScheduler": {
+        **_LEVELS, "num_train_timesteps": 1000, "shift": 1.0, "use_dynamic_shifting": False, "base_shift": 0.5,
+        "max_shift": 1.15, "base_image_seq_len": 256, "max_image_seq_len": 4096, "invert_sigmas": False,
+        "shift_terminal": None, "time_shift_type": "exponential", "stochastic_sampling": False,
+    },
+    "FlowMatchHeunDiscreteScheduler": {"num_train_timesteps": 1000, "shift": 1.0},
+}  # fmt: skip
+"""The classes that are imported. A key that only another of these has is not read by the class, as in diffusers."""
+
+_ANCESTRAL = "it adds noise at every step; import EulerDiscreteScheduler, or take a solver of a stochastic family"
+_INVERSE = "it runs from data to noise; import the sampler itself and plan with direction='inversion'"
+_FIXED = "its stages lie halfway in log sigma with both halves read at their own sigma; no family here has that step"
+REFUSED: Mapping[str, str] = {
+    "LCMScheduler": "it adds noise after every step of a distilled network",
+    "TCDScheduler": "it adds noise after every step of a distilled network",
+    "DDPMScheduler": "it adds noise at every step; import DDIMScheduler",
+    "EulerAncestralDiscreteScheduler": _ANCESTRAL,
+    "KDPM2AncestralDiscreteScheduler": _ANCESTRAL,
+    "KDPM2DiscreteScheduler": _FIXED,
+    "DPMSolverSDEScheduler": _ANCESTRAL,
+    "SASolverScheduler": _ANCESTRAL,
+    "CosineDPMSolverMultistepScheduler": _ANCESTRAL,
+    "DDIMInverseScheduler": _INVERSE,
+    "DPMSolverMultistepInverseScheduler": _INVERSE,
+    "DPMSolverSinglestepScheduler": "its inner stages lie on the grid's own points, so their share of a step changes "
+    "from step to step, and no family here has that; import DPMSolverMultistepScheduler",
+    "IPNDMScheduler": "its grid begins at alpha = 0 where it divides by max(alpha, 1e-8) and loses the network's output",
+}
+"""Classes of diffusers that are known and not imported, with the reason."""
+
+FOREIGN = frozenset({
+    "clip_sample", "clip_sample_range", "clamp", "variance_type", "sigma_data", "use_noise_sampler", "noise_sampler_seed",
+    "predictor_order", "corrector_order", "s_noise", "upscale_mode", "stages", "stage_range", "gamma",
+    "original_inference_steps", "timestep_scaling", "beta_schedule", "skip_prk_steps", "set_alpha_to_one",
+})  # fmt: skip
+"""Keys of classes that are not imported, which the configuration of another class may carry along."""
+
+
+def known_keys() -> frozenset[str]:
+    """Every key that some scheduler class has."""
+    return FOREIGN.union(*DEFAULTS.values())
+
+
+__all__ = ["DEFAULTS", "FOREIGN", "REFUSED", "known_keys"]

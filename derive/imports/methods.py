@@ -1,0 +1,156 @@
+"""The method of a configuration: the family, and where the order of a step depends on N, the table of its decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from derive.imports.draft import Fields
+from derive.imports.schedules import flow
+from derive.imports.settings import Settings
+
+FEW = 15
+"""diffusers lowers the order at the end below so many steps."""
+PUBLISHED_3M = {"moments": {2: "phi3"}}
+"""The third-order row of DPM-Solver++(3M) as published has half of its second moment."""
+
+
+def dpm_multistep(settings: Settings) -> Fields:
+    """DPM-Solver and DPM-Solver++, orders 1 to 3."""
+    settings.only("algorithm_type", ["dpmsolver", "dpmsolver++", "deis"], "the others add noise at every step")
+    data = settings["algorithm_type"] != "dpmsolver"
+    final = settings["final_sigmas_type"]
+    if not data and final == "zero":
+        settings.refuse("final_sigmas_type", "sigma_min (with algorithm_type dpmsolver, as in diffusers)")
+    middle = "exact" if settings["solver_type"] == "heun" else "midpoint"
+    weights = {1: "exact", 2: middle, 3: PUBLISHED_3M}
+    ends = bool(settings.get("euler_at_final")) or final == "zero"
+    head: Fields = {"integrand": "data" if data else "noise", "variable": "lambda"}
+    return _multistep(settings, head, weights, ends, settings["lower_order_final"])
+
+
+def deis(settings: Settings) -> Fields:
+    """DEIS in log rho: exact integration of the noise prediction, orders 1 to 3."""
+    settings.only("algorithm_type", ["deis", "dpmsolver", "dpmsolver++"], "all of them are DEIS here")
+    head: Fields = {"integrand": "noise", "variable": "lambda"}
+    return _multistep(settings, head, dict.fromkeys((1, 2, 3), "exact"), False, settings["lower_order_final"])
+
+
+def _multistep(settings: Settings, head: Fields, weights: Mapping[int, object], ends: bool, lowered: bool) -> Fields:
+    """A multistep method. ends: the last step is of order 1. lowered: below 15 steps the last ones are of order 2, 1."""
+    order = settings["solver_order"]
+    family: Fields = {
+        "family": "exponential_multistep",
+        "steps": order,
+        **head,
+        "weights": weights[order],
+        "start": "ramp",
+    }
+    if order == 1 or (order == 2 and (ends or not lowered)):
+        return {**family, "final": "lower_order" if ends else "keep"}
+    rows = decisions(settings.steps, order, ends, lowered)
+    if weights[2] == weights[3] == "exact" and rows == decisions(settings.steps, order, False, False):
+        return {**family, "final": "keep"} if not lowered else _table(settings, head, rows, weights)
+    return _table(settings, head, rows, weights)
+
+
+def _table(settings: Settings, head: Fields, rows: Sequence[int], weights: Mapping[int, object]) -> Fields:
+    settings.notes.append(
+        f"the orders of the steps depend on their number; this spec is for {settings.steps}: import again for others"
+    )
+    entries = [{"order": k} if weights[k] == "exact" else {"order": k, "weights": weights[k]} for k in rows]
+    return {"family": "decisions", **head, "table": entries}
+
+
+def decisions(steps: int, order: int, ends: bool, lowered: bool) -> list[int]:
+    """The order of every step."""
+    few = lowered and steps < FEW
+    out = [min(order, i + 1) for i in range(steps)]
+    if few and steps > 1:
+        out[-2] = min(out[-2], 2)
+    if ends or few:
+        out[-1] = 1
+    return out
+
+
+def unipc(settings: Settings) -> Fields:
+    """UniPC, orders 1 to 3: the predicted value is kept."""
+    settings.only("solver_type", ["bh1", "bh2", "midpoint", "heun", "logrho"], "of UniPC")
+    settings.only("disable_corrector", [[]], "every step but the last is corrected")
+    bh = settings["solver_type"] if settings["solver_type"] == "bh1" else "bh2"
+    zero, order = settings["final_sigmas_type"] == "zero", settings["solver_order"]
+    if zero and not settings["lower_order_final"] and order > 1:
+        settings.refuse("lower_order_final", "true (the last step ends at sigma = 0, where only order 1 has a limit)")
+    if zero and not settings["predict_x0"]:
+        settings.refuse(
+            "predict_x0", "true, or final_sigmas_type sigma_min (the noise prediction has no limit at sigma = 0)"
+        )
+    integrand = "data" if settings["predict_x0"] else "noise"
+    final = "lower_order" if settings["lower_order_final"] else "keep"
+    return {
+        "family": "predictor_corrector", "steps": order, "mode": "PEC", "integrand": integrand, "variable": "lambda",
+        "weights": bh, "corrector_weights": bh, "start": "ramp", "final": final,
+    }  # fmt: skip
+
+
+def euler(settings: Settings) -> Fields:
+    """DDIM and Euler's method in sigma: one and the same step."""
+    return {
+        "family": "exponential_multistep", "steps": 1, "integrand": "noise", "variable": "rho", "weights": "exact",
+        "start": "ramp", "final": "keep",
+    }  # fmt: skip
+
+
+def heun(settings: Settings) -> Fields:
+    """Heun's method in sigma, Euler on the last step."""
+    return {
+        "family": "runge_kutta",
+        "integrand": "noise",
+        "variable": "rho",
+        "tableau": "heun2",
+        "final": "lower_order",
+    }
+
+
+def lms(settings: Settings) -> Fields:
+    """Adams-Bashforth in sigma on variable steps, order 4."""
+    return {
+        "family": "linear_multistep", "steps": 4, "integrand": "noise", "variable": "rho", "weights": "variable",
+        "start": "ramp", "final": "keep",
+    }  # fmt: skip
+
+
+def flow_euler(settings: Settings) -> Fields:
+    """Euler's method on the velocity."""
+    return {
+        "family": "exponential_multistep", "steps": 1, "integrand": "velocity", "variable": "t", "weights": "exact",
+        "start": "ramp", "final": "keep",
+    }  # fmt: skip
+
+
+def flow_heun(settings: Settings) -> Fields:
+    """Heun's method on the velocity, Euler on the last step."""
+    return {
+        "family": "runge_kutta",
+        "integrand": "velocity",
+        "variable": "t",
+        "tableau": "heun2",
+        "final": "lower_order",
+    }
+
+
+METHODS: Mapping[str, tuple[Callable[[Settings], Fields], str, tuple[str, ...]]] = {
+    "DPMSolverMultistepScheduler": (dpm_multistep, "dpm_multistep", ("arXiv:2211.01095", "arXiv:2206.00927")),
+    "EDMDPMSolverMultistepScheduler": (dpm_multistep, "edm_dpm_multistep", ("arXiv:2211.01095", "arXiv:2206.00364")),
+    "DEISMultistepScheduler": (deis, "deis", ("arXiv:2204.13902",)),
+    "UniPCMultistepScheduler": (unipc, "unipc", ("arXiv:2302.04867",)),
+    "DDIMScheduler": (euler, "ddim_imported", ("arXiv:2010.02502",)),
+    "EulerDiscreteScheduler": (euler, "euler_discrete", ("arXiv:2206.00364",)),
+    "EDMEulerScheduler": (euler, "edm_euler", ("arXiv:2206.00364",)),
+    "HeunDiscreteScheduler": (heun, "heun_discrete", ("arXiv:2206.00364",)),
+    "LMSDiscreteScheduler": (lms, "lms_discrete", ("arXiv:2206.00364",)),
+    "FlowMatchEulerDiscreteScheduler": (flow_euler, "flow_match_euler", ("arXiv:2209.03003", "arXiv:2403.03206")),
+    "FlowMatchHeunDiscreteScheduler": (flow_heun, "flow_match_heun", ("arXiv:2209.03003", "arXiv:2403.03206")),
+}  # fmt: skip
+"""By class: its method, the name of the solver, what it is built on."""
+
+__all__ = ["METHODS", "decisions", "flow"]

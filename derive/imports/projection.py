@@ -1,0 +1,27 @@
+"""What a configuration does with the network's belief in the data, which is an argument of ``sample`` and not of the spec."""
+
+from __future__ import annotations
+
+from derive.imports.draft import Fields
+from derive.imports.settings import Settings
+
+
+def projected(settings: Settings) -> Fields:
+    """``clip`` or ``threshold`` of ``sample``; the variance that a network returns is left to its wrapper."""
+    if settings.get("variance_type"):
+        settings.notes.append(
+            "variance_type: the network returns a variance beside the prediction; pass only the prediction"
+        )
+    if settings.kind == "DDIMScheduler":
+        why = "DDIM keeps the noise of the network beside the projected data, which no step here does"
+        settings.only("clip_sample", [False], why)
+        settings.only("thresholding", [False], why)
+        return {}
+    if settings.get("thresholding"):
+        return {"threshold": (settings["dynamic_thresholding_ratio"], settings["sample_max_value"])}
+    if settings.get("clip_sample"):
+        return {"clip": settings["clip_sample_range"]}
+    return {}
+
+
+__all__ = ["projected"]

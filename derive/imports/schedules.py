@@ -1,0 +1,113 @@
+"""The noise schedule and the prediction of a configuration.
+
+alpha_bar(i) = prod (1 - beta_j) in exact arithmetic where diffusers has float32; a schedule that has a name here takes it,
+any other is written out as a table.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from derive.imports.draft import Fields
+from derive.imports.settings import Settings
+from derive.symbolic.chebyshev import CONTEXT
+
+_DIGITS = 17
+ZERO_SNR = "5.9604644775390625e-08"
+"""2^-24, which diffusers writes in the place of the last alpha_bar, 0."""
+PREDICTIONS = {"epsilon": "noise", "sample": "data", "v_prediction": "v", "flow_prediction": "velocity"}
+
+
+def flow(settings: Settings) -> bool:
+    """Whether the samples lie on alpha = 1 - t, sigma = t."""
+    return settings.kind.startswith("FlowMatch") or bool(settings.get("use_flow_sigmas"))
+
+
+def schedule(settings: Settings) -> Fields:
+    """The spec's schedule."""
+    if settings.kind.startswith("EDM"):
+        return {"kind": "edm", "sigma_max": settings["sigma_max"], "sigma_min": 0}
+    if flow(settings):
+        shift = settings.get("flow_shift", settings.get("shift", 1.0))
+        return {"kind": "flow", "shift": shift} if shift != 1 else {"kind": "flow"}
+    steps = settings["num_train_timesteps"]
+    if settings["trained_betas"] is None and not settings.get("rescale_betas_zero_snr"):
+        kind = {"linear": "vp_linear", "scaled_linear": "vp_scaled_linear"}.get(settings["beta_schedule"])
+        first, last = settings["beta_start"], settings["beta_end"]
+        if kind and not (first <= last < 1):
+            settings.refuse("beta_end", f"from beta_start, {first}, and below 1")
+        if kind:
+            return {"kind": kind, "beta_start": first, "beta_end": last, "steps": steps}
+    return {"kind": "table", "alphas_cumprod": table(settings)}
+
+
+def table(settings: Settings) -> list[str]:
+    """alpha_bar by training step, as decimals."""
+    bars = _bars(betas(settings))
+    rescaled = bool(settings.get("rescale_betas_zero_snr"))
+    if rescaled:
+        roots = [CONTEXT.sqrt(bar) for bar in bars]
+        bars = [((root - roots[-1]) * roots[0] / (roots[0] - roots[-1])) ** 2 for root in roots]
+    texts = [CONTEXT.nstr(bar, _DIGITS, min_fixed=-(10**6), max_fixed=10**6) for bar in bars]
+    if rescaled:
+        texts[-1] = ZERO_SNR
+    return texts
+
+
+def betas(settings: Settings) -> list[Any]:
+    """beta_j by training step, 160-bit numbers."""
+    steps, given = settings["num_train_timesteps"], settings["trained_betas"]
+    if given is not None:
+        if len(given) != steps:
+            settings.refuse("num_train_timesteps", f"{len(given)}, the length of trained_betas")
+        return [_exact(beta) for beta in given]
+    if settings["beta_schedule"] == "squaredcos_cap_v2":
+        bar = [
+            CONTEXT.cos((_exact(j) / steps + _exact(0.008)) / _exact(1.008) * CONTEXT.pi / 2) ** 2
+            for j in range(steps + 1)
+        ]
+        return [min(1 - b / a, _exact(0.999)) for a, b in itertools.pairwise(bar)]
+    low, high = _exact(settings["beta_start"]), _exact(settings["beta_end"])
+    root = settings["beta_schedule"] == "scaled_linear"
+    low, high = (CONTEXT.sqrt(low), CONTEXT.sqrt(high)) if root else (low, high)
+    rows = [low + (high - low) * j / (steps - 1) for j in range(steps)]
+    return [row**2 for row in rows] if root else rows
+
+
+def _bars(rates: Sequence[Any]) -> list[Any]:
+    bars, bar = [], CONTEXT.mpf(1)
+    for beta in rates:
+        bar = bar * (1 - beta)
+        bars.append(bar)
+    return bars
+
+
+def _exact(number: float) -> Any:
+    exact = Fraction(repr(number))
+    return CONTEXT.mpf(exact.numerator) / exact.denominator
+
+
+def lambdas(settings: Settings) -> list[float]:
+    """log(alpha/sigma) by training step."""
+    return [float(CONTEXT.log(bar / (1 - bar)) / 2) for bar in (CONTEXT.mpf(text) for text in table(settings))]
+
+
+def prediction(settings: Settings) -> Fields:
+    """What the network returns and is fed; the class's combinations that are none are refused."""
+    if settings.kind.startswith("EDM"):
+        settings.only("prediction_type", ["epsilon"], "EDM's own network")
+        return {"kind": "edm", "input": "c_noise", "input_scale": "edm", "sigma_data": settings["sigma_data"]}
+    if settings.kind.startswith("FlowMatch"):
+        return {"kind": "velocity", "time_scale": settings["num_train_timesteps"]}
+    kind = PREDICTIONS[settings["prediction_type"]]
+    if flow(settings):
+        settings.only("prediction_type", ["flow_prediction", "epsilon", "sample"], "with use_flow_sigmas")
+        return {"kind": kind, "input": "truncated", "time_scale": settings["num_train_timesteps"]}
+    settings.only("prediction_type", ["epsilon", "sample", "v_prediction"], "without use_flow_sigmas")
+    return {"kind": kind}
+
+
+__all__ = ["PREDICTIONS", "betas", "flow", "lambdas", "prediction", "schedule", "table"]

@@ -1,0 +1,81 @@
+"""Time grids of pipelines: training steps and clocks, spaced as schedulers of public libraries space them.
+
+Functions like those of :mod:`runtime.grids`, which lists them: N + 1 floats from the noise end to the data end.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from runtime.real import real
+
+Nodes = tuple[float, ...]
+
+
+def spaced(
+    schedule: Any,
+    steps: int,
+    *,
+    spacing: Literal["linspace", "leading", "trailing"] = "linspace",
+    points: Literal["inner", "all"] = "inner",
+    steps_offset: int = 0,
+    used: int | None = None,
+    final_zero: bool = True,
+) -> Nodes:
+    """Whole training steps, then sigma = 0 (arXiv:2305.08891 table 2); without it, index 0.
+
+    linspace and leading: of N + 1 steps from 0 the upper N ("inner": DPM-Solver, UniPC, DEIS), or N of N ("all": DDIM,
+    Euler). used: only so many training steps from the data end on (a clipped lambda).
+    """
+    noise, data = schedule.DOMAIN
+    if data != -1 or noise != int(noise):
+        raise ValueError(f"grid 'spaced' is for discrete schedules (times T-1..-1); here: {noise!r} to {data!r}")
+    total = int(noise) + 1
+    count = total if used is None else used
+    if not 1 <= count <= total:
+        raise ValueError(f"used: got {used}; allowed: 1 to {total}, the steps of the table")
+    if spacing == "trailing" and count != total:
+        raise ValueError("used: allowed with linspace and leading only")
+    last = (-1.0,) if final_zero else (0.0,)
+    return (*map(float, _indices(spacing, points, steps, count, steps_offset)), *last)
+
+
+def _indices(spacing: str, points: str, steps: int, count: int, offset: int) -> list[int]:
+    """N training steps, falling."""
+    if spacing == "trailing":
+        return [round(count - i * (count / steps)) - 1 for i in range(steps)]
+    parts, low = (steps + 1, 1) if points == "inner" else (steps, 0)
+    if spacing == "leading":
+        return [i * (count // parts) + offset for i in reversed(range(low, parts))]
+    gaps = max(parts - 1, 1)
+    if parts == 1:
+        return [0]
+    return [round(i * ((count - 1) / gaps)) for i in reversed(range(low, parts))]
+
+
+def clocked(
+    schedule: Any,
+    steps: int,
+    *,
+    points: Literal["inner", "all"] = "all",
+    u_start: float = 1.0,
+    u_end: float = 0.0,
+    t_start: float | None = None,
+) -> Nodes:
+    """Clock readings equidistant from u_start to u_end, 1 the noise end and 0 the data end, then the data end.
+
+    points: N of them ("all"), or N of N + 1, the last left out ("inner"). t_start: a time in the place of the first.
+    The schedule's warp (the flow "shift", arXiv:2403.03206 eq. 23) is applied once.
+    """
+    if not 0 <= u_end < u_start <= 1:
+        raise ValueError(f"u_start, u_end: got {u_start!r}, {u_end!r}; allowed: 0 <= u_end < u_start <= 1")
+    noise, data = map(real, schedule.DOMAIN)
+    first, width = real(u_start), real(u_end) - real(u_start)
+    gaps = steps if points == "inner" else max(steps - 1, 1)
+    warp = None if schedule.WARP is None else getattr(schedule, schedule.WARP)
+    shares = [first + width * i / gaps for i in range(steps)]
+    nodes = [float(data + (noise - data) * (warp(u) if warp else u)) for u in shares]
+    return (*([t_start] if t_start is not None else nodes[:1]), *nodes[1:], float(data))
+
+
+__all__ = ["clocked", "spaced"]
