@@ -1,0 +1,40 @@
+"""The page about other libraries: its examples are executed, those for diffusers where it is installed."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from benchmarks.rivals import installed
+from runtime.adapters.peers import SCHEDULES
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "adapters.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["diffusers", "kdiffusion"])
+def test_the_examples_run(example, tmp_path, monkeypatch):
+    if example.startswith("# with diffusers") and installed("diffusers") is None:
+        pytest.skip("diffusers is not installed")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "example.py").write_text(example, "utf-8")
+    names = runpy.run_path(str(tmp_path / "example.py"))
+    if "again" in names:
+        assert names["again"].config.solver == "unipc_3" and names["x"].isfinite().all()
+    else:
+        assert names["x0"].shape == names["noise"].shape and names["x0"].abs().max() < names["noise"].abs().max()
+
+
+def test_the_table_names_what_there_is():
+    """Solvers that are shipped, with the order and the calls of their claims; classes whose grid can be followed."""
+    lines = [line.split("|")[1:-1] for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| `")]
+    assert len(lines) == 10
+    for solvers, theirs, _, orders, calls in lines:
+        for solver, order in zip(re.findall(r"`(\w+)`", solvers), orders.split(","), strict=True):
+            claims = json.loads((ROOT / "generated" / solver / "claims.json").read_text("utf-8"))
+            assert claims["order"] == int(order), solver
+            assert claims["evaluations_per_step"] == int(calls), solver
+        assert {*re.findall(r"`(\w+Scheduler)`", theirs)} <= {*SCHEDULES}
