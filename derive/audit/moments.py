@@ -23,6 +23,8 @@ NOISE = 2e-10
 """Residuals below this, in units of m_0, are rounding: weights come from differences that lose five digits."""
 CONFIRMED = 0.25
 """How far an exponent may be from a whole number."""
+AGREED = 0.35
+"""How far two exponents one after the other may be apart, to be those of one power."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +120,14 @@ def exponent(residuals: Sequence[float], noise: float) -> int | None:
     if len(clear) < 2:
         return None
     slopes = [math.log2(abs(a / b)) for a, b in itertools.pairwise(clear)]
+    best = 2 * slopes[-1] - slopes[-2] if len(slopes) > 1 and abs(clear[-1]) > 100 * noise else slopes[-1]
+    if len(slopes) > 1 and abs(slopes[-1] - slopes[-2]) < AGREED and abs(best - round(best)) < CONFIRMED:
+        return round(best)
     if len(slopes) > 2 and max(slopes[-3:]) < -0.6:
         return round(slopes[-1])
     if abs(_extrapolated(clear[-4:])) > 0.3 * abs(clear[-1]):
         return 0  # a limit that is not zero, whatever signs the coarse levels have
-    best = 2 * slopes[-1] - slopes[-2] if len(slopes) > 1 and abs(clear[-1]) > 100 * noise else slopes[-1]
-    best = best if abs(best - round(best)) < CONFIRMED else slopes[-1]
-    return max(round(best), 0)
+    return max(round(slopes[-1]), 0)
 
 
 def _extrapolated(values: Sequence[float]) -> float:

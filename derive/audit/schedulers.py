@@ -46,11 +46,12 @@ CLIPS = ("clip_sample", "thresholding")
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the advice that a library logs at every construction."""
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
 
 
 @dataclass

@@ -17,18 +17,23 @@ from derive.analysis.stiff import stiff_order
 from derive.audit.finding import Audit, Claim, Grid, Wrong
 from derive.audit.nearest import differences
 from derive.audit.table_file import Given
+from derive.errors import Fault, SpecError
 from derive.symbolic.forms import ONE, ZERO, Form, Step, constant, phi
 from derive.tableau_text import entry_text
 
 FACTORS = tuple(ONE * p / q for p, q in ((-1, 1), (1, 2), (2, 1), (1, 4), (4, 1), (3, 1), (1, 3), (3, 2), (2, 3)))
-HIGHEST = 10
-"""Order up to which trees are tried in one colour; in two colours 6."""
+HIGHEST, COLOURED = 10, 6
+"""Orders up to which trees are tried, in one colour and in two."""
 TEXT = 100
 
 
 def audit_table(given: Given, target: str) -> Audit:
     """The audit of a table against its own claims."""
     step, tolerance = given.step(), given.tolerance
+    cap = _cap(step)
+    for name, said in (("order", given.order), ("embedded_order", given.embedded_order)):
+        if said is not None and said > cap:
+            raise SpecError(Fault(f"got {said}; allowed up to {cap}: more trees are not tried", name, target))
     found = _order(given, step)
     sums = tuple(_sums(given))
     claims = [Claim("order", given.order, found.order, _because(found), "the table says so")]
@@ -77,10 +82,14 @@ def _failures(sums: Sequence[Wrong], order: int) -> tuple[str, ...]:
 
 def _order(given: Given, step: Step) -> trees.TreeOrder:
     highest = (given.order or 0) + 1 if given.order else HIGHEST
-    cap = 6 if trees.coloured(step) else HIGHEST
+    cap = _cap(step)
     if given.order and given.order > 5 and not trees.coloured(step):
         return _by_degrees(step, min(highest, cap), given.tolerance)
     return trees.order(step, min(max(highest, 4), cap), given.tolerance)
+
+
+def _cap(step: Step) -> int:
+    return COLOURED if trees.coloured(step) else HIGHEST
 
 
 def _by_degrees(step: Step, highest: int, tolerance: Any) -> trees.TreeOrder:

@@ -22,7 +22,7 @@ GOOD = [
     ("EDMDPMSolverMultistepScheduler", {"solver_order": 2}),
     ("UniPCMultistepScheduler", {"solver_order": 1}),
     ("UniPCMultistepScheduler", {"solver_order": 2}),
-    ("UniPCMultistepScheduler", {"solver_order": 2, "solver_type": "bh1"}),
+    ("UniPCMultistepScheduler", {"solver_order": 2, "solver_type": "bh1", "final_sigmas_type": "sigma_min"}),
     ("UniPCMultistepScheduler", {"solver_order": 3}),
     ("DEISMultistepScheduler", {"solver_order": 2}),
     ("DEISMultistepScheduler", {"solver_order": 3}),
@@ -91,12 +91,19 @@ def test_a_wrong_scheduler_is_found(name, config, order, because):
     assert not found.holds and found.data["order"] == order and because in found.claims[0].because
 
 
+TWICE = {"solver_order": 2, "solver_type": "heun", "use_karras_sigmas": True, "final_sigmas_type": "sigma_min"}
+"""The last sigma stands twice: h = 0, 0/0."""
+
+
 @pytest.mark.slow
 @DIFFUSERS
-def test_values_that_are_not_finite_are_found():
-    """The last sigma stands twice: h = 0, 0/0."""
-    config = {"solver_order": 2, "solver_type": "heun", "use_karras_sigmas": True, "final_sigmas_type": "sigma_min"}
-    found = audited("DPMSolverMultistepScheduler", config)
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("DPMSolverMultistepScheduler", TWICE), ("UniPCMultistepScheduler", {"solver_type": "bh1"})],
+    ids=["repeated sigma", "B(h) = h at sigma = 0"],
+)
+def test_values_that_are_not_finite_are_found(name, config):
+    found = audited(name, config)
     assert found.claims[0].holds and not found.holds
     assert any("50 steps on its own grid: 16 of 16 entries are not finite" in text for text in found.failures)
 

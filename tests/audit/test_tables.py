@@ -85,6 +85,13 @@ def test_decimals_are_exact_unless_the_file_says_digits(tmp_path):
     assert audited(path).holds
 
 
+@pytest.mark.parametrize(("name", "order", "allowed"), [("krogstad", 7, 6), ("gauss3", 11, 10)])
+def test_a_claim_that_cannot_be_tried_is_refused(name, order, allowed):
+    given = replace(read_table(HERE / f"good/{name}.yaml"), order=order)
+    with pytest.raises(SpecError, match=f"got {order}; allowed up to {allowed}"):
+        audit_table(given, name)
+
+
 def test_json_is_read_as_well(tmp_path):
     path = tmp_path / "table.json"
     path.write_text('{"order": 2, "c": [0, "1/2"], "a": [[], ["1/2"]], "b": [0, 1]}')
