@@ -1,0 +1,59 @@
+"""What mkdocs.yml hooks into the build of the site.
+
+Formulas become MathML, which browsers draw themselves: a page needs no script and nothing from the network. A page of the
+navigation that is not written yet is left out, and so is a section without pages; the files of ``docs/audit`` are added.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.exceptions import PluginError
+
+FORMULA = re.compile(r'<(span|div) class="arithmatex">(?:\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>', re.DOTALL)
+TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
+
+
+def written(nav: list[Any], docs: Path) -> list[Any]:
+    """The entries of a navigation whose files exist: a page, ``{title: page}`` or ``{title: entries}``."""
+    kept: list[Any] = []
+    for entry in nav:
+        title, value = next(iter(entry.items())) if isinstance(entry, dict) else ("", entry)
+        if isinstance(value, list):
+            below = written(value, docs)
+            kept += [{title: below}] if below else []
+        elif (docs / value).is_file():
+            kept.append(entry)
+            if value == "audit.md":
+                kept += [f"audit/{page.name}" for page in sorted((docs / "audit").glob("*.md"))]
+    return kept
+
+
+def mathml(page: str, where: str) -> str:
+    """The page with its formulas as MathML. PluginError with the formula that is not understood."""
+
+    def drawn(found: re.Match[str]) -> str:
+        tex = html.unescape(found[2]).strip()
+        try:
+            formula = convert(tex, display="block" if found[1] == "div" else "inline")
+        except Exception as error:
+            raise PluginError(f"{where}: {tex!r} is not a formula: {error!r}") from error
+        return f'<{found[1]} class="formula">{formula}</{found[1]}>'
+
+    return FORMULA.sub(drawn, page)
+
+
+def on_config(config: Any) -> Any:
+    """Called by mkdocs with its configuration."""
+    config["nav"] = written(config["nav"], Path(config["docs_dir"]))
+    return config
+
+
+def on_page_content(content: str, page: Any, **_: Any) -> str:
+    """Called by mkdocs with the body of every page. A wide table scrolls inside the page."""
+    content = TABLE.sub(lambda table: f'<div class="wide">{table[0]}</div>', content)
+    return mathml(content, page.file.src_path)
