@@ -10,8 +10,7 @@ from derive import emit, pipeline
 from derive.backends import cuda
 from derive.program.ir import Program
 from derive.program.passes import optimise
-from derive.spec import read_spec
-from tests.claims.shipped import FOLDER, NAMES
+from tests.claims.shipped import FOLDER, NAMES, spec_of
 
 FUSED = tuple(name for name in NAMES if (FOLDER / name / cuda.FILE).is_file())
 OFTEN = (
@@ -24,7 +23,7 @@ EACH = [pytest.param(name, marks=() if name in OFTEN else pytest.mark.slow) for 
 @cache
 def program_of(name: str) -> Program:
     """The program of a shipped solver, without its proof."""
-    spec = read_spec(FOLDER / name / "spec.yaml")
+    spec = spec_of(name)
     schedule, prediction, integrands = pipeline.resolve(spec)
     problem = pipeline.pose(spec, schedule, prediction, integrands)
     tableau = pipeline.tabulate(spec, problem, integrands)

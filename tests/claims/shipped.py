@@ -23,7 +23,7 @@ from derive.analysis.numbers import Oracle
 from derive.check import Trial, uneven_nodes
 from derive.measure.march import Emitted
 from derive.pipeline import Derived, derive
-from derive.spec import read_spec, read_spec_text
+from derive.spec import Spec, read_spec, read_spec_text
 from runtime import load
 
 FOLDER = Path(__file__).resolve().parents[2] / "generated"
@@ -107,10 +107,16 @@ class Shipped:
 
 
 @cache
+def spec_of(name: str) -> Spec:
+    """The spec of a solver in the generated folder."""
+    return read_spec(FOLDER / name / "spec.yaml")
+
+
+@cache
 def shipped(name: str) -> Shipped:
     """The solver of that name in the generated folder."""
     package = importlib.import_module(f"generated.{name}")
-    derived = derive(read_spec(FOLDER / name / "spec.yaml"))
+    derived = derive(spec_of(name))
     return Shipped(
         name, FOLDER / name, package.coefficients, package.step_torch, package.solver, derived, Remembering(derived)
     )

@@ -21,7 +21,7 @@ from numpy.polynomial import Polynomial
 from scipy.integrate import quad
 
 from derive.spec import read_spec
-from tests.claims.shipped import FOLDER, NAMES, Shipped, shipped, spec_text, written
+from tests.claims.shipped import NAMES, Shipped, shipped, spec_of, spec_text, written
 
 BOUND = 1e-12
 Array = np.ndarray
@@ -275,7 +275,7 @@ def assert_as_published(solver: Shipped) -> None:
 
 def is_multistep(name: str) -> bool:
     """Whether rows of the tables above say everything about it: rows of the exact or the midpoint kind, from a ramp."""
-    method = read_spec(FOLDER / name / "spec.yaml").method
+    method = spec_of(name).method
     known = method.family == "exponential_multistep" and method.parameters["start"] == "ramp"
     return known and method.parameters["weights"] in ("exact", "midpoint")
 

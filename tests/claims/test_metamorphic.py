@@ -18,8 +18,7 @@ import torch
 from derive.check import emitted_row
 from derive.measure.problems import OUTPUTS, Gaussian, Mixture, Problem, output, schedule_numbers
 from derive.schedules import at_schedule
-from derive.spec import read_spec
-from tests.claims.shipped import FOLDER, NAMES, Shipped, shipped, spec_text, written
+from tests.claims.shipped import NAMES, Shipped, shipped, spec_of, spec_text, written
 
 GAUSSIAN = Gaussian((Fraction(1, 2), Fraction(-1)), (Fraction(3, 5), Fraction(1, 10)))
 CENTRED = Gaussian((Fraction(0), Fraction(0)), (Fraction(3, 5), Fraction(1, 10)))
@@ -152,7 +151,7 @@ def test_equal_steps_give_the_textbook_weights(made: Callable[..., Shipped], ord
 # Lines, sums and multiples
 
 
-SPECS = {name: read_spec(FOLDER / name / "spec.yaml") for name in NAMES}
+SPECS = {name: spec_of(name) for name in NAMES}
 STRAIGHT = {"noise": ("vp_linear", "vp_scaled_linear", "edm", "flow"), "velocity": ("flow",)}
 STRAIGHT["data"] = STRAIGHT["noise"]
 """Where an integrand does not change while (x0, eps) does not."""
