@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -186,6 +187,15 @@ def test_polynomials_keep_their_bounds(
         values = [both(rounded, mp.mpf(end) * k / 450) for k in range(-450, 451) if k]
         error = max(abs(got / want - 1) for got, want in values)
         assert mp.mpf(2) ** (bound - 0.1) <= error <= mp.mpf(2) ** bound
+
+
+@pytest.mark.parametrize("name", ["philox.h", "philox_triton.py"])
+def test_the_sources_have_the_same_coefficients(name: str) -> None:
+    """The last digits of the highest coefficients change no rounded number, so here they are read."""
+    text = Path(philox.__file__).with_name(name).read_text("utf-8")
+    found = {float(number) for number in re.findall(r"-?\d\.\d{6,}(?:e-\d+)?", text)}
+    want = {*philox._LOG_F32, *philox._LOG_F64, -1.38629436, -1.3862943611198906}
+    assert found == want.union(*philox._SIN.values(), *philox._COS.values())
 
 
 @NEEDS_COMPILER
