@@ -101,6 +101,9 @@ class Timed:
         jumps: whether a last step to sigma = 0 is to be the estimate of the data, with no call of the network there.
         ValueError where the solver does not reach one, or has no step between two.
         """
+        return _planned(self, tuple(rhos), None if sigmas is None else tuple(sigmas), jumps)
+
+    def _plan(self, rhos: Sequence[float], sigmas: Sequence[float] | None, jumps: bool) -> Plan:
         nodes = self._nodes(rhos, sigmas)
         if not (jumps or self.jumps) or nodes[-1] != self.solver.domain[1]:
             return self.solver.plan(nodes=nodes)
@@ -152,6 +155,12 @@ class Timed:
             value == math.inf
         )
         return f"{self.solver.name}: got {what} = {value!r}; allowed: {low!r} to {high!r}{advice}"
+
+
+@lru_cache(maxsize=64)
+def _planned(on: Timed, rhos: tuple[float, ...], sigmas: tuple[float, ...] | None, jumps: bool) -> Plan:
+    """Plans are immutable, and a pipeline asks for the same one picture after picture."""
+    return on._plan(rhos, sigmas, jumps)
 
 
 def weights(rho: float, kind: str) -> tuple[float, float]:

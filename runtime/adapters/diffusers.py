@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from runtime.adapters import peers
-from runtime.adapters.clock import Timed, timed, weights
+from runtime.adapters.clock import Timed, level, timed, weights
 from runtime.adapters.course import Course, Network
 from runtime.adapters.named import named
 from runtime.api import Solver
@@ -220,7 +220,7 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
 
     def add_noise(self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """alpha x0 + sigma noise at timesteps [B]."""
-        kind = peers.network(self._peer()).kind
+        kind = peers.network(self._peer()).kind if self._course is None else self._course.network.kind
         alphas, sigmas = zip(*(weights(rho, kind) for rho in self._levels(timesteps)))
         shape = (-1, *(1,) * (original_samples.dim() - 1))
         alpha, sigma = (torch.tensor(values).to(original_samples).reshape(shape) for values in (alphas, sigmas))
@@ -290,14 +290,14 @@ def _by_call(course: Course, found: peers.Laid, peer: Any) -> tuple[torch.Tensor
     if course.places == list(range(len(found.timesteps))):
         return found.sigmas, found.timesteps
     sigmas, times = [], []
-    flow = course.network.kind == "flow"
+    levels, steps = found.sigmas.tolist(), found.timesteps.tolist()
     for place, rho in zip(course.places, course.rhos):
-        sigma = float(found.sigmas[place]) if place is not None else (rho / (1 + rho) if flow else rho)
+        sigma = levels[place] if place is not None else level(rho, course.network.kind)
         sigmas.append(sigma)
-        times.append(float(found.timesteps[place]) if place is not None else peers.timestep(peer, sigma))
+        times.append(steps[place] if place is not None else peers.timestep(peer, sigma))
     exact = all(place is not None for place in course.places)
     dtype = found.timesteps.dtype if exact else torch.promote_types(found.timesteps.dtype, torch.float32)
-    return torch.tensor([*sigmas, float(found.sigmas[-1])]), torch.tensor(times, dtype=dtype).to(found.timesteps.device)
+    return torch.tensor([*sigmas, levels[-1]]), torch.tensor(times, dtype=dtype).to(found.timesteps.device)
 
 
 def _clipped(data: torch.Tensor, config: Mapping[str, Any]) -> torch.Tensor:

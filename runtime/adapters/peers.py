@@ -11,6 +11,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -148,6 +149,7 @@ def timestep(peer: Any, sigma: float) -> float:
     return low + min(max(share, 0.0), 1.0)
 
 
+@lru_cache(maxsize=4)
 def _log_sigmas(peer: Any) -> Sequence[float]:
     bars = peer.alphas_cumprod.double().cpu()
     return (((1 - bars) / bars).log() / 2).tolist()
