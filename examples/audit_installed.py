@@ -68,7 +68,8 @@ def line(name: str, config: dict[str, object], found: Audit) -> str:
     cost = next((note for note in found.notes if "launches" in note), "")
     launches = ", ".join(part.split()[0] for part in cost.partition(": ")[2].split(", ")[:2]) if cost else ""
     cells = (f"`{name}` {said}", claim.claimed, f"{mark}{claim.found}{mark}", claim.because, whole.found)
-    return "| " + " | ".join(map(str, (*cells, found.data["measured_estimate"], lost, launches))) + " |"
+    measured = found.data["measured_estimate"] if found.data["measured_order"] is not None else "not decided"
+    return "| " + " | ".join(map(str, (*cells, measured, lost, launches))) + " |"
 
 
 def table(title: str, module: str, entries: list[tuple[str, dict[str, object]]]) -> list[str]:

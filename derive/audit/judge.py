@@ -12,6 +12,7 @@ from derive.audit.measured import harmless, measured, plain
 from derive.audit.moments import RowFound, judged
 from derive.audit.probe import LEVELS, grid, integrand_of, probe
 from derive.audit.sampler import Sampler
+from derive.errors import DeriveError
 
 HOW = (
     "basis vectors as network outputs give every weight in float64; residuals of the moments on {levels} uneven grids, "
@@ -70,7 +71,12 @@ def _equal(sampler: Sampler, rows: Rows) -> int:
 
 def audit_sampler(sampler: Sampler, beside: bool = True) -> Audit:
     """The audit. ``beside``: with digits, values that are not finite, and cost."""
-    rows = rows_of(sampler)
+    try:
+        rows = rows_of(sampler)
+    except DeriveError:
+        raise
+    except Exception as error:  # foreign code: whatever it throws is a finding
+        return _thrown(sampler, error)
     main = rows.main
     fit = measured(sampler, rows.rate, harmless, CAP)
     own = measured(sampler, rows.rate, plain, CAP)
@@ -101,6 +107,14 @@ def audit_sampler(sampler: Sampler, beside: bool = True) -> Audit:
         sampler.target, what, HOW.format(levels=LEVELS, cap=CAP), tuple(claims), wrong, tuple(failures),
         (*sampler.notes, *notes), tuple(tables), data,
     )  # fmt: skip
+
+
+def _thrown(sampler: Sampler, error: Exception) -> Audit:
+    """The audit of a sampler that does not run."""
+    text = f"a run throws {type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    claim = Claim("order", sampler.claimed, None, "it does not run", sampler.source)
+    data = {"order": None, "claimed": sampler.claimed}
+    return Audit(sampler.target, sampler.what, "one run on an uneven grid", (claim,), failures=(text,), data=data)
 
 
 def _order(main: RowFound, fit: Any) -> tuple[int, str]:

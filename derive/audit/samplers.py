@@ -71,7 +71,7 @@ class KDiffusion:
         return {name: p.default for name, p in found.items() if name not in OWN} | self.options
 
     def _silence(self, *_: Any) -> torch.Tensor:
-        return torch.zeros(self._shape, dtype=torch.float64)
+        return torch.zeros_like(self._like)
 
     @property
     def what(self) -> str:
@@ -125,23 +125,14 @@ class KDiffusion:
                 accept(info["x"])
                 accepted += 1
 
-        self._shape = x.shape
-        guard = Wide() if x.dtype == torch.float64 else _Nothing()
-        with guard, torch.no_grad():
+        self._like = x
+        with Wide(x.dtype == torch.float64), torch.no_grad():
             end = self.function(model, x, sigmas, callback=callback, disable=True, **self.options)
         if not accepted and len(called) == len(lams) - 1:  # no callback: one call a step is at the state
             for state in called:
                 accept(state)
         if accepted == len(lams) - 1 or len(called) == len(lams) - 1:
             accept(end)
-
-
-class _Nothing:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 def claim(name: str, options: Mapping[str, Any]) -> int | None:

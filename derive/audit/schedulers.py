@@ -146,8 +146,7 @@ class Scheduler:
         """As :class:`derive.audit.sampler.Sampler`."""
         with _quiet():
             scheduler = self.ready(lams, x.dtype)
-        guard = Wide() if x.dtype == torch.float64 else torch.no_grad()
-        with guard, torch.no_grad(), _quiet(), warnings.catch_warnings():
+        with Wide(x.dtype == torch.float64), torch.no_grad(), _quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.loop(scheduler, network, x, lams, accept)
 

@@ -16,16 +16,21 @@ DRAWS = {"randn", "randn_like", "normal", "normal_", "rand", "rand_like"}
 
 
 class Wide(TorchFunctionMode):
-    """A context: ``with Wide(): ...``."""
+    """A context: ``with Wide(): ...``; ``Wide(False)`` leaves types as they are and has no noise either."""
+
+    def __init__(self, widen: bool = True) -> None:
+        super().__init__()
+        self.widen = widen
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
-        if name in ("float", "half", "bfloat16") and args and isinstance(args[0], torch.Tensor):
-            return args[0].to(torch.float64)
-        args = tuple(torch.float64 if a in NARROW else a for a in args) if name in ("to", "type") else args
-        if kwargs.get("dtype") in NARROW:
-            kwargs["dtype"] = torch.float64
+        if self.widen:
+            if name in ("float", "half", "bfloat16") and args and isinstance(args[0], torch.Tensor):
+                return args[0].to(torch.float64)
+            args = tuple(torch.float64 if a in NARROW else a for a in args) if name in ("to", "type") else args
+            if kwargs.get("dtype") in NARROW:
+                kwargs["dtype"] = torch.float64
         out = func(*args, **kwargs)
         if name in DRAWS and isinstance(out, torch.Tensor):
             out.zero_()

@@ -195,6 +195,18 @@ def _two(model, x, sigmas, callback, first, second):
     return x
 
 
+def sample_unfinished_2m(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """A branch that was never written."""
+    for i in range(len(sigmas) - 1):
+        d = model(x, sigmas[i] * x.new_ones([x.shape[0]]))
+        if i == 0:
+            step = (sigmas[1] / sigmas[0]) * x + (1 - sigmas[1] / sigmas[0]) * d
+            x = step
+        else:
+            raise UnboundLocalError("x_t")
+    return x
+
+
 # --- steps ---
 
 

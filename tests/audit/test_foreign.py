@@ -53,6 +53,12 @@ def test_what_a_low_order_start_costs_is_said():
     assert whole["sample_pec_3m"].found == 3
 
 
+def test_a_sampler_that_throws_is_a_finding():
+    found = audited("sample_unfinished_2m")
+    assert not found.holds and found.claims[0].found is None
+    assert found.failures == ("a run throws UnboundLocalError: x_t",)
+
+
 def test_an_option_is_passed_on():
     assert adapted(f"{HERE}:sample_ab3", {"order": 2}, None).data["order"] == 2
 
