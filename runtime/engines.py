@@ -203,8 +203,6 @@ def _made(key: str, name: str, solver: Any, projected: bool) -> Engine:
     if name == "torch":
         return Torch(key, solver._step)
     if name == "triton":
-        if projected:
-            raise ValueError(f"guidance, clip, threshold: got backend {name!r}; allowed: 'cuda', 'torch'")
         from runtime.triton_loop import Triton
 
         return Triton(key, solver._step)

@@ -21,11 +21,16 @@ class Block(NamedTuple):
     slots: where the slot of every buffer is written; row: the coefficients; first: the first element, a multiple of 64
     in a block that is full; i: elements behind it; inside: which of them there are, None for all.
     net, twin: where the network reads x' times ``scale``; None where it does not, as ``low`` is where nothing is lost.
+    other: the second half of a pair, None without guidance; guide: (g, dx, dr, 1/dr) of the call; limits: (bound, factor) of
+    the sample, None where x0 has no bound. Where all three are None the network's output is taken as it is.
     """
 
     state: Any
     low: Any
     raw: Any
+    other: Any
+    guide: Any
+    limits: Any
     net: Any
     twin: Any
     slots: Any
@@ -45,8 +50,32 @@ def coefficient(block, column):
 
 @triton.jit
 def load_raw(block):
-    """The network's output."""
-    return _load(block, block.raw + block.first)
+    """The network's output, projected as :mod:`runtime.projection` says."""
+    raw = load_guided(block)
+    if block.limits is not None:
+        x0 = estimate(block, raw)
+        s, factor, inverse = tl.load(block.limits), tl.load(block.limits + 1), tl.load(block.guide + 3)
+        within = tl.where(x0 < -s, -s, tl.where(x0 > s, s, x0))
+        raw = raw + inverse * (within * factor - x0)
+    return raw
+
+
+@triton.jit
+def load_guided(block):
+    """The network's output; of a pair u + g (c - u)."""
+    if block.other is None:
+        return _load(block, block.raw + block.first)
+    else:
+        g = tl.load(block.guide)
+        other = _load(block, block.other + block.first)
+        raw = _load(block, block.raw + block.first)
+        return raw + g * (other - raw)
+
+
+@triton.jit
+def estimate(block, raw):
+    """x0. The x is the phase's own: a phase that reads it does so once."""
+    return tl.load(block.guide + 1) * load_state(block, 0) + tl.load(block.guide + 2) * raw
 
 
 @triton.jit
@@ -122,6 +151,9 @@ def step(
     net,
     twin,
     scales,
+    other,
+    guide,
+    limits,
     n: tl.int64,
     stride: tl.int64,
     rows: tl.int64,
@@ -135,9 +167,10 @@ def step(
 ):
     """One call: the step that the counter says, with the phase, the slots and the coefficients of its row.
 
-    Arguments: those of :class:`runtime.engines.Buffers`; twin: the second copy of net; n: elements of a sample; ``blocks``
-    blocks take a sample. After the last step nothing is done. Full blocks begin at multiples of 64 elements, so all of
-    their accesses are of 16 bytes; ends of a sample are taken by THREADS elements at a time.
+    Arguments: those of :class:`runtime.engines.Buffers`; twin: the second copy of net; other: the second half of raw; n:
+    elements of a sample; ``blocks`` blocks take a sample. After the last step nothing is done. Full blocks begin at
+    multiples of 64 elements, so all of their accesses are of 16 bytes; ends of a sample are taken by THREADS elements at a
+    time.
     """
     now = tl.load(counter)
     if now < tl.load(counter + 2):
@@ -151,14 +184,28 @@ def step(
         scale = None
         if net is not None:
             scale = tl.load(scales + sample.to(tl.int64) * (rows + 1) + now + 1)
+        if guide is not None:
+            guide += (sample.to(tl.int64) * rows + now) * 4
+        if limits is not None:
+            limits += sample.to(tl.int64) * 2
         every, some = tl.arange(0, BLOCK), tl.arange(0, THREADS)
         if (first >= begin) & (first + BLOCK <= end):
-            PHASES(number, Block(state, low, raw, net, twin, orders + 1, row, scale, stride, first, every, None))
+            PHASES(
+                number,
+                Block(
+                    state, low, raw, other, guide, limits, net, twin, orders + 1, row, scale, stride, first, every, None
+                ),
+            )  # fmt: skip
         else:
             stop = min(first + BLOCK, end)
             for j in tl.range(max(first, begin), stop, THREADS, num_stages=1):
                 inside = j + some < stop
-                PHASES(number, Block(state, low, raw, net, twin, orders + 1, row, scale, stride, j, some, inside))
+                PHASES(
+                    number,
+                    Block(
+                        state, low, raw, other, guide, limits, net, twin, orders + 1, row, scale, stride, j, some, inside
+                    ),
+                )  # fmt: skip
         _finish(counter, now, times, t, batch, THREADS)
 
 
@@ -175,4 +222,116 @@ def _finish(counter, now, times, t, batch, THREADS: tl.constexpr):
         tl.store(counter, now + 1)
 
 
-__all__ = ["Block", "coefficient", "load", "load_raw", "load_state", "step", "store", "store_next", "store_state"]
+DIGIT: tl.constexpr = tl.constexpr(8)
+"""Bits that a pass of ``select`` finds: a warp counts them by as many ballots."""
+BINS: tl.constexpr = tl.constexpr(1 << 8)
+
+
+@triton.jit(do_not_specialize=["n", "stride", "rows"])
+def select(
+    state,
+    low,
+    raw,
+    order,
+    counter,
+    other,
+    guide,
+    limits,
+    rule,
+    n: tl.int64,
+    stride: tl.int64,
+    rows: tl.int64,
+    RING: tl.constexpr,
+    BLOCK: tl.constexpr,
+    THREADS: tl.constexpr,
+):
+    """The dynamic threshold of every sample, before the step: limits = (s, 1/s), s = min(max(q, 1), most).
+
+    q lies ``fraction`` of the way from the k-th smallest |x0| to the next; rule: (k, fraction, most). A block takes a
+    sample. Numbers that are not negative order as their bits do, so both are found digit by digit from the highest: in a
+    histogram of a digit over the numbers that begin as the k-th does. Nothing is sorted, and nothing kept.
+    """
+    REAL: tl.constexpr = guide.dtype.element_ty
+    BITS: tl.constexpr = REAL.primitive_bitwidth
+    INT: tl.constexpr = tl.int64 if BITS == 64 else tl.int32
+    MOST: tl.constexpr = (1 << (BITS - 1)) - 1
+    now = tl.load(counter)
+    if (now < tl.load(counter + 2)) & (n > 0):
+        sample = tl.program_id(0).to(tl.int64)
+        begin = sample * n
+        end = begin + n
+        orders, row = order + now * (2 + RING) + 1, guide + (sample * rows + now) * 4
+        every, some, bins = tl.arange(0, BLOCK), tl.arange(0, THREADS), tl.arange(0, BINS)
+        k = tl.load(rule).to(tl.int32)
+        rank, digit, inside = k, k, k
+        prefix = k.to(INT) * 0
+        above = prefix
+        count = tl.full((BINS,), 0, tl.int32)
+        for done in tl.range(DIGIT, BITS + 1, DIGIT, num_stages=1):
+            shift = BITS - done
+            count = tl.full((BINS,), 0, tl.int32)
+            least, least_some = tl.full((BLOCK,), MOST, INT), tl.full((THREADS,), MOST, INT)
+            for at in tl.range(begin // 64 * 64, end, BLOCK, num_stages=1):
+                first = tl.multiple_of(at, 64)
+                if (first >= begin) & (first + BLOCK <= end):
+                    block = Block(
+                        state, low, raw, other, row, limits, None, None, orders, row, None, stride, first, every, None
+                    )  # fmt: skip
+                    found, least = _digits(_size(block), prefix, shift, least)
+                    count += found
+                else:
+                    stop = min(first + BLOCK, end)
+                    for j in tl.range(max(first, begin), stop, THREADS, num_stages=1):
+                        there = j + some < stop
+                        block = Block(
+                            state, low, raw, other, row, limits, None, None, orders, row, None, stride, j, some, there
+                        )  # fmt: skip
+                        found, least_some = _digits(tl.where(there, _size(block), -1), prefix, shift, least_some)
+                        count += found
+            above = min(tl.min(least), tl.min(least_some))
+            digit = tl.sum((tl.cumsum(count) <= rank).to(tl.int32))
+            rank -= tl.sum(tl.where(bins < digit, count, 0))
+            inside = tl.sum(tl.where(bins == digit, count, 0))
+            prefix = (prefix << DIGIT) | digit
+        later = tl.min(tl.where((bins > digit) & (count > 0), bins, BINS))
+        following = tl.where(later < BINS, prefix - digit + later, above)
+        following = tl.where((rank + 1 < inside) | (k + 1 >= n), prefix, following)
+        smaller = prefix.to(REAL, bitcast=True)
+        q = smaller + tl.load(rule + 1).to(REAL) * (following.to(REAL, bitcast=True) - smaller)
+        most = tl.load(rule + 2).to(REAL)
+        s = tl.where(q < 1, 1.0, tl.where(q > most, most, q)).to(REAL)
+        tl.store(limits + 2 * sample, s)
+        tl.store(limits + 2 * sample + 1, _inverse(s))
+
+
+@triton.jit
+def _size(block):
+    """The bits of |x0|."""
+    x0 = estimate(block, load_guided(block))
+    if x0.dtype == tl.float64:
+        return x0.to(tl.int64, bitcast=True) & 0x7FFFFFFFFFFFFFFF
+    else:
+        return x0.to(tl.int32, bitcast=True) & 0x7FFFFFFF
+
+
+@triton.jit
+def _digits(bits, prefix, shift, least):
+    """How often each digit follows the prefix, and the least bits that begin with more than it; -1 is no number."""
+    head = bits >> shift >> DIGIT
+    digit = (bits >> shift & (BINS - 1)).to(tl.int32)
+    return tl.histogram(digit, BINS, mask=head == prefix), tl.minimum(least, tl.where(head > prefix, bits, least))
+
+
+@triton.jit
+def _inverse(s):
+    """1/s, rounded to nearest."""
+    if s.dtype == tl.float64:
+        return 1.0 / s
+    else:
+        return tl.div_rn(1.0, s)
+
+
+__all__ = [
+    "Block", "coefficient", "estimate", "load", "load_guided", "load_raw", "load_state", "select", "step", "store",
+    "store_next", "store_state",
+]  # fmt: skip

@@ -1,9 +1,9 @@
 """The engine of a GPU in Triton: ``step_triton.py`` of a solver, compiled by triton at its first launch.
 
-One launch a step (:mod:`runtime.fused_step_triton`), the same for every step and schedule. A thread takes 16 bytes of
-every stream at once; sizes are no constants of the compiled kernel, so one serves all shapes. Products and sums are
-rounded by themselves (no fused multiply-add), as by the other engines: the kernel waits for memory, and all give the same
-bits.
+One launch a step (:mod:`runtime.fused_step_triton`), the same for every step and schedule; with a dynamic threshold one
+more before it, which finds the bounds. A thread takes 16 bytes of every stream at once; sizes are no constants of the
+compiled kernel, so one serves all shapes. Products and sums are rounded by themselves (no fused multiply-add), as by the
+other engines: the kernel waits for memory, and all give the same bits.
 """
 
 from __future__ import annotations
@@ -21,17 +21,28 @@ from runtime.errors import NoCompilerError
 WARPS = 8
 THREADS = 32 * WARPS
 """Of a block. Its elements: 16 bytes for every thread."""
+SELECTING = 1024
+"""Threads of the block that finds the threshold of a sample."""
+SELECTION = {"num_warps": SELECTING // 32, "enable_fp_fusion": False}
+"""How that kernel is compiled."""
 ALIGNED = 64
 """Full blocks begin at a multiple of so many elements."""
 
 
-def options(words: int) -> dict[str, Any]:
-    """How a kernel is compiled that moves so many streams.
+def options(words: int, projected: bool = False) -> dict[str, Any]:
+    """How a kernel is compiled that moves so many streams; projected: with guidance or a bound.
 
     Without a number of registers ptxas saves them, and waits for one load before it begins the next. With 64, four blocks
-    share a multiprocessor, and all loads are in flight at once; of more streams with 80. Nothing is spilled.
+    share a multiprocessor, and all loads are in flight at once; of more streams with 80. Nothing is spilled. A projected
+    step may have 16 more, of which it takes few: without them, in float16, loads wait for one another.
     """
-    return {"num_warps": WARPS, "maxnreg": 64 if words <= 10 else 80, "enable_fp_fusion": False}
+    registers = (64 if words <= 10 else 80) + 16 * projected
+    return {"num_warps": WARPS, "maxnreg": registers, "enable_fp_fusion": False}
+
+
+def more(paired: bool, bounded: bool, low: bool) -> int:
+    """Streams that a projection loads besides, at most: the other half of a pair, and x where a phase does without."""
+    return paired + bounded * (1 + low)
 
 
 class Triton:
@@ -48,7 +59,7 @@ class Triton:
                 raise
             name = package.rpartition(".")[2]
             raise ValueError(f"{name}: no step_triton.py; add triton to the spec's backends and regenerate") from error
-        self.key, self._kernel = key, _kernel()
+        self.key, (self._step, self._select) = key, _kernels()
         self.after: dict[str, tuple[int, ...]] = dict(self._module.AFTER)
         self.numbers = {phase: number for number, phase in enumerate(self.after)}
         self.ring: int = self._module.RING
@@ -59,9 +70,7 @@ class Triton:
         (TRITON_INTERPRET=1 before it is imported).
         """
         idle = buffers._replace(counter=torch.zeros_like(buffers.counter))
-        self._launch(idle)(
-            buffers.raw
-        )  # of no steps it takes none: it is compiled and loaded, and steps can be captured
+        self._launch(idle)(buffers.raw)  # of no steps it takes none: it is compiled and loaded; steps can be captured
         return self._launch(buffers)
 
     def take(self, buffers: Buffers) -> None:
@@ -69,25 +78,35 @@ class Triton:
         self._launch(buffers)(buffers.raw.resolve_neg().contiguous())
 
     def _launch(self, buffers: Buffers) -> Callable[[torch.Tensor], None]:
-        """The kernel on these buffers, as a function of raw."""
-        state, low, raw, order, table, counter, times, t, net, scales, *_ = buffers
+        """The kernels on these buffers, as a function of raw."""
+        state, low, _, order, table, counter, times, t, net, scales, guide, limits, rule = buffers
         samples, rows, _ = table.shape
-        size, block = raw.numel() // samples, THREADS * 16 // state.element_size()
-        blocks = _blocks(size, samples, block)
+        size, total, paired = buffers.size, buffers.size * samples, buffers.paired
+        wide = 16 // state.element_size()
+        blocks = _blocks(size, samples, THREADS * wide)
         net, twin = (None, None) if net is None else (net[0], net[1] if len(net) > 1 else None)
-        kernel = self._kernel[(blocks * samples,)]
+        step, select = self._step[(blocks * samples,)], self._select[(samples,)]
         sizes = (size, state.shape[1], rows, t.numel(), blocks)
         constants = {
             "PHASES": self._module.phases,
             "RING": self.ring,
             "COLUMNS": self._module.COLUMNS,
-            "BLOCK": block,
+            "BLOCK": THREADS * wide,
             "THREADS": THREADS,
         }
-        how = options(self._module.WORDS[low is not None])
+        bounded = {"RING": self.ring, "BLOCK": SELECTING * wide, "THREADS": SELECTING}
+        how = options(
+            self._module.WORDS[low is not None] + more(paired, limits is not None, low is not None), guide is not None
+        )
 
         def launch(raw: torch.Tensor) -> None:
-            kernel(state, low, raw, order, table, counter, times, t, net, twin, scales, *sizes, **constants, **how)
+            other = raw.view(-1)[total:] if paired else None
+            if rule is not None:
+                select(state, low, raw, order, counter, other, guide, limits, rule, *sizes[:3], **bounded, **SELECTION)
+            step(
+                state, low, raw, order, table, counter, times, t, net, twin, scales, other, guide, limits, *sizes,
+                **constants, **how,
+            )  # fmt: skip
 
         def on_device(raw: torch.Tensor) -> None:
             with torch.cuda.device(state.device):
@@ -101,18 +120,18 @@ class Triton:
         return on_device if state.is_cuda else on_host
 
 
-def _kernel() -> Any:
-    """The kernel of all solvers."""
+def _kernels() -> tuple[Any, Any]:
+    """The kernels of all solvers: the step, and what finds dynamic thresholds before it."""
     import triton
 
-    from runtime.fused_step_triton import step
+    from runtime.fused_step_triton import select, step
 
     if isinstance(step, triton.JITFunction):  # not interpreted: triton builds its link to the driver, once
         try:
             triton.runtime.driver.active.get_current_device()
         except (RuntimeError, OSError, SubprocessError) as error:
             raise NoCompilerError(f"triton: {error}") from error
-    return step
+    return step, select
 
 
 def _blocks(size: int, samples: int, block: int) -> int:

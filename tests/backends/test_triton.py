@@ -248,7 +248,7 @@ def test_a_missing_triton_is_no_missing_file(monkeypatch: pytest.MonkeyPatch) ->
 def test_without_a_gpu_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     import triton
 
-    step = SimpleNamespace(step=object.__new__(triton.JITFunction))
+    step = SimpleNamespace(step=object.__new__(triton.JITFunction), select=None)
     monkeypatch.setitem(importlib.import_module("sys").modules, "runtime.fused_step_triton", step)
     with pytest.raises(engines.NoCompilerError, match="triton"):
-        triton_loop._kernel()
+        triton_loop._kernels()

@@ -89,7 +89,8 @@ def built(
         "THREADS": THREADS,
     }
     words = module.WORDS[size == 2] + triton_loop.more(pair, bounded, size == 2)
-    return compiled(fused_step_triton.step, types, constants, triton_loop.options(words), arch, folder)
+    options = triton_loop.options(words, pair or bounded)
+    return compiled(fused_step_triton.step, types, constants, options, arch, folder)
 
 
 def selection(kind: str, pair: bool, arch: int, folder: Path) -> Built:
@@ -184,7 +185,7 @@ def test_another_traffic_is_seen(tmp_path: Path) -> None:
 
 def test_loads_that_wait_for_each_other_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many registers as ptxas likes: fewer than it takes to have all streams in flight."""
-    monkeypatch.setattr(triton_loop, "options", lambda words: {"num_warps": 8, "enable_fp_fusion": False})
+    monkeypatch.setattr(triton_loop, "options", lambda *_: {"num_warps": 8, "enable_fp_fusion": False})
     with pytest.raises(AssertionError, match="loads in flight"):
         gated("dpmpp_2m", "f32", 0, 90, tmp_path)
 

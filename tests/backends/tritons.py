@@ -13,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import triton.language as tl
 from triton.runtime.interpreter import InterpretedFunction, TensorHandle
 
 from derive import emit
@@ -48,6 +49,8 @@ def interpreting() -> Iterator[None]:
         patch.setenv("TRITON_INTERPRET", "1")
         patch.setattr(TensorHandle, "set_attr", _hinted)
         patch.setattr(InterpretedFunction, "__call__", lambda self, *a, **k: self.rewrite()(*a, **k))
+        for name in ("cumsum", "min", "sum"):  # triton's own, decorated when it was imported
+            patch.setattr(tl, name, InterpretedFunction(getattr(tl, name).fn))
         before = {name: sys.modules.pop(name) for name in _kernels()}
         try:
             yield
