@@ -198,13 +198,19 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
         sample: torch.Tensor,
         generator: torch.Generator | None = None,
         return_dict: bool = True,
+        eta: float = 0.0,
+        use_clipped_model_output: bool | None = None,
     ) -> PhiforgeSchedulerOutput | tuple[torch.Tensor, ...]:
         """The sample after one call of the network.
 
         model_output: what the network returned, [B, *S] (twice the channels of a learned variance: the first half).
         timestep: of this call; only the first of a solve is looked up, and it not where ``set_begin_index`` was called.
-        sample: [B, *S]; not written to. generator: accepted, never drawn from.
+        sample: [B, *S]; not written to. generator: accepted, never drawn from. eta, use_clipped_model_output: what
+        DDIM's pipelines pass; of clipped data the noise is always made anew.
+        ValueError unless eta is 0: the steps are deterministic.
         """
+        if eta:
+            raise ValueError(f"eta: got {eta!r}; allowed: 0, since the solver is deterministic")
         course, i = self._at(timestep)
         offset = self._offset
         if str(self.config.get("variance_type")).startswith("learned") and model_output.shape[1] == 2 * sample.shape[1]:

@@ -31,7 +31,9 @@ def pictures(make, peer, solver, **call):
     """What a pipeline returns with the scheduler that it came with, and with ours."""
     out = []
     for scheduler in (peer, swapped(peer, solver)):
-        made = make(scheduler)(**call, generator=tiny.seeded())
+        pipe = make(scheduler)
+        assert type(pipe.scheduler) is type(scheduler)
+        made = pipe(**call, generator=tiny.seeded())
         out.append(torch.as_tensor(made.frames if hasattr(made, "frames") else made.images))
     return out
 
@@ -149,19 +151,52 @@ def test_the_pipeline_runs_the_solver(make, call, solver):
     close(torch.as_tensor(out.frames if hasattr(out, "frames") else out.images), state.x)
 
 
-def test_ddim_pipeline():
-    """Pixels: DDIM as its own pipeline runs it."""
-    peer = diffusers.DDIMScheduler(clip_sample=False)
-    make = lambda s: tiny.unconditional(s, "DDIMPipeline")  # noqa: E731
-    close(*pictures(make, peer, "ddim", num_inference_steps=6, output_type="np"))
+def unconditional(kind):
+    """DDIMPipeline makes a DDIMScheduler of what its constructor is given; a pipeline takes another afterwards."""
+
+    def make(scheduler):
+        pipe = tiny.unconditional(scheduler, kind)
+        pipe.scheduler = scheduler
+        return pipe
+
+    return make
 
 
-def test_ddpm_pipeline():
-    """A deterministic solver in the pipeline of DDPM, which asks for no number of steps but takes one."""
+@pytest.mark.parametrize("kind", ["DDIMPipeline", "DDPMPipeline"])
+@pytest.mark.parametrize("clip", [False, True])
+def test_pixels(kind, clip):
+    """DDIM as its own pipeline runs it, and in that of DDPM; clipped data as ``use_clipped_model_output`` has it."""
+    if clip and kind == "DDPMPipeline":
+        pytest.skip("that pipeline does not ask for it")
+    call = {"use_clipped_model_output": True} if clip else {}
+    peer = diffusers.DDIMScheduler(clip_sample=clip)
+    close(*pictures(unconditional(kind), peer, "ddim", num_inference_steps=6, output_type="np", **call), 1e-5)
+    with pytest.raises(ValueError, match=r"eta: got 0\.5"):
+        swapped(peer, "ddim").step(None, None, None, eta=0.5)
+
+
+def test_the_grid_of_ddpm():
+    """A deterministic solver of order 3 in DDPM's pipeline: with more steps nearer to a solution."""
     from runtime.adapters.diffusers import scheduler
 
-    ours = scheduler("dpmpp_3m", diffusers.DDPMScheduler(clip_sample=False))
-    pipe = tiny.unconditional(ours, "DDPMPipeline")
-    first = pipe(num_inference_steps=8, output_type="np", generator=tiny.seeded()).images
-    again = pipe(num_inference_steps=8, output_type="np", generator=tiny.seeded()).images
-    close(torch.as_tensor(first), torch.as_tensor(again), 1e-12)
+    def picture(solver, steps):
+        ours = scheduler(solver, diffusers.DDPMScheduler(clip_sample=False))
+        pipe = unconditional("DDPMPipeline")(ours)
+        return torch.as_tensor(pipe(num_inference_steps=steps, output_type="np", generator=tiny.seeded()).images)
+
+    exact = picture("unipc_3", 250)
+    errors = [float((picture("dpmpp_3m", steps) - exact).norm()) for steps in (10, 20, 50)]
+    assert errors[0] > errors[1] > errors[2] > 0
+
+
+def test_a_pipeline_is_saved_and_loaded(tmp_path):
+    """The scheduler is loaded by its own class, and given to the pipeline."""
+    from runtime.adapters.diffusers import PhiforgeScheduler
+
+    pipe = unconditional("DDPMPipeline")(swapped(diffusers.DDIMScheduler(clip_sample=False), "unipc_2"))
+    pipe.save_pretrained(tmp_path)
+    loaded = PhiforgeScheduler.from_pretrained(tmp_path, subfolder="scheduler")
+    again = tiny.quiet(diffusers.DDPMPipeline.from_pretrained(tmp_path, scheduler=loaded))
+    assert again.scheduler is loaded
+    call = {"num_inference_steps": 5, "output_type": "np"}
+    close(*(torch.as_tensor(p(**call, generator=tiny.seeded()).images) for p in (pipe, again)), 1e-6)
