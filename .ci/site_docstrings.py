@@ -13,10 +13,13 @@ import griffe
 ITEM = re.compile(r"^((?:[a-z][A-Za-z_]*|x_T)(?:\([^)]*\))?(?:, [a-z][A-Za-z_]*|, x_T)*): ")
 ROLE = re.compile(r":[a-z]+:`~?([^`]*)`")
 CODE = re.compile(r"(`+[^`]+`+)")
+LATER = re.compile(r"(?<=\.)\s(?=((?:[A-Za-z_]\w*)(?:, [A-Za-z_]\w*)*): )")
+"""Where an item begins in the middle of a line."""
 
 
-def markdown(text: str) -> str:
-    """The docstring as Markdown; indented blocks stay code."""
+def markdown(text: str, known: set[str]) -> str:
+    """The docstring as Markdown; indented blocks stay code. known: the names that begin an item wherever they stand."""
+    text = LATER.sub(lambda found: "\n" if set(found[1].split(", ")) <= known else found[0], text)
     lines: list[str] = []
     inside = False  # an item of a list
     for line in ROLE.sub(r"`\1`", text).splitlines():
@@ -49,4 +52,5 @@ class Plain(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring:
-            obj.docstring.value = markdown(obj.docstring.value)
+            known = {p.name for p in obj.parameters} if isinstance(obj, griffe.Function) else set(obj.members)
+            obj.docstring.value = markdown(obj.docstring.value, known)
