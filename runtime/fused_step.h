@@ -468,7 +468,7 @@ private:
 #ifdef __CUDACC__
 #ifdef PROJECTED
 #define SELECT(suffix, T) \
-    extern "C" __global__ void __launch_bounds__(1024) select_##suffix(const __grid_constant__ Run run) { \
+    extern "C" __global__ void __launch_bounds__(1024, 1) select_##suffix(const __grid_constant__ Run run) { \
         select<T, RING>(run); \
     }
 #define BEFORE(suffix) \

@@ -130,6 +130,7 @@ __device__ void each_size(const Sized<T, R>& of, Long n, F visit) {
     const auto address = [](const T* p) { return reinterpret_cast<std::uintptr_t>(p); };
     const bool whole = (address(of.raw) | address(of.other) | address(of.x) | address(of.low)) % 16 == 0;
     const auto read = [](const T* p) { return __ldca(reinterpret_cast<const int4*>(p)); };
+#pragma unroll 1
     for (Long i = Long(threadIdx.x) * WIDTH; i < n; i += Long(blockDim.x) * WIDTH) {
         if (whole && i + WIDTH <= n) {
             Word<T> raw, other, x, low;
