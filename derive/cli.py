@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from derive.errors import DeriveError, Fault, InternalError, RefusedError, SpecError, near_miss, show
-from derive.listing import SECTIONS, entry_line, section
+from derive.listing import SECTIONS, alias_lines, aliases, entry_line, section
 from derive.places import roots, solver_folder, solver_folders, spec_file
 
 SHOWN_FAULTS = 3
@@ -223,6 +223,8 @@ def _list(options: argparse.Namespace) -> Answer:
 
         text = schema()
         return Answer(json.dumps(text, indent=2).splitlines(), {"schema": text})
+    if options.aliases:
+        return Answer(alias_lines(), {"aliases": aliases()})
     sections = {name: section(name) for name in ([options.what] if options.what else SECTIONS)}
     lines: list[str] = []
     for name, entries in sections.items():
@@ -370,6 +372,9 @@ def _list_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what", nargs="?", choices=SECTIONS, metavar="|".join(SECTIONS), help="one section (default: all)"
     )
+    parser.add_argument(
+        "--aliases", action="store_true", help="the names of our solvers in diffusers, A1111, ComfyUI and k-diffusion"
+    )
     parser.add_argument("--schema", action="store_true", help="the JSON Schema of a spec, for editors")
 
 
@@ -440,7 +445,7 @@ VERBS: Mapping[str, Verb] = {
         _import_options),
     "list": Verb(
         _list, "what exists, a line each with the reference",
-        ("list", "list schedules --json", "list --schema > spec.schema.json"), _list_options),
+        ("list", "list schedules --json", "list --aliases", "list --schema > spec.schema.json"), _list_options),
     "cite": Verb(
         _cite, "BibTeX of what a solver is built on", ("cite sd15_dpmpp_2m",), _cite_options),
 }  # fmt: skip

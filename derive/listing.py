@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import yaml
+
 from derive.errors import DeriveError
 from derive.places import roots, solver_folders
 
@@ -73,4 +75,26 @@ def _solver_entry(folder: Path) -> dict[str, Any]:
         return {"name": folder.name, "summary": remedy, "reference": ""}
 
 
-__all__ = ["SECTIONS", "entry_line", "section"]
+LIBRARIES = {"diffusers": "diffusers", "a1111": "A1111", "comfyui": "ComfyUI", "kdiffusion": "k-diffusion"}
+"""Keys of the name map, and what they are called."""
+
+
+def aliases() -> list[dict[str, Any]]:
+    """The name map: solver here, its order, calls of the network a step, its names elsewhere, where they differ."""
+    text = (Path(__file__).resolve().parent / "imports" / "aliases.yaml").read_text(encoding="utf-8")
+    return [{**dict.fromkeys((*LIBRARIES, "note"), ""), **entry} for entry in yaml.safe_load(text)]
+
+
+def alias_lines() -> list[str]:
+    """The name map as text: a line for each solver, its names elsewhere beside it."""
+    lines = [f"{'here':<20} order calls  elsewhere"]
+    for entry in aliases():
+        names = [f"{said}: {entry[key]}" for key, said in LIBRARIES.items() if entry[key]]
+        note = [f"({entry['note']})"] if entry["note"] else []
+        lines.append(
+            f"{entry['here']:<20} {entry['order']:>5} {entry['calls']:>5}  {'; '.join(names)} {''.join(note)}".rstrip()
+        )
+    return lines
+
+
+__all__ = ["SECTIONS", "alias_lines", "aliases", "entry_line", "section"]

@@ -202,7 +202,7 @@ def _pair(quantity: Prediction) -> tuple[Any, Any]:
     return quantity.c0, quantity.c1
 
 
-INDEX_GRIDS = ("linspace", "leading", "trailing", "simple", "spaced")
+INDEX_GRIDS = ("linspace", "leading", "trailing", "simple", "spaced", "spread")
 """Grids of training steps: without them, no solve would begin."""
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from runtime.real import Real, log, real
-from runtime.spaced import clocked, spaced
+from runtime.spaced import clocked, spaced, spread
 
 Nodes = tuple[float, ...]
 Variable = Literal["t", "lambda", "log_sigma", "rho", "sigma", "alpha", "angle"]
@@ -414,11 +414,12 @@ GRIDS: Mapping[str, Callable[..., Nodes]] = {
         sgm_uniform,
         spaced,
         clocked,
+        spread,
     )
 }
 """Every grid by name."""
 
 __all__ = [
     "GRIDS", "Nodes", "beta", "beta_cdf", "beta_quantile", "clocked", "exponential", "karras", "leading", "linspace", "log_rho",
-    "quadratic", "sgm_uniform", "simple", "spaced", "time_of", "trailing", "uniform",
+    "quadratic", "sgm_uniform", "simple", "spaced", "spread", "time_of", "trailing", "uniform",
 ]  # fmt: skip

@@ -20,12 +20,14 @@ def spaced(
     points: Literal["inner", "all"] = "inner",
     steps_offset: int = 0,
     used: int | None = None,
+    rounded: bool = True,
     final_zero: bool = True,
 ) -> Nodes:
     """Whole training steps, then sigma = 0 (arXiv:2305.08891 table 2); without it, index 0.
 
     linspace and leading: of N + 1 steps from 0 the upper N ("inner": DPM-Solver, UniPC, DEIS), or N of N ("all": DDIM,
-    Euler). used: only so many training steps from the data end on (a clipped lambda).
+    Euler). rounded: of a linspace; else its places between the steps, where sigma/alpha is on a straight line, as times of
+    the schedule. used: only so many training steps from the data end on (a clipped lambda).
     """
     noise, data = schedule.DOMAIN
     if data != -1 or noise != int(noise):
@@ -37,6 +39,8 @@ def spaced(
     if spacing == "trailing" and count != total:
         raise ValueError("used: allowed with linspace and leading only")
     last = (-1.0,) if final_zero else (0.0,)
+    if not rounded and spacing == "linspace":
+        return (*_between(schedule, steps, count), *last)
     return (*map(float, _indices(spacing, points, steps, count, steps_offset)), *last)
 
 
@@ -51,6 +55,46 @@ def _indices(spacing: str, points: str, steps: int, count: int, offset: int) -> 
     if parts == 1:
         return [0]
     return [round(i * ((count - 1) / gaps)) for i in reversed(range(low, parts))]
+
+
+def _between(schedule: Any, steps: int, count: int) -> list[float]:
+    """linspace(count - 1, 0, steps), as the times at which sigma/alpha is on straight lines between whole steps."""
+    from runtime.grids import time_of
+
+    out = []
+    for i in reversed(range(steps)):
+        place = real(count - 1) * i / max(steps - 1, 1)
+        low = int(place)
+        if place == low:
+            out.append(float(low))
+            continue
+        a, b = (schedule.rho(real(at)) for at in (low, low + 1))
+        out.append(time_of(schedule, "rho", float(a + (b - a) * (place - low)), float(low + 1), float(low)))
+    return out
+
+
+def spread(
+    schedule: Any,
+    steps: int,
+    *,
+    alpha: float = 0.6,
+    beta: float = 0.6,
+    t_start: float | None = None,
+    t_end: float | None = None,
+) -> Nodes:
+    """sigma/alpha at the quantiles of Beta(alpha, beta), between those of t_start and t_end (the table's); then sigma = 0."""
+    from runtime.grids import beta_quantile, time_of
+
+    noise, data = schedule.DOMAIN
+    if data != -1 or noise != int(noise):
+        raise ValueError(f"grid 'spread' is for discrete schedules (times T-1..-1); here: {noise!r} to {data!r}")
+    if not (alpha > 0 and beta > 0):
+        raise ValueError(f"alpha, beta: got {alpha!r}, {beta!r}; allowed: above 0")
+    first, last = float(noise if t_start is None else t_start), float(t_end or 0.0)
+    high, low = (float(schedule.rho(real(t))) for t in (first, last))
+    inner = [low + (high - low) * beta_quantile(1 - i / (steps - 1), alpha, beta) for i in range(1, steps - 1)]
+    nodes = [first, *(time_of(schedule, "rho", v, first, last) for v in inner)]
+    return (*nodes, *([last] if steps > 1 else []), -1.0)
 
 
 def clocked(
@@ -78,4 +122,4 @@ def clocked(
     return (*([t_start] if t_start is not None else nodes[:1]), *nodes[1:], float(data))
 
 
-__all__ = ["clocked", "spaced"]
+__all__ = ["clocked", "spaced", "spread"]

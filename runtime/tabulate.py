@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.errors import LimitError
+from runtime.fed import fed
 from runtime.itinerary import Route, Visit, call_nodes, kept, point, span, visits
 from runtime.real import Real, real
 
@@ -86,7 +87,7 @@ class _Grid:
 
     def time(self, t: Real) -> float:
         """What the network is fed at time t."""
-        value = _number(lambda: self.c.time(t))
+        value = _number(lambda: fed(self.c, t))
         if not math.isfinite(value):
             raise LimitError(
                 f"the network's time ({self.c.INPUT}) is infinite at t = {float(t)!r}; leave that end out of the grid"

@@ -42,10 +42,6 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         **_BETAS, **_NOISE, **_THRESHOLD, "clip_sample": True, "set_alpha_to_one": True, "steps_offset": 0,
         "clip_sample_range": 1.0, "timestep_spacing": "leading", "rescale_betas_zero_snr": False,
     },
-    "PNDMScheduler": {
-        **_BETAS, **_NOISE, "skip_prk_steps": False, "set_alpha_to_one": False, "timestep_spacing": "leading",
-        "steps_offset": 0,
-    },
     "EulerDiscreteScheduler": {
         **_BETAS, **_NOISE, **_LEVELS, **_SPACING, "interpolation_type": "linear", "sigma_min": None, "sigma_max": None,
         "timestep_type": "discrete", "rescale_betas_zero_snr": False, "final_sigmas_type": "zero",
@@ -85,6 +81,8 @@ REFUSED: Mapping[str, str] = {
     "DPMSolverMultistepInverseScheduler": _INVERSE,
     "DPMSolverSinglestepScheduler": "its inner stages lie on the grid's own points, so their share of a step changes "
     "from step to step, and no family here has that; import DPMSolverMultistepScheduler",
+    "PNDMScheduler": "its second call repeats the first step with the mean of two outputs, and then combines outputs with "
+    "weights of equal steps; no family here has that start; import DPMSolverMultistepScheduler with the same betas",
     "IPNDMScheduler": "its grid begins at alpha = 0 where it divides by max(alpha, 1e-8) and loses the network's output",
 }
 """Classes of diffusers that are known and not imported, with the reason."""

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from derive.imports.draft import Fields
-from derive.imports.schedules import flow, lambdas
+from derive.imports.schedules import SIGMAS, WHOLE, flow, lambdas, levels
 from derive.imports.settings import Settings
-
-INNER = ("DPMSolverMultistepScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler")
-"""Classes whose linspace and leading leave the lowest of N + 1 training steps out."""
 
 
 def grid(settings: Settings) -> Fields:
@@ -24,16 +21,77 @@ def grid(settings: Settings) -> Fields:
 
 def _spaced(settings: Settings) -> Fields:
     """Whole training steps."""
-    for key in ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"):
-        settings.only(key, [False], "not imported yet")
-    inner, spacing = settings.kind in INNER, settings["timestep_spacing"]
+    for key, allowed, why in _FIXED:
+        settings.only(key, allowed, why)
+    if chosen := levels(settings):
+        return _levels(settings, chosen)
+    if settings.kind == "DDIMScheduler":
+        _strided(settings)
+    inner, spacing = settings.kind in WHOLE, settings["timestep_spacing"]
     out: Fields = {"kind": "spaced", "steps": settings.steps, "spacing": spacing, "points": "inner" if inner else "all"}
+    if not inner and spacing == "linspace" and settings.kind in SIGMAS:
+        out["rounded"] = False
     if spacing == "leading" and settings["steps_offset"]:
         out["steps_offset"] = settings["steps_offset"]
     out |= _used(settings)
     if not final_zero(settings):
         out["final_zero"] = False
     return out
+
+
+def _strided(settings: Settings) -> None:
+    """DDIM goes down by T // N whatever the next timestep is: only where that is the next one has it a grid."""
+    spacing, steps, total = settings["timestep_spacing"], settings.steps, settings["num_train_timesteps"]
+    if spacing == "linspace" and steps > 1:
+        settings.refuse("timestep_spacing", "leading, trailing (the class steps past linspace's own points)")
+    if spacing == "trailing" and total % steps:
+        settings.refuse(
+            "timestep_spacing", f"leading; trailing where --steps divides {total} (the class steps past the points)"
+        )
+    if not final_zero(settings) and (spacing == "linspace" or (spacing == "leading" and not settings["steps_offset"])):
+        settings.refuse("set_alpha_to_one", "true, or steps_offset from 1 (the last step would have no length)")
+
+
+_FIXED = (
+    ("interpolation_type", ["linear"], "log_linear makes one level more than there are steps"),
+    ("timestep_type", ["discrete"], "of a table of training steps"),
+    ("sigma_min", [None], "the table's own"),
+    ("sigma_max", [None], "the table's own"),
+)
+
+
+def _levels(settings: Settings, chosen: str) -> Fields:
+    """A grid in sigma/alpha over the whole table."""
+    if not final_zero(settings):
+        settings.refuse(
+            chosen, "false where the grid ends at sigma_min (it would be taken twice: a last step of no length)"
+        )
+    if settings.kind in WHOLE and chosen in ("use_exponential_sigmas", "use_beta_sigmas"):
+        why = "its timesteps are cut off to whole numbers after a rounding in float32, so the first one is chance"
+        settings.refuse(chosen, f"false; {why}; use_karras_sigmas and use_lu_lambdas are followed")
+    ends = _ends(settings, chosen)
+    if chosen == "use_beta_sigmas":
+        return {"kind": "spread", "steps": settings.steps, **ends}
+    kind = "karras" if chosen == "use_karras_sigmas" else "exponential"
+    return {"kind": kind, "steps": settings.steps, "variable": "rho", **({"t_end": 0} | ends)}
+
+
+def _ends(settings: Settings, chosen: str) -> Fields:
+    """First and last finite time, where they are those of the steps and not of the table."""
+    if settings.kind not in SIGMAS:
+        return {}
+    spacing, steps, total = settings["timestep_spacing"], settings.steps, settings["num_train_timesteps"]
+    if steps == 1:
+        settings.refuse(chosen, f"false for one step (--steps), of which {settings.kind} makes a range of no width")
+    if spacing == "linspace":
+        return {}
+    settings.notes.append(
+        f"the range of {chosen} depends on the number of steps; this spec is for {steps}: import again for others"
+    )
+    if spacing == "trailing":
+        return {"t_end": round(total - (steps - 1) * (total / steps)) - 1}
+    offset = settings["steps_offset"]
+    return {"t_start": (steps - 1) * (total // steps) + offset, "t_end": offset}
 
 
 def final_zero(settings: Settings) -> bool:
@@ -84,7 +142,12 @@ def _flow(settings: Settings) -> Fields:
 
 def _edm(settings: Settings) -> Fields:
     settings.only("final_sigmas_type", ["zero"], "sigma_min would be taken twice: a last step of no length")
+    for key in ("sigma_min", "sigma_max"):
+        if settings[key] is None:
+            settings.refuse(key, "a number above 0")
     kind: Any = settings["sigma_schedule"]
+    if kind == "exponential" and settings.steps == 1:
+        settings.refuse("sigma_schedule", "karras for one step (--steps): exponential would begin at sigma_min")
     out: Fields = {"kind": kind, "steps": settings.steps}
     if kind == "karras":
         out["exponent"] = settings["rho"]

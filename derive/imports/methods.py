@@ -93,11 +93,11 @@ def unipc(settings: Settings) -> Fields:
 
 
 def euler(settings: Settings) -> Fields:
-    """DDIM and Euler's method in sigma: one and the same step."""
-    return {
-        "family": "exponential_multistep", "steps": 1, "integrand": "noise", "variable": "rho", "weights": "exact",
-        "start": "ramp", "final": "keep",
-    }  # fmt: skip
+    """DDIM and Euler's method in sigma: one and the same step; from zero SNR in the form that is regular there."""
+    zero = bool(settings.get("rescale_betas_zero_snr"))
+    form: Fields = {"integrand": "data", "variable": "lambda"} if zero else {"integrand": "noise", "variable": "rho"}
+    final = "lower_order" if zero else "keep"
+    return {"family": "exponential_multistep", "steps": 1, **form, "weights": "exact", "start": "ramp", "final": final}
 
 
 def heun(settings: Settings) -> Fields:

@@ -22,11 +22,9 @@ class Config:
     text: str = ""
 
     def fault(self, key: str, message: str) -> Fault:
-        """A fault at the key's own place in the file."""
+        """A fault at the key's own place in the file; of a default, at its beginning."""
         found = re.search(rf'"{re.escape(key)}"\s*:', self.text) if key else None
-        if found is None:
-            return Fault(message, key, self.file)
-        line, column = place(self.text, found.start())
+        line, column = place(self.text, found.start()) if found else (1, 1)
         return Fault(message, key, self.file, line, column)
 
 

@@ -18,6 +18,8 @@ from derive.symbolic.chebyshev import CONTEXT
 _DIGITS = 17
 ZERO_SNR = "5.9604644775390625e-08"
 """2^-24, which diffusers writes in the place of the last alpha_bar, 0."""
+NEARLY_ZERO = "1e-30"
+"""Where it keeps the 0: alpha is 1e-15, below every rounding."""
 PREDICTIONS = {"epsilon": "noise", "sample": "data", "v_prediction": "v", "flow_prediction": "velocity"}
 
 
@@ -52,7 +54,10 @@ def table(settings: Settings) -> list[str]:
         roots = [CONTEXT.sqrt(bar) for bar in bars]
         bars = [((root - roots[-1]) * roots[0] / (roots[0] - roots[-1])) ** 2 for root in roots]
     texts = [CONTEXT.nstr(bar, _DIGITS, min_fixed=-(10**6), max_fixed=10**6) for bar in bars]
-    if rescaled:
+    if rescaled and settings.kind == "DDIMScheduler":
+        settings.only("prediction_type", ["sample", "v_prediction"], "beside rescale_betas_zero_snr")
+        texts[-1] = NEARLY_ZERO
+    elif rescaled:
         texts[-1] = ZERO_SNR
     return texts
 
@@ -95,6 +100,38 @@ def lambdas(settings: Settings) -> list[float]:
     return [float(CONTEXT.log(bar / (1 - bar)) / 2) for bar in (CONTEXT.mpf(text) for text in table(settings))]
 
 
+LEVELS = ("use_karras_sigmas", "use_lu_lambdas", "use_exponential_sigmas", "use_beta_sigmas")
+"""Keys of grids in sigma, of which the first that is set holds."""
+
+
+def levels(settings: Settings) -> str:
+    """The key of the grid in sigma, or nothing."""
+    chosen = [key for key in LEVELS if settings.get(key)]
+    if len([key for key in chosen if key != "use_lu_lambdas"]) > 1:
+        settings.refuse(chosen[1], f"false beside {chosen[0]}")
+    return chosen[0] if chosen else ""
+
+
+def table_input(settings: Settings) -> str:
+    """What the network is fed where the grid has no whole training steps."""
+    chosen = levels(settings)
+    if settings.kind in WHOLE:
+        return f"level_index_{'truncated' if _unrounded(settings) else 'rounded'}" if chosen else ""
+    if chosen:
+        return "level_index"
+    return "sigma_index" if settings.kind in SIGMAS and settings["timestep_spacing"] == "linspace" else ""
+
+
+def _unrounded(settings: Settings) -> bool:
+    return settings.kind == "DPMSolverMultistepScheduler" and settings["beta_schedule"] == "squaredcos_cap_v2"
+
+
+WHOLE = ("DPMSolverMultistepScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler")
+"""Classes that feed the network whole numbers."""
+SIGMAS = ("EulerDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler")
+"""Classes whose linspace has places between training steps, at which sigma is on a straight line."""
+
+
 def prediction(settings: Settings) -> Fields:
     """What the network returns and is fed; the class's combinations that are none are refused."""
     if settings.kind.startswith("EDM"):
@@ -105,9 +142,9 @@ def prediction(settings: Settings) -> Fields:
     kind = PREDICTIONS[settings["prediction_type"]]
     if flow(settings):
         settings.only("prediction_type", ["flow_prediction", "epsilon", "sample"], "with use_flow_sigmas")
-        return {"kind": kind, "input": "truncated", "time_scale": settings["num_train_timesteps"]}
+        return {"kind": kind, "input": "time_truncated", "time_scale": settings["num_train_timesteps"]}
     settings.only("prediction_type", ["epsilon", "sample", "v_prediction"], "without use_flow_sigmas")
-    return {"kind": kind}
+    return {"kind": kind, "input": fed} if (fed := table_input(settings)) else {"kind": kind}
 
 
-__all__ = ["PREDICTIONS", "betas", "flow", "lambdas", "prediction", "schedule", "table"]
+__all__ = ["PREDICTIONS", "betas", "flow", "lambdas", "levels", "prediction", "schedule", "table"]

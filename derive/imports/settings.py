@@ -106,7 +106,7 @@ def settle(config: Config, steps: int) -> Settings:
         if key not in known_keys():
             faults.append(config.fault(key, f"unknown key; allowed: {', '.join(known)}{near_miss(key, known)}"))
         elif key not in known:
-            if value not in (None, False) and value != _elsewhere(key):
+            if value not in (None, False):
                 notes.append(f"{key}: {show(value)} is not read by {kind}, here as there")
         elif fault := _wrong(config, key, value):
             faults.append(fault)
@@ -134,11 +134,6 @@ def _class(config: Config) -> str:
 def _wrong(config: Config, key: str, value: Any) -> Fault | None:
     allowed, right = CHECKS.get(key, _FLAG)
     return None if right(value) else config.fault(key, f"got {show(value)}; allowed: {allowed}")
-
-
-def _elsewhere(key: str) -> Any:
-    """What the first class that has the key defaults to."""
-    return next((keys[key] for keys in DEFAULTS.values() if key in keys), None)
 
 
 __all__ = ["CHECKS", "Settings", "settle"]

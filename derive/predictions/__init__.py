@@ -16,10 +16,15 @@ import sympy as sp
 from derive.parameters import Choice, Number, Parameters
 from derive.symbolic.alphabet import alpha, lam, rho, sigma, t
 
+TABULAR = (
+    "level_index", "level_index_rounded", "level_index_truncated", "sigma_index",
+)  # fmt: skip
+"""Places in a table of training steps, on a straight line in log sigma/alpha (level) or sigma/alpha between its rows."""
+
 COMMON: Parameters = {
     "input": Choice(
         default="default",
-        options=("default", "time", "index", "sigma", "log_snr", "c_noise"),
+        options=("default", "time", "index", "sigma", "log_snr", "c_noise", *TABULAR, "time_truncated"),
         doc="what the network is fed for the time; default: index of a table, sigma where alpha = 1, else time",
     ),
     "input_scale": Choice(
@@ -143,17 +148,23 @@ def network_time(network: NetworkInput, schedule: Path) -> sp.Expr:
     """What the network is fed for the time, in ``t``.
 
     time: t; index: t of a schedule whose time is the table index; sigma: the noise level sigma/alpha;
+    level_index and sigma_index: that index between rows; rounded, truncated: to whole numbers (``runtime.fed``).
     log_snr: 2 lambda; c_noise: log(sigma/alpha)/4 (arXiv:2206.00364, Table 1). All of it times ``time_scale``.
     Raises ValueError if there is no index.
     """
     kind = input_kind(network, schedule)
-    if kind == "index" and schedule.index_steps is None:
-        raise ValueError(f"input is index, but {schedule.kind} is continuous; allowed: time, sigma, log_snr, c_noise")
+    if kind in ("index", *TABULAR) and schedule.index_steps is None:
+        raise ValueError(f"input is {kind}, but {schedule.kind} is continuous; allowed: time, sigma, log_snr, c_noise")
     scale = sp.Rational(network.time_scale.numerator, network.time_scale.denominator)
     return scale * _INPUTS[kind].subs(rho, schedule.rho)
 
 
-_INPUTS = {"time": t, "index": t, "sigma": rho, "log_snr": -2 * sp.log(rho), "c_noise": sp.log(rho) / 4}
+_INPUTS = {
+    **dict.fromkeys(("time", "time_truncated", "index", *TABULAR), t),  # what is cut or looked up, the runtime does
+    "sigma": rho,
+    "log_snr": -2 * sp.log(rho),
+    "c_noise": sp.log(rho) / 4,
+}
 
 
 def network_scale(network: NetworkInput) -> sp.Expr | None:

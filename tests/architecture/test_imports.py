@@ -156,7 +156,7 @@ ARROWS: dict[str, Row] = {
         ),
         ("yaml",),
     ),
-    "derive.listing": Row(("derive", "runtime.grids")),
+    "derive.listing": Row(("derive", "runtime.grids"), ("yaml",)),
     "derive.pipeline": Row(("derive", "runtime"), ("sympy",)),
     "derive.check": Row(
         ("derive", "runtime"), ("numpy", "torch"), ("sympy",)
@@ -178,7 +178,8 @@ ARROWS: dict[str, Row] = {
     "runtime.quadrature": Row(("runtime.real",), ("mpmath",)),
     "runtime.propagator": Row(("runtime.real", "runtime.quadrature")),
     "runtime.grids": Row(("runtime.real", "runtime.spaced")),
-    "runtime.spaced": Row(("runtime.real",)),
+    "runtime.spaced": Row(("runtime.real", "runtime.grids")),
+    "runtime.fed": Row(("runtime.real",)),
     "runtime.revolve": Row(),
 }
 TOP = (

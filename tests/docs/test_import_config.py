@@ -1,0 +1,31 @@
+"""docs/import_config.md is executed: its configuration gives its spec, and its name map is what the command prints."""
+
+import re
+from pathlib import Path
+
+from derive.cli import main
+from derive.imports.classes import DEFAULTS
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "import_config.md").read_text(encoding="utf-8")
+
+
+def block(language):
+    found = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    assert len(found) == 1
+    return found[0]
+
+
+def test_the_configuration_gives_the_spec(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("scheduler_config.json").write_text(block("json"), encoding="utf-8")
+    assert main(["import-config", "scheduler_config.json", "-o", "spec.yaml", "--steps", "20", "--quiet"]) == 0
+    assert Path("spec.yaml").read_text(encoding="utf-8") == block("yaml")
+
+
+def test_the_name_map_is_what_the_command_prints(capsys):
+    assert main(["list", "--aliases"]) == 0
+    assert capsys.readouterr().out == block("text")
+
+
+def test_every_class_that_is_imported_is_named():
+    assert all(f"`{kind}`" in PAGE for kind in DEFAULTS)

@@ -1,0 +1,105 @@
+"""What cannot be followed is refused by name, with exit code 2; JSON is data of bounded size."""
+
+import json
+
+import pytest
+
+from derive.cli import main
+from derive.imports.classes import REFUSED
+from derive.listing import aliases
+from derive.places import solver_folder
+
+DPM, UNIPC, EULER = "DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "EulerDiscreteScheduler"
+FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+CASES = [
+    (DPM, {"solver_order": 4}, "solver_order: got 4; allowed: a whole number 1 to 3"),
+    (DPM, {"solver_ordr": 2}, "solver_ordr: unknown key; allowed: "),
+    (DPM, {"solver_ordr": 2}, "did you mean 'solver_order'?"),
+    (DPM, {"algorithm_type": "sde-dpmsolver++"}, "algorithm_type: got 'sde-dpmsolver++'; allowed: dpmsolver, "),
+    (DPM, {"algorithm_type": "dpmsolver"}, "final_sigmas_type: got 'zero'; allowed: sigma_min"),
+    (DPM, {"use_karras_sigmas": True, "final_sigmas_type": "sigma_min"}, "use_karras_sigmas: got True; allowed: false"),
+    (DPM, {"use_karras_sigmas": True, "use_beta_sigmas": True}, "use_beta_sigmas: got True; allowed: false beside"),
+    (DPM, {"use_exponential_sigmas": True}, "use_exponential_sigmas: got True; allowed: false; its timesteps"),
+    (DPM, {"prediction_type": "flow_prediction"}, "prediction_type: got 'flow_prediction'; allowed: epsilon, "),
+    (DPM, {"beta_schedule": "sigmoid"}, "beta_schedule: got 'sigmoid'; allowed: linear, "),
+    (DPM, {"trained_betas": [0.1, 2.0]}, "trained_betas: got [0.1, 2.0]; allowed: null or "),
+    (DPM, {"trained_betas": [0.1, 0.2]}, "num_train_timesteps: got 1000; allowed: 2, the length of trained_betas"),
+    (DPM, {"lower_order_final": 1}, "lower_order_final: got 1; allowed: true or false"),
+    (UNIPC, {"disable_corrector": [0]}, "disable_corrector: got [0]; allowed: []"),
+    (UNIPC, {"lower_order_final": False}, "lower_order_final: got False; allowed: true"),
+    (UNIPC, {"predict_x0": False}, "predict_x0: got False; allowed: true"),
+    (UNIPC, {**FLOW, "use_dynamic_shifting": True}, "use_dynamic_shifting: got True; allowed: false"),
+    (UNIPC, {**FLOW, "shift_terminal": 0.1}, "shift_terminal: got 0.1; allowed: null"),
+    ("DDIMScheduler", {}, "clip_sample: got True; allowed: false"),
+    ("DDIMScheduler", {"clip_sample": False, "timestep_spacing": "linspace"}, "timestep_spacing: got 'linspace'"),
+    ("DEISMultistepScheduler", FLOW, "use_flow_sigmas: got True; allowed: false"),
+    (
+        "FlowMatchEulerDiscreteScheduler",
+        {"use_dynamic_shifting": True},
+        "use_dynamic_shifting: got True; allowed: false",
+    ),
+    ("FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, "stochastic_sampling: got True; allowed: false"),
+    ("EDMEulerScheduler", {"final_sigmas_type": "sigma_min"}, "final_sigmas_type: got 'sigma_min'; allowed: zero"),
+    ("NoScheduler", {}, "_class_name: got 'NoScheduler'; allowed: DPMSolverMultistepScheduler"),
+]
+
+
+def run(tmp_path, capsys, text, *more):
+    path = tmp_path / "scheduler_config.json"
+    path.write_text(text, encoding="utf-8")
+    code = main(["import-config", str(path), *more])
+    return code, capsys.readouterr()
+
+
+@pytest.mark.parametrize(("kind", "options", "said"), CASES)
+def test_refused_by_name(kind, options, said, tmp_path, capsys):
+    code, shown = run(tmp_path, capsys, json.dumps({"_class_name": kind, "_diffusers_version": "0.42.1", **options}))
+    assert code == 2 and shown.out == ""
+    assert said in shown.err and shown.err.count("\n") == 1
+    assert str(tmp_path / "scheduler_config.json") + ":1:" in shown.err
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_known_classes_are_refused_with_the_reason(kind, tmp_path, capsys):
+    code, shown = run(tmp_path, capsys, json.dumps({"_class_name": kind}))
+    assert code == 2 and REFUSED[kind] in shown.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": 1, "a": 1}', "the key 'a' twice"),
+        ('{"_class_name": "DPMSolverMultistepScheduler", "beta_end": NaN}', "got NaN"),
+        ("[1]", "got no object"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ('{"a": "' + "x" * 300_000 + '"}', "larger than"),
+        ('{"steps_offset": 1}', "_class_name: missing"),
+    ],
+)
+def test_json_is_data(text, said, tmp_path, capsys):
+    code, shown = run(tmp_path, capsys, text)
+    assert code == 2 and said in shown.err and "Traceback" not in shown.err
+
+
+def test_one_step_of_a_range_of_no_width(tmp_path, capsys):
+    text = json.dumps({"_class_name": EULER, "use_karras_sigmas": True})
+    code, shown = run(tmp_path, capsys, text, "--steps", "1")
+    assert code == 2 and "use_karras_sigmas: got True; allowed: false for one step" in shown.err
+
+
+def test_a_file_that_differs_is_kept(tmp_path, capsys):
+    text, spec = json.dumps({"_class_name": DPM, "clip_sample": True, "thresholding": True}), tmp_path / "spec.yaml"
+    assert run(tmp_path, capsys, text, "-o", str(spec))[0] == 0
+    written = spec.read_text(encoding="utf-8")
+    assert "# clip_sample: True is not read by" in written and "threshold=(0.995, 1.0)" in written
+    assert run(tmp_path, capsys, text, "-o", str(spec), "--steps", "7")[0] == 1
+    assert spec.read_text(encoding="utf-8") == written
+    assert run(tmp_path, capsys, text, "-o", str(spec), "--steps", "7", "--force")[0] == 0
+    assert spec.read_text(encoding="utf-8") != written
+
+
+def test_the_name_map_says_what_the_claims_say():
+    for entry in aliases():
+        claims = json.loads((solver_folder(entry["here"]) / "claims.json").read_text(encoding="utf-8"))
+        assert (entry["order"], entry["calls"]) == (claims["order"], claims["evaluations_per_step"]), entry["here"]
