@@ -83,7 +83,7 @@ def test_states_of_two_numbers(way: str) -> None:
 
 
 @pytest.mark.usefixtures("interpreted")
-@pytest.mark.parametrize("options", [{"clip": 0.5}, {"guidance": 2.0, "threshold": (0.8, 1.6)}], ids=str)
+@pytest.mark.parametrize("options", [{"clip": 0.5}, {"guidance": 2.0, "threshold": (0.8, 1e6)}], ids=str)
 def test_a_grid_for_every_sample(options: dict[str, Any]) -> None:
     plan = solver_of("unipc_2").plan(nodes=[[1.0, 0.7, 0.4], [0.9, 0.5, 0.2], [0.95, 0.6, 0.1]])
     assert_alike("unipc_2", plan, 2 * noise((3, 2, 5)), options, plan.steps)
@@ -94,8 +94,8 @@ def test_a_grid_for_every_sample(options: dict[str, Any]) -> None:
     "shape", [(1, 1), (5, 64), (2, 4 * SELECTING), (2, 4 * SELECTING + 77), (3, 2 * SELECTING - 1)]
 )
 def test_full_blocks_and_what_is_left(shape: tuple[int, ...]) -> None:
-    """A block takes 1024 elements of the step, 4096 where it finds a threshold."""
-    options = {"guidance": 3.0, "threshold": (0.9, 2.5)}
+    """A block takes 1024 elements of the step, 4096 where it finds a threshold. No bound is the most: each sample has its own."""
+    options = {"guidance": 3.0, "threshold": (0.9, 1e6)}
     assert_alike("dpmpp_2m", plan_of(solver_of("dpmpp_2m"), 3), 2 * noise(shape, torch.float32), options, 1)
 
 
