@@ -181,9 +181,9 @@ def test_the_engine_is_one_that_loops_may_ask_for() -> None:
 
 # Ahead of time
 
-LATE = {("dpmpp_2m", "bf16", 90, True, False): (1, 2)}
-"""(solver, type, device, pair, bounded) whose loads are in several groups, and these groups: ptxas unpacks the first of five
-loads before it has the addresses of the last three."""
+LATE = ("bf16", 90, True, False)
+"""Type, device, pair, bounded: here ptxas may unpack the first load of a phase before it has the addresses of the last, so
+that its loads are in two groups."""
 PROJECTED = ((0, False, True), (2, True, False), (2, True, True))
 """Copies of the network's input, whether it is asked for a pair, whether x0 is bounded."""
 
@@ -205,8 +205,10 @@ def gated(name: str, kind: str, arch: int, folder: Path, copies: int, pair: bool
         stores += writes
     assert sass.wide(made.code) == (sum(reads), stores), "one access of 16 bytes for every stream"
     together, found = Counter(reads), Counter(sass.flights(made.code))
-    groups = (together - found).total(), (found - together).total()
-    assert groups == LATE.get((name, kind, arch, pair, bounded), (0, 0)), "loads in flight"
+    apart, parts = together - found, found - together
+    late = len(reads) if (kind, arch, pair, bounded) == LATE else 0
+    assert apart.total() <= late and parts.total() <= 2 * late, "loads in flight"
+    assert sum(apart.elements()) == sum(parts.elements()), "loads in flight"
     assert made.used["REG"] <= 96
     nothing_spilled(made)
 
