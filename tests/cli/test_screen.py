@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from derive import catalogue, cli, pipeline
+from derive import catalogue, cli, listing, pipeline
 from derive.errors import InternalError
 from derive.spec import read_spec
 
@@ -118,7 +118,7 @@ def test_markup_of_docstrings_becomes_words() -> None:
         More.
         """
 
-    assert cli._first_line(documented) == "As in karras and derive.spec, N - 1 of them."
+    assert listing._first_line(documented) == "As in karras and derive.spec, N - 1 of them."
 
 
 def test_the_problems_to_measure_on_are_listed_without_torch() -> None:
