@@ -172,12 +172,12 @@ def test_nothing_is_spilled_and_nothing_contracted(
     assert not [name for name in names if name.startswith(("LDL", "STL"))]
 
 
-def test_an_element_takes_50_instructions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What four more elements of a thread take, in float32."""
+def test_an_element_takes_54_instructions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What four more elements of a thread take, in float32: 48 an element with triton 3.9, 54 with 3.7."""
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "triton"))
     module = module_of(TEXT, tmp_path, "noise_counted")
     four, eight = (len(instructions(compiled(module, "fill", torch.float32, 90, parts), tmp_path)) for parts in (1, 2))
-    assert 0 < eight - four <= 50 * 4
+    assert 0 < eight - four <= 54 * 4
 
 
 @pytest.mark.gpu
