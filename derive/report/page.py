@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-import templates
+from derive.html import environment
 from derive.lookup import names
 from derive.report.material import Material, Section, claim, tag
 from derive.report.prose import inline
@@ -23,23 +21,16 @@ Build = Callable[[Material], Section | None]
 
 def page(material: Material) -> str:
     """The HTML text."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(templates.__path__[0])),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     spec = material.derived.spec
-    return environment.get_template("report/page.html.jinja").render(
+    made = environment()
+    return made.get_template("report/page.html.jinja").render(
         name=spec.name,
         description=" ".join(spec.description.split()),
         facts=_facts(material),
         verdict=Markup(verdict(material)),
         boxes=[(name, title, Markup("".join(lines))) for name, title, lines in boxes(material)],
         sections=[(s.name, s.title, Markup(s.body), s.wide) for s in sections(material)],
-        style=Markup(environment.get_template("report/style.css.jinja").render()),
+        style=Markup(made.get_template("report/style.css.jinja").render()),
         sha256=spec.sha256,
     )
 
