@@ -21,13 +21,24 @@ _NEARLY = 2.0**-30
 
 
 def fed(code: Any, t: Any) -> float:
-    """The network's time at a time of the schedule."""
-    kind = str(code.INPUT)
-    place, _, whole = kind.rpartition("_")
-    whole = whole if whole in _WHOLE else ""
-    base = (place if whole else kind) or "time"
+    """The network's time at a time of the schedule; ``time_scale`` multiplies a time before it is cut, a place after it."""
+    base, whole = _parts(code)
     value = _place(code, t, base) if base in _SCALES else float(code.time(t))
-    return _WHOLE[whole](value) if whole else value
+    value = _WHOLE[whole](value) if whole else value
+    return float(code.time(real(value))) if base in _SCALES else value
+
+
+def smooth(code: Any) -> bool:
+    """Whether the network's time is ``code.time`` alone."""
+    base, whole = _parts(code)
+    return not whole and base not in _SCALES
+
+
+def _parts(code: Any) -> tuple[str, str]:
+    """What is looked up, and how that is made whole ("": not)."""
+    kind = str(code.INPUT)
+    base, _, whole = kind.rpartition("_")
+    return (base, whole) if whole in _WHOLE else (kind, "")
 
 
 _SCALES: Mapping[str, Callable[[Any], Any]] = {"level_index": log, "sigma_index": lambda rho: rho}
@@ -42,4 +53,4 @@ def _place(code: Any, t: Any, base: str) -> float:
     return min(max(low + float((here - first) / (last - first)), 0.0), float(code.DOMAIN[0]))
 
 
-__all__ = ["fed"]
+__all__ = ["fed", "smooth"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.errors import LimitError
+from runtime.fed import fed, smooth
 from runtime.itinerary import point as grid_point
 from runtime.near import Near, near, settled
 from runtime.real import real
@@ -73,6 +74,7 @@ class Pair:
         self.columns += [i for i, name in enumerate(code.COLUMNS) if name.startswith("d")]
         self.order = int(code.EMBEDDED_ORDER) + 1
         self.scales = hasattr(code, "scaled")
+        self.smooth = smooth(code)
 
     def trial(self, start: Point, step: float, end: Point, reuses: bool) -> Trial:
         """A step of the length ``step``, or up to ``end``. LimitError.
@@ -119,7 +121,11 @@ class Pair:
     def _call(self, numbers: Arithmetic, node: Any) -> tuple[float, ...]:
         code, rounded = numbers.code, numbers.rounded
         scale = rounded((code.scaled(node),)) if self.scales else (1.0,)
-        return (*rounded((code.time(node.t),)), *rounded(code.integrand(node)), *scale)
+        if self.smooth:
+            (time,) = rounded((code.time(node.t),))
+        else:  # cut or looked up: of a float, so that both arithmetics fall on the same side of a jump
+            time = fed(self.wide.code, real(float(node.t)))
+        return (time, *rounded(code.integrand(node)), *scale)
 
     def slope(self, numbers: Arithmetic, node: Any, other: Any) -> tuple[float, float]:
         """(p, q) of dx/dchi = p x + q F at ``node``, an end of a step whose other end is ``other``."""

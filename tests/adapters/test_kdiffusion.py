@@ -10,7 +10,9 @@ import torch
 
 from benchmarks.rivals import installed, sampling
 from runtime.adapters.kdiffusion import is_flow, sampler
+from runtime.api import Solver
 from runtime.real import real
+from runtime.rebind import rebound
 
 SIGMAS = {
     "karras": [14.6 ** (1 / 7) + i / 9 * (0.03 ** (1 / 7) - 14.6 ** (1 / 7)) for i in range(10)],
@@ -75,6 +77,17 @@ def test_the_sigmas_are_followed_bit_for_bit(name):
     left = iter(seen)
     assert all(sigma in left for sigma in sigmas[:-1].tolist())
     assert len(seen) >= len(sigmas) - 1 and max(seen) == float(sigmas[0])
+
+
+@pytest.mark.parametrize("kind", ["level_index", "level_index_truncated", "time_truncated"])
+def test_what_another_network_was_fed_does_not_matter(kind):
+    """Whole numbers and places in a table belong to the network that a solver was generated for."""
+    for name in ("sd15_dpmpp_2m", "res_3s"):
+        shipped = importlib.import_module(f"generated.{name}").solver
+        code = rebound(shipped.coefficients, lambda number: number, {"INPUT": kind})
+        other = Solver(name, shipped._module, code, shipped._step)
+        ends = [sampler(each)(model, start(), STEPS["uneven"], disable=True) for each in (shipped, other)]
+        assert torch.equal(*ends)
 
 
 @cache

@@ -175,7 +175,7 @@ ARROWS: dict[str, Row] = {
     "runtime.real": Row((), ("mpmath",)),
     "runtime.rebind": Row(),
     "runtime.near": Row(("runtime.rebind",)),
-    "runtime.pair": Row(("runtime.errors", "runtime.itinerary", "runtime.near", "runtime.real")),
+    "runtime.pair": Row(("runtime.errors", "runtime.fed", "runtime.itinerary", "runtime.near", "runtime.real")),
     "runtime.quadrature": Row(("runtime.real",), ("mpmath",)),
     "runtime.propagator": Row(("runtime.real", "runtime.quadrature")),
     "runtime.grids": Row(("runtime.real", "runtime.spaced")),

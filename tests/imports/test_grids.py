@@ -43,3 +43,10 @@ def test_places_between_rows(kind, share):
     if share:
         assert fed(rebound(SD, lambda n: n, {"INPUT": "level_index_truncated"}), real(t)) == 100.0
         assert fed(rebound(SD, lambda n: n, {"INPUT": "level_index_rounded"}), real(100.75)) == 101.0
+
+
+def test_the_scale_of_the_time():
+    """A place is cut and then scaled, a time scaled and then cut."""
+    names = {"time": lambda t: t / 10}
+    for kind, wanted in (("level_index_truncated", 10.0), ("time_truncated", 10.0), ("level_index_rounded", 10.1)):
+        assert fed(rebound(SD, lambda n: n, {**names, "INPUT": kind}), real(100.75)) == pytest.approx(wanted, rel=1e-15)

@@ -18,6 +18,9 @@ from derive.measure.problems import GMM1D
 from derive.spec import read_spec_text
 from runtime import LimitError, ShapeError, pair
 from runtime.adaptive import GROW, SHRINK, _Track
+from runtime.api import Solver
+from runtime.real import real
+from runtime.rebind import rebound
 
 WEIGHTS, MEANS, SCALES = (
     np.array([float(v) for v in values]) for values in (GMM1D.weights, [m[0] for m in GMM1D.means], GMM1D.scales)
@@ -394,6 +397,48 @@ def test_pairs_in_other_variables(family, variable, method, tmp_path, monkeypatc
         return
     into_zero = made.adaptive(tame, x, rtol=1e-1, atol=1e-1, span=(0.1, 0.0), dense=variable == "rho")
     assert all(torch.isfinite(v).all() for v in (into_zero.x, into_zero.error, into_zero.stiffness))
+
+
+@pytest.mark.parametrize("light", [True, False], ids=["float64", "320 bits"])
+def test_times_that_are_cut_or_looked_up(light, tmp_path, monkeypatch):
+    """As a plan has them: of the training table, found by NumPy; t itself is no whole number at these nodes."""
+    text = SPEC.format(
+        name="table_pair", family="exponential_rk", variable="lambda", method='nodes: ["1/2"]\n  embedded: lower'
+    )
+    text = text.replace("kind: vp_linear", "kind: vp_scaled_linear, beta_start: 0.00085, beta_end: 0.012, steps: 1000")
+    made = derived("table_pair", text, tmp_path, monkeypatch)
+    if not light:
+        monkeypatch.setattr(pair, "near", lambda code: None)
+    bars = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)
+    sigmas = np.sqrt((1 - bars) / bars)
+    for kind, expected in {
+        "level_index": lambda rho: np.interp(np.log(rho), np.log(sigmas), np.arange(1000)),
+        "level_index_rounded": lambda rho: np.round(np.interp(np.log(rho), np.log(sigmas), np.arange(1000))),
+        "level_index_truncated": lambda rho: np.floor(np.interp(np.log(rho), np.log(sigmas), np.arange(1000))),
+        "sigma_index": lambda rho: np.interp(rho, sigmas, np.arange(1000)),
+        "index": None,
+        "time_truncated": None,
+    }.items():
+        code: Any = rebound(made.coefficients, lambda number: number, {"INPUT": kind})
+        seen: list[float] = []
+
+        def model(x: Tensor, t: Tensor, seen: list[float] = seen) -> Tensor:
+            seen.extend(t.tolist())
+            return torch.tanh(x)
+
+        cut = Solver(made.name, made._module, code, made._step)
+        found = cut.adaptive(model, normal(1, 4), rtol=1e-3, atol=1e-3, span=(900.3, 20.7))
+        nodes = np.array(found.times[0])
+        rhos = [float(code.rho(real(t))) for t in nodes]
+        whole = kind.endswith("ed")
+        wanted = nodes if expected is None else expected(rhos)
+        wanted = np.floor(nodes) if kind == "time_truncated" else wanted
+        assert len(nodes) > 5 and not any(float(t).is_integer() for t in nodes)
+        # the call at a node is the first of a step: in between lie those inside a step, and of steps that were rejected
+        left = iter(seen)
+        assert all(any(abs(t - want) <= (0 if whole else 1e-7) for t in left) for want in wanted[:-1]), kind
+        assert not whole or all(t.is_integer() for t in seen)
+        assert seen[0] == cut.plan(nodes=list(nodes)).time(0)
 
 
 def derived(name: str, text: str, folder: Any, monkeypatch: Any) -> Any:
