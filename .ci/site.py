@@ -2,6 +2,7 @@
 
 Formulas become MathML, which browsers draw themselves: a page needs no script and nothing from the network. A page of the
 navigation that is not written yet is left out, and so is a section without pages; the files of ``docs/audit`` are added.
+What is wide is marked for site.css: a table scrolls, the lines of a proof wrap, a formula breaks at its gaps.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from mkdocs.exceptions import PluginError
 
 FORMULA = re.compile(r'<(span|div) class="arithmatex">(?:\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>', re.DOTALL)
 TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
+SCREEN = re.compile(r'<div class="highlight">(<pre>.*?<code>)(.*?)(?=</code></pre>)', re.DOTALL)
+PROOF = re.compile(r"^\$ python -m derive explain \S+ --stop prove$", re.MULTILINE)
 
 
 def written(nav: list[Any], docs: Path) -> list[Any]:
@@ -38,13 +41,26 @@ def mathml(page: str, where: str) -> str:
 
     def drawn(found: re.Match[str]) -> str:
         tex = html.unescape(found[2]).strip()
+        kind = "block" if found[1] == "div" else "inline"
         try:
-            formula = convert(tex, display="block" if found[1] == "div" else "inline")
+            formula = " ".join(convert(part.strip(), display=kind) for part in tex.split(r"\qquad"))
         except Exception as error:
             raise PluginError(f"{where}: {tex!r} is not a formula: {error!r}") from error
         return f'<{found[1]} class="formula">{formula}</{found[1]}>'
 
     return FORMULA.sub(drawn, page)
+
+
+def proofs(page: str) -> str:
+    """The page with the screens of ``explain --stop prove`` marked, line by line: they are sentences, which may wrap."""
+
+    def marked(found: re.Match[str]) -> str:
+        if not PROOF.search(html.unescape(re.sub(r"<[^>]+>", "", found[2]))):
+            return found[0]
+        lines = "".join(f'<span class="line">{line}</span>' for line in found[2].splitlines(keepends=True))
+        return f'<div class="highlight proof">{found[1]}{lines}'
+
+    return SCREEN.sub(marked, page)
 
 
 def on_config(config: Any) -> Any:
@@ -54,6 +70,6 @@ def on_config(config: Any) -> Any:
 
 
 def on_page_content(content: str, page: Any, **_: Any) -> str:
-    """Called by mkdocs with the body of every page. A wide table scrolls inside the page."""
+    """Called by mkdocs with the body of every page."""
     content = TABLE.sub(lambda table: f'<div class="wide">{table[0]}</div>', content)
-    return mathml(content, page.file.src_path)
+    return mathml(proofs(content), page.file.src_path)

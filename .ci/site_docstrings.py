@@ -43,7 +43,7 @@ def _plain(line: str) -> str:
     """Stars and underscores outside of code are what they are."""
     bullet, line = (line[:2], line[2:]) if line.startswith("* ") else ("", line)
     parts = CODE.split(line)
-    kept = [part if part.startswith("`") else re.sub(r"([*_<\[])", r"\\\1", part) for part in parts]
+    kept = [p if p.startswith("`") else re.sub(r"([*_{\[])", r"\\\1", p.replace("<", "&lt;")) for p in parts]
     return bullet + "".join(kept)
 
 

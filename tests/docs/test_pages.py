@@ -18,7 +18,7 @@ EXAMPLE = re.compile(r"```yaml\n(?P<spec>.*?)```\n\n<!-- proof -->\n(?P<proof>.*
 
 def shown(spec: str) -> str:
     text = pipeline.explain(pipeline.derive(read_spec_text(spec, "spec.yaml")), "prove")
-    return f"```\n$ python -m derive explain spec.yaml --stop prove\n{text}\n```\n"
+    return f"```console\n$ python -m derive explain spec.yaml --stop prove\n{text}\n```\n"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

@@ -49,18 +49,26 @@ A schedule, a prediction and a grid are a word (`schedule: vp_linear`) or a mapp
 
 
 def cell(text: object) -> str:
-    """Text of a table's cell: outside of code every sign is what it is."""
-    parts = re.split(r"(`[^`]+`)", re.sub(r":\w+:`", "`", str(text)).replace("``", "`").replace("|", "\\|"))
-    return "".join(p if p.startswith("`") else re.sub(r"([*_<])", r"\\\1", p) for p in parts)
+    """Text of a table's cell: outside of code every sign is what it is, and ``|`` ends no cell."""
+    parts = re.split(r"(`[^`]+`)", re.sub(r":\w+:`", "`", str(text)).replace("``", "`"))
+    return "".join(_code(p) if p.startswith("`") else re.sub(r"([|*_{])", r"\\\1", _html(p)) for p in parts)
+
+
+def _code(part: str) -> str:
+    return f"<code>{_html(part[1:-1]).replace('|', '&#124;')}</code>" if "|" in part else part
+
+
+def _html(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def rows(fields: Parameters) -> list[str]:
-    lines = ["| key | allowed | default | |", "|---|---|---|---|"]
+    lines = ["| key | | allowed | default |", "|---|---|---|---|"]
     for name, field in fields.items():
         plain = {REQUIRED: "required", None: ""} if field.default is None or field.default is REQUIRED else {}
         default = plain.get(field.default, "") if plain else field.default
         default = number_text(default) if isinstance(field, Number) and not plain else default
-        lines.append(f"| `{name}` | {cell(describe(field))} | {cell(default)} | {cell(field.doc)} |")
+        lines.append(f"| `{name}` | {cell(field.doc)} | {cell(describe(field))} | {cell(default)} |")
     return lines
 
 
