@@ -27,7 +27,7 @@ def table() -> str:
                 reversing |= action.name == "reverse"
                 backward += (action.stop - action.step) * reversing
             assert steps + backward == evaluations(steps, snapshots)
-            row.append(f"{(steps + backward) / steps:.1f} N")
+            row.append(f"{(steps + backward) / steps:.1f}")
         lines.append(f"| {steps} | " + " | ".join(row) + " |")
     return "<!-- calls -->\n" + "\n".join(lines) + "\n<!-- /calls -->"
 

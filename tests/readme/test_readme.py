@@ -4,17 +4,23 @@
 """
 
 import re
+import runpy
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from derive.catalogue import entry, markdown
-from derive.cli import main
+from derive.cli import VERBS, main
+from tests.docs.blocks import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 EXAMPLE = ROOT / "examples" / "sd15_dpmpp_2m.yaml"
+READER = ROOT / ".ci" / "readme_commands.py"
 PUBLISHED = ROOT / "examples" / "published_3m.yaml"
 
 
@@ -59,7 +65,7 @@ def test_spec(update):
 
 def test_screen(update, tmp_path, monkeypatch, capsys):
     command = run_there(EXAMPLE, tmp_path, monkeypatch, 0)
-    agree("screen", fenced(command + steady(capsys.readouterr().out)), update)
+    agree("screen", fenced(command + steady(capsys.readouterr().out), "console"), update)
 
 
 def test_a_false_claim_is_refused(update, tmp_path, monkeypatch, capsys):
@@ -67,7 +73,7 @@ def test_a_false_claim_is_refused(update, tmp_path, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert captured.out == "" and "Traceback" not in captured.err
     assert "-h/6 + h^2/24" in captured.err and not (tmp_path / "generated").exists()
-    agree("refused", fenced(command + captured.err), update)
+    agree("refused", fenced(command + captured.err, "console"), update)
 
 
 def test_solver_table(update):
@@ -76,26 +82,28 @@ def test_solver_table(update):
     agree("solvers", "\n".join(markdown(map(entry, folders))) + "\n", update)
 
 
-def test_code_of_the_readme_runs():
-    import torch
-
-    code = re.search(r"```python\n(from generated.*?)```", README.read_text(), re.DOTALL).group(1)
-    lines = [line.split("#")[0].rstrip() for line in code.splitlines()]
-    assert "from generated import sd15_dpmpp_2m" in lines[0]
-    from generated import sd15_dpmpp_2m
-
-    solver = sd15_dpmpp_2m.solver
+def test_code_of_the_readme_runs(tmp_path):
+    """The sample, and the loop that is opened, are the same."""
+    [code] = [block.body for block in blocks(README.read_text()) if block.kind == "python"]
     x_T = torch.randn(2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    names = {"model": lambda x, t: 0.3 * x + torch.sin(x), "x_T": x_T}
+    (tmp_path / "readme.py").write_text(code)
+    names = runpy.run_path(str(tmp_path / "readme.py"), init_globals=names)
+    torch.testing.assert_close(names["state"].x, names["x0"], rtol=1e-12, atol=1e-12)
+    assert (names["x0"] - x_T).abs().max() > 0.1
 
-    def model(x, t):
-        return 0.3 * x + torch.sin(x)
 
-    whole = solver.sample(model, x_T, steps=20)
-    plan = solver.plan(steps=20, grid="karras")
-    state = solver.init(plan, x_T)
-    for i in range(plan.steps):
-        state = solver.step(plan, i, state, model(state.x, plan.time(i)))
-    torch.testing.assert_close(state.x, whole, rtol=1e-12, atol=1e-12)
+def test_the_commands_are_the_first_block():
+    """CI runs them in an empty environment (.ci/run); the spec that is named is the worked example's."""
+    commands = [block.body.splitlines() for block in blocks(README.read_text()) if block.kind == "bash"]
+    printed = [subprocess.check_output([sys.executable, READER, str(n)], text=True).strip() for n in (1, 2)]
+    assert commands == [printed]
+    assert printed[0].endswith(f"python -m derive new-solver examples/{EXAMPLE.name}")
+    assert "python -m pytest" in printed[1]
+
+
+def test_every_verb_is_in_the_table():
+    assert set(re.findall(r"^\| `python -m derive ([\w-]+)", README.read_text(), re.MULTILINE)) == set(VERBS)
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(((?!http)[^)#]+)\)", README.read_text()))))
