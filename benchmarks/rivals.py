@@ -59,29 +59,29 @@ class Copy:
     """A memcpy of the bytes of a step, on as much memory: half of ``streams`` of x's shape and type.
 
     A step in place writes where it has read, and part of its memory may stay in a cache. So it is here: as many buffers
-    as the step has, copied round, each to the next.
+    as the step has, copied round, each to the next; a call goes on where the one before has ended.
     """
 
     def __init__(self, streams: float, buffers: int, x: torch.Tensor) -> None:
         """streams: read and written together, a multiple of 1/2; buffers: in which they lie."""
-        memory = [torch.full_like(x, i).view(-1) for i in range(max(2, buffers))]
-        left, self.calls, self.pairs = streams / 2, 1, []
-        while left > 0:
-            i, count = len(self.pairs), int(min(1.0, left) * x.numel())
-            self.pairs.append((memory[(i + 1) % len(memory)][:count], memory[i % len(memory)][:count]))
-            left -= 1
-        self._copies = [(there.data_ptr(), here.data_ptr(), x.element_size() * len(here)) for there, here in self.pairs]
+        self.memory = [torch.full_like(x, i).view(-1) for i in range(max(2, buffers))]
+        whole, part = divmod(streams / 2, 1)
+        self.counts = [x.numel()] * int(whole) + [int(part * x.numel())] * (part > 0)
+        self.calls, self._at, self._size = 1, 0, x.element_size()
+        self._places = [m.data_ptr() for m in self.memory]
 
     def begin(self) -> None:
         """Nothing to prepare."""
 
     def step(self, raw: torch.Tensor) -> None:
-        if raw.is_cuda:
-            for there, here in self.pairs:
-                there.copy_(here)
-        else:
-            for there, here, size in self._copies:
-                ctypes.memmove(there, here, size)
+        places, at = self._places, self._at
+        for count in self.counts:
+            here, at = at, (at + 1) % len(places)
+            if raw.is_cuda:
+                self.memory[at][:count].copy_(self.memory[here][:count])
+            else:
+                ctypes.memmove(places[at], places[here], self._size * count)
+        self._at = at
 
 
 class Ours:

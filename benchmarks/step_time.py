@@ -1,8 +1,9 @@
 """The fused step of the CPU against a memcpy of its bytes, and against the torch step in place. One thread.
 
-The yardstick of a step that reads r and writes w streams of n elements is a memcpy of (r + w)/2 such streams: the same
-bytes. Every time is the least of many, taken by turns in one process, so that other jobs disturb all alike. The buffers
-of a step are those of a solve, and so is its row of coefficients.
+What is timed is a step of the grid with all its calls of the network, which returns a fixed tensor. The yardstick of a
+step that reads r and writes w streams of n elements is a memcpy of (r + w)/2 such streams, in as many buffers as the step
+has, each to the next: the same bytes in the same memory. Every time is the least of many, taken by turns in one process,
+so that other jobs disturb all alike. The buffers of a step are those of a solve, and so are its rows of coefficients.
 
     python benchmarks/step_time.py [--json]
 """
@@ -10,8 +11,8 @@ of a step are those of a solve, and so is its row of coefficients.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import importlib
+import itertools
 import json
 import os
 import platform
@@ -25,11 +26,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.rivals import Copy
 from benchmarks.timing import RESULTS
 from runtime import native
 
-SOLVERS = {"ddim": (2, 1), "dpmpp_2m": (3, 2), "unipc_2": (5, 3)}
-"""(reads, writes) of the step that a solve repeats, as ``claims.json`` has them."""
+SOLVERS = (
+    "ddim", "dpmpp_2m", "dpmpp_3m", "unipc_2", "unipc_3", "dpmpp_2s", "flow_heun", "flow_rk4", "etdrk4", "exprk5s8",
+)  # fmt: skip
 SIZES = (1 << 10, 1 << 16, 1 << 20, 1 << 22)
 
 
@@ -37,7 +40,7 @@ def least(runs: list[Callable[[], object]], elements: int) -> list[float]:
     """The least time of each, by turns."""
     inner = max(1, (1 << 16) // elements)
     found = [float("inf")] * len(runs)
-    for _ in range(60 if elements > 1 << 18 else 200):
+    for _ in range(30 if elements > 1 << 18 else 100):
         for i, run in enumerate(runs):
             began = time.perf_counter()
             for _ in range(inner):
@@ -46,42 +49,56 @@ def least(runs: list[Callable[[], object]], elements: int) -> list[float]:
     return found
 
 
-def stepping(solver: Any, elements: int) -> Callable[[], object]:
-    """The step in place of ``main``, on memory that goes round as in a solve."""
+def calls(plan: Any) -> range:
+    """Those of a step in the middle of a solve, when the history is full."""
+    ends = [i for i, phase in enumerate(plan.phases) if phase == "main"]
+    return range(ends[6] + 1, ends[7] + 1)
+
+
+def stepping(solver: Any, plan: Any, elements: int) -> Callable[[], object]:
+    """A step of the grid in place, on memory that goes round as in a solve."""
     step, x = solver._step, torch.randn(elements)
-    main, row = step.STEPS_["main"], solver._rows(solver.plan(steps=20), x)[7]
+    rows = solver._rows(plan, x)
+    phases = [(step.STEPS_[plan.phases[i]], rows[i]) for i in calls(plan)]
     raw, memory = torch.randn(elements), tuple(torch.randn(elements) for _ in range(step.RING))
     held = [x, memory]
 
     def once() -> None:
-        held[0], held[1] = main(held[0], raw, held[1], row)
+        for phase, row in phases:
+            held[0], held[1] = phase(held[0], raw, held[1], row)
 
     return once
 
 
-def copying(elements: int) -> Callable[[], object]:
-    """memcpy of one stream: one read and one write."""
-    there, here = torch.zeros(elements), torch.ones(elements)
-    ends, size = (there.data_ptr(), here.data_ptr()), 4 * elements
-    copied = ctypes.memmove
-    return lambda: (there, here) and copied(*ends, size)
+def moved(solver: Any, plan: Any) -> int:
+    """Streams that the fused step reads and writes, as its library says."""
+    library = native._library(solver._step, gpu=False)
+    phases = [plan.phases[i] for i in calls(plan)]
+    return sum(_count(getattr(library, f"{phase}_{way}")) for phase in phases for way in ("load", "store"))
+
+
+def _count(buffer: Callable[[int], int]) -> int:
+    return next(j for j in itertools.count() if buffer(j) < 0)
 
 
 def measure(name: str, elements: int) -> dict[str, Any]:
-    """Times in microseconds, and their ratios."""
+    """Times of a call of the network in microseconds, and their ratios."""
     solver = importlib.import_module(f"generated.{name}").solver
-    streams = SOLVERS[name]
-    runs = [copying(elements), stepping(solver.fused(), elements), stepping(solver, elements)]
-    copied, fused, in_place = least(runs, elements)
-    floor = copied * sum(streams) / 2
+    plan, fused = solver.plan(steps=12), solver.fused()
+    streams, number = moved(solver, plan), len(calls(plan))
+    steps = [stepping(fused, plan, elements), stepping(solver, plan, elements)]
+    x = torch.zeros(elements)
+    copy = Copy(streams, solver._step.RING + 2, x)
+    copied, took, in_place = least([lambda: copy.step(x), *steps], elements)
     return {
         "solver": name,
         "elements": elements,
-        "floor_us": round(1e6 * floor, 3),
-        "fused_us": round(1e6 * fused, 3),
-        "torch_us": round(1e6 * in_place, 3),
-        "fused_over_floor": round(fused / floor, 2),
-        "torch_over_fused": round(in_place / fused, 2),
+        "streams": round(streams / number, 2),
+        "floor_us": round(1e6 * copied / number, 3),
+        "fused_us": round(1e6 * took / number, 3),
+        "torch_us": round(1e6 * in_place / number, 3),
+        "fused_over_floor": round(took / copied, 2),
+        "torch_over_fused": round(in_place / took, 2),
     }
 
 

@@ -380,13 +380,17 @@ void finish(const Run& run, Long step) {
 template <class P, class T, int COLUMNS, int RING>
 void alone(const Long* a) {
     const Long n = a[0], samples = a[1];
+    const bool large = any_fresh<P>() && n * samples * Long(sizeof(T)) * (P::LOADS + P::STORES) > CACHED;
     for (Long k = 0; k < samples; ++k) {
         T c[COLUMNS];
         for (int j = 0; j < COLUMNS; ++j) c[j] = reinterpret_cast<const T*>(a[2])[j * samples + k];
         Buffers<T, RING> b{};
         for (int j = 0; j < M + RING; ++j) b.at[j] = reinterpret_cast<T*>(a[3 + j]) + k * n;
-        span<P, T, 0>(b, c, static_cast<T*>(nullptr), 0, T(1), n);
+        (large ? pieces<P, T, 0, RING, T> : span<P, T, 0, RING, T>)(b, c, nullptr, 0, T(1), n);
     }
+#ifdef __SSE2__
+    if (large) _mm_sfence();
+#endif
 }
 
 // A phase, or its adjoint, from tensors to others. a: elements of a sample, samples, the row [COLUMNS, samples], then what

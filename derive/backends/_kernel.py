@@ -1,9 +1,10 @@
 """One kernel per phase, in any language: what it loads, its lines, what it stores and into which buffer.
 
 An element is loaded from every stream before one of its results is stored, so a buffer whose value dies in the phase
-takes a result of the same phase: x' lies where x lay, the newest integrand where the oldest did. What is stored is x' and
-every kept value that a line makes; a kept value that was in memory stays in its buffer, and roles rotate instead. A kept
-network output is copied, because its buffer is the network's: one write more than :func:`derive.program.passes.streams`.
+takes a result of the same phase: x' lies where x lay, the newest integrand where the oldest did. Buffers that the phase
+has read come first: another one's lines a CPU would read only to write them. What is stored is x' and every kept value
+that a line makes; a kept value that was in memory stays in its buffer, and roles rotate instead. A kept network output is
+copied, because its buffer is the network's: one write more than :func:`derive.program.passes.streams`.
 
 Buffers are numbered: X the state's, RAW the network's output, M + j the entry j of the memory.
 """
@@ -83,8 +84,8 @@ def _kernel(body: Body, ring: int) -> Kernel:
     homes = {"x": X, "raw": RAW, **{value: M + j for j, value in enumerate(memory)}}
     wanted = {value for line in body.lines for _, value in line.terms} | ({"raw"} & set(kept))
     loads = tuple((value, home) for value, home in homes.items() if value in wanted)
-    taken = _taken(body)
-    places = [*_dead(body), *range(M + ring - taken, M + ring)]
+    taken, read = _taken(body), {home for _, home in loads}
+    places = [*sorted(_dead(body), key=lambda home: home not in read), *range(M + ring - taken, M + ring)]
     stores = tuple(zip(_made(body), places, strict=False))
     homes |= dict(stores)
     behind = [*range(M + body.named, M + ring - taken), *places[len(stores) :]]

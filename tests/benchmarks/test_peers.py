@@ -114,12 +114,15 @@ def test_the_steps_that_are_timed_are_those_a_long_solve_repeats(made: dict[str,
 def test_the_floor_moves_the_bytes_of_the_method_on_as_much_memory(streams: float, buffers: int) -> None:
     x = torch.randn(8, 16)
     copy = Copy(streams, buffers, x)
+    assert sum(2 * count for count in copy.counts) == streams * x.numel()
+    assert len({m.data_ptr() for m in copy.memory}) == buffers
     copy.step(x)
-    assert sum(2 * len(here) for _, here in copy.pairs) == streams * x.numel()
-    touched = {t.untyped_storage().data_ptr() for pair in copy.pairs for t in pair}
-    assert len(touched) == min(buffers, len(copy.pairs) + 1)
-    whole = [there for there, here in copy.pairs[: buffers - 1] if len(here) == x.numel()]
-    assert all((there == 0).all() for there in whole), "each to the next, from the first"
+    whole = int(streams / 2)
+    assert all((m == 0).all() for m in copy.memory[1 : whole + 1]), "each to the next, from the first"
+    assert whole + 2 > buffers or (copy.memory[whole + 2 :][0] == whole + 2).all(), "and no more"
+    for _ in range(buffers):
+        copy.step(x)
+    assert all(m[0] == 0 for m in copy.memory), "from where the last call has ended"
 
 
 def test_a_method_has_as_many_buffers_as_its_kernels_touch(made: dict[str, Derived]) -> None:
