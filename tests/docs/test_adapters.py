@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import published
 from benchmarks.rivals import installed
 from runtime.adapters.peers import SCHEDULES
 
@@ -38,3 +39,25 @@ def test_the_table_names_what_there_is():
             assert claims["order"] == int(order), solver
             assert claims["evaluations_per_step"] == int(calls), solver
         assert {*re.findall(r"`(\w+Scheduler)`", theirs)} <= {*SCHEDULES}
+
+
+def test_the_errors_of_order_3_are_what_is_measured(update):
+    """The table, column by column, of what is installed; two digits, so to 6 in a hundred."""
+    made = published.lines()
+    text = PAGE.read_text("utf-8")
+    block = re.search(r"<!-- published -->\n(.*?)<!-- /published -->", text, re.DOTALL)
+    assert block
+    if update:
+        assert len(published.columns()) == 5, "needs diffusers"
+        PAGE.write_text(
+            text.replace(block[0], "\n".join(["<!-- published -->", *made, "<!-- /published -->"])), "utf-8"
+        )
+        return
+    said = block[1].splitlines()
+    assert len(said) == len(made) and said[0].startswith(made[0])
+    for line, again in zip(said[2:], made[2:]):
+        cells, numbers = (row.split("|")[1:-1] for row in (line, again))
+        assert cells[:2] == numbers[:2]
+        assert [float(cell) for cell in cells[2:]][: len(numbers) - 2] == pytest.approx(
+            [float(n) for n in numbers[2:]], rel=0.06
+        )
