@@ -14,7 +14,7 @@ from derive.backends._kernel import STATES, Kernel, X, kernels
 from runtime.native import PROJECTED
 from tests.backends import sass
 from tests.backends.sources import program_of, text_of
-from tests.claims.shipped import NAMES
+from tests.claims.shipped import DIFFERENT
 
 pytestmark = pytest.mark.skipif(sass.NVCC is None, reason="nvcc is not installed")
 
@@ -81,7 +81,7 @@ def test_every_stream_moves_once_in_16_bytes_and_nothing_is_spilled(name: str, t
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_100"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DIFFERENT)
 def test_so_it_is_for_every_solver_and_device(name: str, arch: str, tmp_path: Path) -> None:
     gated(name, arch, tmp_path)
 
@@ -93,7 +93,7 @@ def test_guidance_and_bounds_take_their_streams_and_no_more(tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90", "sm_100"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DIFFERENT)
 def test_so_they_do_for_every_solver_and_device(name: str, arch: str, tmp_path: Path) -> None:
     gated_projected(name, arch, tmp_path)
 
