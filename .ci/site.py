@@ -70,6 +70,8 @@ def on_config(config: Any) -> Any:
 
 
 def on_page_content(content: str, page: Any, **_: Any) -> str:
-    """Called by mkdocs with the body of every page."""
+    """Called by mkdocs with the body of every page. The tables of audits need the place of the table of contents."""
+    if page.file.src_path.startswith("audit/"):
+        page.meta["hide"] = ["toc"]
     content = TABLE.sub(lambda table: f'<div class="wide">{table[0]}</div>', content)
     return mathml(proofs(content), page.file.src_path)

@@ -46,21 +46,18 @@ def entry(folder: Path) -> Entry:
     )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
 def markdown(entries: Iterable[Entry]) -> list[str]:
     """The table of the README: a row a solver, sorted by name."""
     lines = [
-        "| solver | schedule | network returns | interpolates | order | global order | leading error | cost of a step |",
-        "|---|---|---|---|--:|--:|--:|---|",
+        "| solver | schedule | network returns | interpolates | order | global order | leading error | calls | streams |",
+        "|---|---|---|---|--:|--:|--:|--:|--:|",
     ]
     for e in sorted(entries, key=lambda e: e.name):
         c = e.claims
         cost = c["cost"]
-        calls, kernels = _count(c["evaluations_per_step"], "call"), _count(cost["kernels"], "kernel")
-        step = f"{calls}, {kernels}; {cost['reads']} reads, {_count(cost['writes'], 'write')}"
+        calls = f"{c['evaluations_per_step']}"
+        if cost["kernels"] != c["evaluations_per_step"]:
+            calls += f" ({cost['kernels']} kernels)"
         equal = c.get("uniform_order")
         order = f"{c['order']}" + (f" ({equal} on equal steps)" if equal not in (None, c["order"]) else "")
         constant = c["error_constant"]["leading"]
@@ -68,6 +65,6 @@ def markdown(entries: Iterable[Entry]) -> list[str]:
             constant = f"norm {c['error_constant']['value']:.3g}"
         lines.append(
             f"| [{e.name}](generated/{e.name}/derivation.md) | {e.schedule} | {e.returns} | {e.interpolates} "
-            f"| {order} | {c['global_order']} | {constant} | {step} |"
+            f"| {order} | {c['global_order']} | {constant} | {calls} | {cost['reads']} + {cost['writes']} |"
         )
     return lines
