@@ -5,7 +5,8 @@ r"""A table of decisions: every grid step has its own row, order, weights and co
 An entry is a step over the newest ``order`` values. ``taylor`` n keeps the derivatives up to n - 1 of the interpolant (as
 many as there are values, unless it says less): moments n, n + 1, .. of the row are then 0. ``weights`` relaxes what is
 left: midpoint and bh2 are mu_1 = mu_0/2, bh1 is mu_1 = 1/2, a linear relaxation 1 + c h of the first derivative is
-{moments: {1: "phi2 + c*(phi1 - 1)"}} where the kernel is e^{h (1 - theta)}. ``corrector``: none; pseudo, with the
+{moments: {1: "phi2 + c*(phi1 - 1)"}} where the kernel is e^{h (1 - theta)}. uniform are the weights of Adams-Bashforth on
+equal steps times mu_0, as in :mod:`derive.families.linear_multistep` (PNDM, iPNDM). ``corrector``: none; pseudo, with the
 predicted value kept (PEC); implicit, with the corrected state evaluated again (PECE); over the predicted and
 ``corrector_order`` known values. The last step needs no pseudo corrector and none is applied to it.
 
@@ -30,6 +31,7 @@ from sympy.polys.rings import PolyElement
 
 from derive.families.exponential_multistep import MAX_STEPS, NAMED_WEIGHTS, ring_element
 from derive.families.exponential_multistep import PARAMETERS as MULTISTEP
+from derive.families.linear_multistep import adams, constant_row
 from derive.families.starters import past, span_row, stage
 from derive.parameters import Choice, Integer, Integers, Moments, Parameters, Quantity, Records
 from derive.problems import PoseError
@@ -40,6 +42,8 @@ from derive.tableau import MAX_INTEGRANDS, Kernel, Node, Row, Scheme, Tableau
 LONGEST = 64
 NAMES = MULTISTEP["weights"].names  # type: ignore[attr-defined]
 WORDS = tuple(NAMED_WEIGHTS)
+UNIFORM = "uniform"
+"""Adams-Bashforth weights of equal steps."""
 
 ENTRY: Parameters = {
     "order": Integer(low=1, high=MAX_STEPS, doc="integrand values the step combines"),
@@ -48,7 +52,7 @@ ENTRY: Parameters = {
     ),
     "integrand": Quantity(default=None, doc="the quantity that the entry interpolates; default: the method's"),
     "taylor": Integer(default=None, low=1, high=MAX_STEPS, doc="derivatives kept and the value; default: order"),
-    "weights": Moments(default="exact", words=WORDS, names=NAMES, highest=MAX_STEPS - 1, doc="of the step"),
+    "weights": Moments(default="exact", words=(*WORDS, UNIFORM), names=NAMES, highest=MAX_STEPS - 1, doc="of the step"),
     "corrector": Choice(default="none", options=("none", "pseudo", "implicit"), doc="none, PEC or PECE"),
     "corrector_order": Integer(default=None, low=1, high=MAX_STEPS, doc="known values it combines; default: order"),
     "corrector_nodes": Integers(
@@ -161,8 +165,10 @@ def _corrector_nodes(entry: Mapping[str, Any]) -> tuple[int, ...]:
 def _scheme(entry: Mapping[str, Any], key: str, kernel: Kernel, integrand: int) -> Scheme:
     order = entry["order"]
     dropped = {k: alphabet().ring.zero for k in range(entry.get("taylor") or order, order)}
-    nodes = _values(entry.get("nodes") or range(order))
-    step = _row("predict", nodes, kernel, entry.get("weights", "exact"), f"{key}.weights", dropped)
+    weights, nodes = entry.get("weights", "exact"), _values(entry.get("nodes") or range(order))
+    step = _row("predict", nodes, kernel, "exact" if weights == UNIFORM else weights, f"{key}.weights", dropped)
+    if weights == UNIFORM and order > 1:
+        step = _uniform(step, kernel, key, dropped)
     step = replace(step, integrand=integrand)
     kind = entry.get("corrector", "none")
     if kind == "none":
@@ -171,6 +177,15 @@ def _scheme(entry: Mapping[str, Any], key: str, kernel: Kernel, integrand: int) 
     again = _row("correct", nodes, kernel, entry.get("corrector_weights", "exact"), f"{key}.corrector_weights", {})
     again = replace(again, integrand=integrand)
     return Scheme((), step, again) if kind == "pseudo" else Scheme((step,), again)
+
+
+def _uniform(step: Row, kernel: Kernel, key: str, dropped: Mapping[int, PolyElement]) -> Row:
+    """The row with the weights of equal steps; they are those of the newest values, all derivatives kept."""
+    if step.chosen or dropped:
+        raise PoseError(
+            f"{key}.weights", f"got {UNIFORM} beside {'nodes' if step.chosen else 'taylor'}; allowed: exact"
+        )
+    return constant_row(step, adams(len(step.nodes)), kernel)
 
 
 def _values(chosen: Sequence[int]) -> tuple[Node, ...]:

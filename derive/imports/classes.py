@@ -50,6 +50,10 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         **_BETAS, **_WIDER, **_NOISE, **_LEVELS, **_SPACING, "clip_sample": False, "clip_sample_range": 1.0,
     },
     "LMSDiscreteScheduler": {**_BETAS, **_LEVELS, **_NOISE, **_SPACING},
+    "PNDMScheduler": {
+        **_BETAS, **_NOISE, "skip_prk_steps": False, "set_alpha_to_one": False, "timestep_spacing": "leading",
+        "steps_offset": 0,
+    },
     "EDMEulerScheduler": _EDM,
     "EDMDPMSolverMultistepScheduler": {
         **_EDM, **_THRESHOLD, "solver_order": 2, "algorithm_type": "dpmsolver++", "solver_type": "midpoint",
@@ -81,8 +85,6 @@ REFUSED: Mapping[str, str] = {
     "DPMSolverMultistepInverseScheduler": _INVERSE,
     "DPMSolverSinglestepScheduler": "its inner stages lie on the grid's own points, so their share of a step changes "
     "from step to step, and no family here has that; import DPMSolverMultistepScheduler",
-    "PNDMScheduler": "its second call repeats the first step with the mean of two outputs, and then combines outputs with "
-    "weights of equal steps; no family here has that start; import DPMSolverMultistepScheduler with the same betas",
     "IPNDMScheduler": "its grid begins at alpha = 0 where it divides by max(alpha, 1e-8) and loses the network's output",
 }
 """Classes of diffusers that are known and not imported, with the reason."""
@@ -90,7 +92,7 @@ REFUSED: Mapping[str, str] = {
 FOREIGN = frozenset({
     "clip_sample", "clip_sample_range", "clamp", "variance_type", "sigma_data", "use_noise_sampler", "noise_sampler_seed",
     "predictor_order", "corrector_order", "s_noise", "upscale_mode", "stages", "stage_range", "gamma",
-    "original_inference_steps", "timestep_scaling", "beta_schedule", "skip_prk_steps", "set_alpha_to_one",
+    "original_inference_steps", "timestep_scaling", "beta_schedule",
 })  # fmt: skip
 """Keys of classes that are not imported, which the configuration of another class may carry along."""
 

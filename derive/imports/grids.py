@@ -7,6 +7,7 @@ from typing import Any
 from derive.imports.draft import Fields
 from derive.imports.schedules import SIGMAS, WHOLE, flow, lambdas, levels
 from derive.imports.settings import Settings
+from derive.imports.strided import STRIDED, final_zero, strided
 
 
 def grid(settings: Settings) -> Fields:
@@ -25,8 +26,8 @@ def _spaced(settings: Settings) -> Fields:
         settings.only(key, allowed, why)
     if chosen := levels(settings):
         return _levels(settings, chosen)
-    if settings.kind == "DDIMScheduler":
-        _strided(settings)
+    if settings.kind in STRIDED and (moving := strided(settings)):
+        return moving
     inner, spacing = settings.kind in WHOLE, settings["timestep_spacing"]
     out: Fields = {"kind": "spaced", "steps": settings.steps, "spacing": spacing, "points": "inner" if inner else "all"}
     if not inner and spacing == "linspace" and settings.kind in SIGMAS:
@@ -37,19 +38,6 @@ def _spaced(settings: Settings) -> Fields:
     if not final_zero(settings):
         out["final_zero"] = False
     return out
-
-
-def _strided(settings: Settings) -> None:
-    """DDIM goes down by T // N whatever the next timestep is: only where that is the next one has it a grid."""
-    spacing, steps, total = settings["timestep_spacing"], settings.steps, settings["num_train_timesteps"]
-    if spacing == "linspace" and steps > 1:
-        settings.refuse("timestep_spacing", "leading, trailing (the class steps past linspace's own points)")
-    if spacing == "trailing" and total % steps:
-        settings.refuse(
-            "timestep_spacing", f"leading; trailing where --steps divides {total} (the class steps past the points)"
-        )
-    if not final_zero(settings) and (spacing == "linspace" or (spacing == "leading" and not settings["steps_offset"])):
-        settings.refuse("set_alpha_to_one", "true, or steps_offset from 1 (the last step would have no length)")
 
 
 _FIXED = (
@@ -92,15 +80,6 @@ def _ends(settings: Settings, chosen: str) -> Fields:
         return {"t_end": round(total - (steps - 1) * (total / steps)) - 1}
     offset = settings["steps_offset"]
     return {"t_start": (steps - 1) * (total // steps) + offset, "t_end": offset}
-
-
-def final_zero(settings: Settings) -> bool:
-    """Whether the grid ends at sigma = 0; else at training step 0."""
-    if settings.kind == "DEISMultistepScheduler":
-        return False
-    if "set_alpha_to_one" in settings.values:
-        return bool(settings["set_alpha_to_one"])
-    return bool(settings.get("final_sigmas_type", "zero") == "zero")
 
 
 def _used(settings: Settings) -> Fields:
@@ -154,4 +133,4 @@ def _edm(settings: Settings) -> Fields:
     return {**out, "t_end": settings["sigma_min"]}
 
 
-__all__ = ["final_zero", "grid"]
+__all__ = ["grid"]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from derive.errors import Fault, SpecError
+from derive.families.decisions import LONGEST
 from derive.imports.draft import Fields
 from derive.imports.schedules import flow
 from derive.imports.settings import Settings
+from derive.imports.strided import moving
 
 FEW = 15
 """diffusers lowers the order at the end below so many steps."""
@@ -53,10 +56,18 @@ def _multistep(settings: Settings, head: Fields, weights: Mapping[int, object], 
     return _table(settings, head, rows, weights)
 
 
-def _table(settings: Settings, head: Fields, rows: Sequence[int], weights: Mapping[int, object]) -> Fields:
+def _counted(settings: Settings, rows: int) -> None:
+    """Says that a table of so many rows is for this number of steps. SpecError: it is longer than a table may be."""
+    if rows > LONGEST:
+        what = f"got {settings.steps}; allowed: at most {LONGEST} for {settings.kind}, whose steps differ"
+        raise SpecError(Fault(what, "import-config: --steps"))
     settings.notes.append(
         f"the orders of the steps depend on their number; this spec is for {settings.steps}: import again for others"
     )
+
+
+def _table(settings: Settings, head: Fields, rows: Sequence[int], weights: Mapping[int, object]) -> Fields:
+    _counted(settings, len(rows))
     entries = [{"order": k} if weights[k] == "exact" else {"order": k, "weights": weights[k]} for k in rows]
     return {"family": "decisions", **head, "table": entries}
 
@@ -119,6 +130,26 @@ def lms(settings: Settings) -> Fields:
     }  # fmt: skip
 
 
+def pndm(settings: Settings) -> Fields:
+    """Adams-Bashforth weights of equal steps on the DDIM step; three Runge-Kutta steps first, or Heun's method once."""
+    settings.only("prediction_type", ["epsilon"], "of v it combines outputs of different levels as if of one")
+    head: Fields = {"integrand": "noise", "variable": "rho"}
+    if settings["skip_prk_steps"]:
+        first = {"corrector": "implicit", "corrector_weights": "midpoint"} if settings.steps > 1 else {}
+        rows = [{"order": min(i + 1, 4), "weights": "uniform"} for i in range(1, moving(settings))]
+        rows.insert(0, {"order": 1, **first})
+        _counted(settings, len(rows))
+        return {"family": "decisions", **head, "table": rows}
+    stride = settings["num_train_timesteps"] // settings.steps
+    if settings.steps < 4 or stride % 2:
+        what = "at least 4 steps" if settings.steps < 4 else f"--steps with an even stride, not {stride}"
+        settings.refuse("skip_prk_steps", f"true; false for {what} (half of a step is a whole training step there)")
+    return {
+        "family": "linear_multistep", "steps": 4, "integrand": "noise", "variable": "t", "weights": "uniform",
+        "start": "pseudo_rk4", "final": "keep",
+    }  # fmt: skip
+
+
 def flow_euler(settings: Settings) -> Fields:
     """Euler's method on the velocity."""
     return {
@@ -148,6 +179,7 @@ METHODS: Mapping[str, tuple[Callable[[Settings], Fields], str, tuple[str, ...]]]
     "EDMEulerScheduler": (euler, "edm_euler", ("arXiv:2206.00364",)),
     "HeunDiscreteScheduler": (heun, "heun_discrete", ("arXiv:2206.00364",)),
     "LMSDiscreteScheduler": (lms, "lms_discrete", ("arXiv:2206.00364",)),
+    "PNDMScheduler": (pndm, "pndm", ("arXiv:2202.09778",)),
     "FlowMatchEulerDiscreteScheduler": (flow_euler, "flow_match_euler", ("arXiv:2209.03003", "arXiv:2403.03206")),
     "FlowMatchHeunDiscreteScheduler": (flow_heun, "flow_match_heun", ("arXiv:2209.03003", "arXiv:2403.03206")),
 }  # fmt: skip

@@ -14,7 +14,7 @@ from sympy import QQ
 from derive.analysis.claims import prove, refute
 from derive.analysis.proof import body, prove_scheme
 from derive.errors import InternalError, SpecError
-from derive.families import exponential_multistep, predictor_corrector
+from derive.families import exponential_multistep, linear_multistep, predictor_corrector
 from derive.families.decisions import ENTRY, PARAMETERS, build
 from derive.problems import PoseError
 from derive.program.ir import Program
@@ -165,6 +165,17 @@ def test_what_is_said_beside_its_default_is_the_default():
     assert build(DATA, [{"order": 1}, {"order": 2}], kernels={"data": DATA}) == plain and plain.names == ()
 
 
+@pytest.mark.parametrize("kernel", [DATA, NOISE, ANY, Kernel(QQ(0))])
+def test_uniform_weights_are_those_of_the_linear_multistep_family(kernel):
+    entries = [{"order": min(i + 1, 4), "weights": "uniform"} for i in range(6)]
+    table = build(kernel, entries)
+    assert table.table == (0, 1, 2, 3, 3, 3) and table.rows[0].interpolatory
+    family = linear_multistep.build(kernel, 4)
+    for row, wanted in list(zip(table.rows, family.rows))[1:]:
+        assert (row.given, row.moments, row.nodes) == (wanted.given, wanted.moments, wanted.nodes)
+    assert prove(table, COST).order == prove(family, COST).order == 1
+
+
 def refused(entries: list[dict[str, Any]], start: str = "ramp") -> PoseError:
     with pytest.raises(PoseError) as found:
         build(DATA, entries, start)
@@ -191,6 +202,8 @@ def test_refusals_name_the_entry():
         ),
         ([{"order": 1, "weights": {1: sp.Integer(1)}}], "method.table[0].weights", "moment 1 of a row with 1 nodes"),
         ([{"order": 1, "weights": {-1: sp.Integer(1)}}], "method.table[0].weights", "moment -1 of a row with 1 nodes"),
+        ([{"order": 1}] * 2 + [{"order": 2, "nodes": (0, 2), "weights": "uniform"}], "method.table[2].weights", "nodes"),
+        ([{"order": 1}, {"order": 2, "taylor": 1, "weights": "uniform"}], "method.table[1].weights", "beside taylor"),
     ):
         error = refused(entries)
         assert error.key == key and text in str(error)

@@ -216,7 +216,7 @@ def test_every_deterministic_class_is_imported_or_refused():
 
 @pytest.mark.parametrize("kind", DEFAULTS)
 def test_what_save_config_writes_is_read(kind, tmp_path):
-    options = {"clip_sample": False} if kind == DDIM else {}
+    options = {DDIM: {"clip_sample": False}, "PNDMScheduler": {"steps_offset": 1}}.get(kind, {})
     getattr(diffusers, kind)(**options).save_config(tmp_path)
     found = import_config(tmp_path / "scheduler_config.json", 10)
     assert found.kind == kind and found.spec.grid.parameters["steps"] == 10

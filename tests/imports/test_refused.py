@@ -10,6 +10,7 @@ from derive.listing import aliases
 from derive.places import solver_folder
 
 DPM, UNIPC, EULER = "DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "EulerDiscreteScheduler"
+PNDM = "PNDMScheduler"
 FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 CASES = [
     (DPM, {"solver_order": 4}, "solver_order: got 4; allowed: a whole number 1 to 3"),
@@ -40,6 +41,8 @@ CASES = [
     ),
     ("FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, "stochastic_sampling: got True; allowed: false"),
     ("EDMEulerScheduler", {"final_sigmas_type": "sigma_min"}, "final_sigmas_type: got 'sigma_min'; allowed: zero"),
+    (PNDM, {"prediction_type": "v_prediction"}, "prediction_type: got 'v_prediction'; allowed: epsilon"),
+    (PNDM, {"timestep_spacing": "linspace"}, "timestep_spacing: got 'linspace'; allowed: leading, trailing"),
     ("NoScheduler", {}, "_class_name: got 'NoScheduler'; allowed: DPMSolverMultistepScheduler"),
 ]
 
@@ -86,6 +89,21 @@ def test_one_step_of_a_range_of_no_width(tmp_path, capsys):
     text = json.dumps({"_class_name": EULER, "use_karras_sigmas": True})
     code, shown = run(tmp_path, capsys, text, "--steps", "1")
     assert code == 2 and "use_karras_sigmas: got True; allowed: false for one step" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("options", "steps", "said"),
+    [
+        ({}, "3", "skip_prk_steps: got False; allowed: true; false for at least 4 steps"),
+        ({}, "40", "skip_prk_steps: got False; allowed: true; false for --steps with an even stride, not 25"),
+        ({"skip_prk_steps": True}, "1", "set_alpha_to_one: got False; allowed: true, or steps_offset from 1"),
+        ({"skip_prk_steps": True}, "66", "--steps: got 66; allowed: at most 64 for PNDMScheduler"),
+    ],
+)
+def test_numbers_of_steps_that_pndm_has_not(options, steps, said, tmp_path, capsys):
+    text = json.dumps({"_class_name": PNDM, **options})
+    code, shown = run(tmp_path, capsys, text, "--steps", steps)
+    assert code == 2 and said in shown.err
 
 
 def test_a_file_that_differs_is_kept(tmp_path, capsys):

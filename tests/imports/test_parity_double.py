@@ -1,0 +1,144 @@
+"""Schedulers of diffusers beside the samplers of their specs, state by state: in float32, and in float64 on float64 tables.
+
+The tables of a scheduler are float32 there. In the second comparison they are computed in float64 from the same options, so
+what is left are the formulas: 1e-10. Both networks read the times of theirs, which other tests compare.
+"""
+
+import inspect
+import math
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+
+from tests.imports.test_parity import SCALED, apart, options_of
+
+diffusers = pytest.importorskip("diffusers")
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
+
+STEPS = (1, 2, 5, 10, 20, 50)
+SINGLE, DOUBLE = 1e-5, 1e-10
+SCHEDULES = {
+    "linear": {},
+    "scaled": {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"},
+    "cosine": {"beta_schedule": "squaredcos_cap_v2"},
+    "trained": {"trained_betas": [1e-4 + 0.02 * math.sin(0.0015 * k) ** 2 for k in range(1000)]},
+}
+V = {"prediction_type": "v_prediction"}
+END = {"final_sigmas_type": "sigma_min"}
+PNDM, LMS = "PNDMScheduler", "LMSDiscreteScheduler"
+SKIP = {"skip_prk_steps": True, "steps_offset": 1}
+CASES = {
+    "pndm": (PNDM, SKIP),
+    "pndm, to zero": (PNDM, {**SKIP, "set_alpha_to_one": True}),
+    "pndm, idle": (PNDM, {"skip_prk_steps": True}),
+    "pndm, trailing": (PNDM, {**SKIP, "timestep_spacing": "trailing"}),
+    "pndm, prk": (PNDM, {"steps_offset": 1}),
+    "pndm, prk, idle": (PNDM, {}),
+    "lms": (LMS, {}),
+    "lms, v": (LMS, V),
+    "lms, leading": (LMS, {"timestep_spacing": "leading", "steps_offset": 1}),
+    "lms, trailing": (LMS, {"timestep_spacing": "trailing"}),
+}
+FAST = {("pndm", "scaled"): (2, 5, 20), ("pndm, prk", "scaled"): (5, 20), ("lms, v", "scaled"): (5, 20)}
+"""What runs in every run: case, schedule, numbers of steps."""
+REFUSED = {"pndm, prk": (1, 2), "pndm, prk, idle": (1, 2), "pndm, idle": (1,)}
+"""Numbers of steps that diffusers cannot run, or that leave no step."""
+
+
+def betas(options):
+    """beta_j in float64."""
+    count = options.get("num_train_timesteps", 1000)
+    if options.get("trained_betas"):
+        return np.array(options["trained_betas"])
+    if options["beta_schedule"] == "squaredcos_cap_v2":
+        bar = np.cos((np.arange(count + 1) / count + 0.008) / 1.008 * np.pi / 2) ** 2
+        return np.minimum(1 - bar[1:] / bar[:-1], 0.999)
+    power = 0.5 if options["beta_schedule"] == "scaled_linear" else 1
+    return np.linspace(options["beta_start"] ** power, options["beta_end"] ** power, count) ** (1 / power)
+
+
+def widen(scheduler):
+    """Tables in float64."""
+    known = inspect.signature(type(scheduler).__init__).parameters
+    options = {name: scheduler.config[name] for name in known if name != "self"}
+    bars = torch.cumprod(torch.from_numpy(1 - betas(options)), 0)
+    scheduler.alphas_cumprod = bars
+    if hasattr(scheduler, "final_alpha_cumprod"):
+        scheduler.final_alpha_cumprod = bars.new_tensor(1.0) if scheduler.config.set_alpha_to_one else bars[0]
+
+
+def network(x, t):
+    """Neither linear nor the same at two times; t: a float."""
+    return 0.7 * torch.tanh(1.3 * x + math.sin(t / 150)) + 0.3 * x
+
+
+def theirs(scheduler, steps, dtype):
+    """(start, what the network reads at every call and the sample at the end, times)."""
+    double = dtype == torch.float64
+    if double:
+        widen(scheduler)
+    with patch.object(np, "float32", np.float64 if double else np.float32):
+        scheduler.set_timesteps(steps)
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(0)
+    x = torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = (x * scheduler.init_noise_sigma).to(dtype)
+    start, seen = x, []
+    for t in scheduler.timesteps:
+        seen.append(scheduler.scale_model_input(x, t))
+        x = scheduler.step(network(seen[-1], float(t)), t, x, return_dict=False)[0]
+    return start, [*seen, x], [float(t) for t in scheduler.timesteps]
+
+
+def ours(found, solver, start, times, scaled):
+    """(the same of the imported sampler at the times of theirs, its own times)."""
+    plan = solver.plan(**options_of(found))
+    alpha = float(solver.coefficients.alpha(plan.nodes[0])) if scaled else 1.0
+    seen, own = [], []
+
+    def model(x, t):
+        seen.append(x.clone())
+        own.append(float(torch.as_tensor(t).reshape(-1)[0]))
+        return network(x, times[len(seen) - 1])
+
+    end = solver.sample(model, start * alpha, plan=plan, **found.call)
+    return [*seen, end], own
+
+
+def cases():
+    for case in CASES:
+        for name in SCHEDULES:
+            steps = FAST.get((case, name))
+            if steps:
+                yield pytest.param(case, name, steps, id=f"{case}-{name}")
+            rest = tuple(n for n in STEPS if n not in (steps or ()) and n not in REFUSED.get(case, ()))
+            yield pytest.param(case, name, rest, id=f"{case}-{name}-all", marks=pytest.mark.slow)
+
+
+def distances(made, kind, options, steps):
+    """(float32, float64, digits): the largest relative distance along two solves, and what float32 leaves of it.
+
+    Times are compared on the way.
+    """
+    found, solver = made(kind, options, steps)
+    out = []
+    for dtype in (torch.float32, torch.float64):
+        start, a, times = theirs(getattr(diffusers, kind)(**options), steps, dtype)
+        b, own = ours(found, solver, start, times, kind in SCALED)
+        if found.spec.grid.parameters["steps"] < steps:  # the last call leaves the sample where it is
+            assert torch.allclose(a.pop(), a[-1], rtol=1e-12, atol=0)
+        assert own == pytest.approx(times[: len(own)], rel=1e-6, abs=2e-3)
+        out.append(apart(a, b))
+    level = float(solver.coefficients.rho(solver.plan(**options_of(found)).nodes[0]))
+    return *out, max(SINGLE, 2**-22 * level if kind in SCALED else 0.0)  # x - (x - data), of size sigma
+
+
+@pytest.mark.parametrize(("case", "schedule", "steps"), cases())
+def test_every_state_is_theirs(case, schedule, steps, made):
+    kind, options = CASES[case]
+    for count in steps:
+        single, double, digits = distances(made, kind, {**options, **SCHEDULES[schedule]}, count)
+        assert single < digits, (count, single)
+        assert double < DOUBLE, (count, double)
