@@ -2,7 +2,7 @@
 
 Formulas become MathML, which browsers draw themselves: a page needs no script and nothing from the network. A page of the
 navigation that is not written yet is left out, and so is a section without pages; the files of ``docs/audit`` are added.
-What is wide is marked for site.css: a table scrolls, the lines of a proof wrap, a formula breaks at its gaps.
+What is wide is marked for site.css: a table scrolls, the sentences that a command prints wrap, a formula breaks at its gaps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mkdocs.exceptions import PluginError
 FORMULA = re.compile(r'<(span|div) class="arithmatex">(?:\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>', re.DOTALL)
 TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
 SCREEN = re.compile(r'<div class="highlight">(<pre>.*?<code>)(.*?)(?=</code></pre>)', re.DOTALL)
-PROOF = re.compile(r"^\$ python -m derive explain \S+ --stop prove$", re.MULTILINE)
+SAID = re.compile(r"^\$ python -m derive (new-solver|explain|verify|audit) ", re.MULTILINE)
 
 
 def written(nav: list[Any], docs: Path) -> list[Any]:
@@ -51,14 +51,14 @@ def mathml(page: str, where: str) -> str:
     return FORMULA.sub(drawn, page)
 
 
-def proofs(page: str) -> str:
-    """The page with the screens of ``explain --stop prove`` marked, line by line: they are sentences, which may wrap."""
+def said(page: str) -> str:
+    """The page with screens of sentences marked, line by line: they may wrap. A table of figures (``compare``) may not."""
 
     def marked(found: re.Match[str]) -> str:
-        if not PROOF.search(html.unescape(re.sub(r"<[^>]+>", "", found[2]))):
+        if not SAID.search(html.unescape(re.sub(r"<[^>]+>", "", found[2]))):
             return found[0]
         lines = "".join(f'<span class="line">{line}</span>' for line in found[2].splitlines(keepends=True))
-        return f'<div class="highlight proof">{found[1]}{lines}'
+        return f'<div class="highlight said">{found[1]}{lines}'
 
     return SCREEN.sub(marked, page)
 
@@ -74,4 +74,4 @@ def on_page_content(content: str, page: Any, **_: Any) -> str:
     if page.file.src_path.startswith("audit/"):
         page.meta["hide"] = ["toc"]
     content = TABLE.sub(lambda table: f'<div class="wide">{table[0]}</div>', content)
-    return mathml(proofs(content), page.file.src_path)
+    return mathml(said(content), page.file.src_path)
