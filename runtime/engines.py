@@ -8,12 +8,13 @@ schedule is a constant in it, so one graph serves all.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
 
 from runtime.errors import NoCompilerError
-from runtime.projection import guided, limit
+from runtime.projection import limit, taken
 
 HALVES = (torch.float16, torch.bfloat16)
 STORAGE = (torch.float32, torch.float64, *HALVES)
@@ -121,16 +122,19 @@ def _projected(buffers: Buffers, now: int, x: torch.Tensor, raw: torch.Tensor) -
     """What the step takes of the network's output. x: [samples, n]; raw: [1 or 2, samples, n]."""
     if buffers.guide is None:
         return raw[0]
-    g, dx, dr, ir = (v[:, None] for v in buffers.guide[:, now].unbind(1))
-    taken = guided(raw[0], raw[1], g) if len(raw) == 2 else raw[0]
-    if buffers.limits is None or taken.numel() == 0:
-        return taken
-    x0 = dx * x + dr * taken
-    if buffers.rule is not None:
-        s = limit(x0.abs(), buffers.rule.tolist())
-        buffers.limits.copy_(torch.stack([s, 1 / s], 1))
-    s, factor = (v[:, None] for v in buffers.limits.unbind(1))
-    return taken + ir * (x0.clamp(-s, s) * factor - x0)
+    row = [v[:, None] for v in buffers.guide[:, now].unbind(1)]
+    if buffers.limits is None or x.numel() == 0:
+        return taken(row, x, raw.unbind(), None)
+    return taken(row, x, raw.unbind(), partial(_bounded, buffers.limits, buffers.rule))
+
+
+def _bounded(limits: torch.Tensor, rule: torch.Tensor | None, x0: torch.Tensor) -> torch.Tensor:
+    """x0', [samples, n]; with a rule the limits are those of x0."""
+    if rule is not None:
+        s = limit(x0.abs(), rule.tolist())
+        limits.copy_(torch.stack([s, 1 / s], 1))
+    s, factor = (v[:, None] for v in limits.unbind(1))
+    return x0.clamp(-s, s) * factor
 
 
 def put(high: torch.Tensor, low: torch.Tensor | None, value: torch.Tensor) -> None:

@@ -13,7 +13,7 @@ rounded by itself, in this order, by every engine. Nothing is sorted: a quantile
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real as RealNumber
 from typing import Any
@@ -90,14 +90,8 @@ class Projected:
 
     def __call__(self, i: int, x: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
         """What the step takes of call ``i``. x: [B, *S], where the network was asked; raw: [B, *S], of pairs [2B, *S]."""
-        g, dx, dr, ir = self._rows[i]
-        if self.projection.pairs:
-            u, c = raw.chunk(2)
-            raw = guided(u, c, g)
-        if not self.projection.clips:
-            return raw
-        x0 = dx * x + dr * raw
-        return raw + ir * (self._bounded(x0) - x0)
+        outputs = raw.chunk(2) if self.projection.pairs else (raw,)
+        return taken(self._rows[i], x, outputs, self._bounded if self.projection.clips else None)
 
     def _bounded(self, x0: torch.Tensor) -> torch.Tensor:
         """x0'."""
@@ -108,9 +102,19 @@ class Projected:
         return x0.clamp(-s, s) * (1 / s)
 
 
-def guided(u: torch.Tensor, c: torch.Tensor, g: Any) -> torch.Tensor:
-    """u + g (c - u)."""
-    return u + g * (c - u)
+def taken(
+    row: Iterable[torch.Tensor],
+    x: torch.Tensor,
+    outputs: Sequence[torch.Tensor],
+    bounded: Callable[[torch.Tensor], torch.Tensor] | None,
+) -> torch.Tensor:
+    """raw'. row: g, dx, dr, 1/dr, that broadcast to x; outputs: (raw,) or (u, c), each like x; bounded: x0 -> x0'."""
+    g, dx, dr, inverse = row
+    raw = outputs[0] if len(outputs) == 1 else outputs[0] + g * (outputs[1] - outputs[0])
+    if bounded is None:
+        return raw
+    x0 = dx * x + dr * raw
+    return raw + inverse * (bounded(x0) - x0)
 
 
 def limit(sizes: torch.Tensor, rule: Sequence[float]) -> torch.Tensor:
@@ -175,4 +179,4 @@ def _number(name: str, value: Any, allowed: str, largest: float = math.nan) -> f
     return number
 
 
-__all__ = ["Projected", "Projection", "guided", "limit", "projection"]
+__all__ = ["Projected", "Projection", "limit", "projection", "taken"]

@@ -1,7 +1,6 @@
 """Solvers that are not shipped, derived from the specs of others."""
 
 import pytest
-import torch
 
 from benchmarks.methods import SPECS, Method, derived, shipped
 
@@ -28,9 +27,5 @@ def variants(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Networks of a few thousand numbers are slower in several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _small_networks(one_thread):
+    """All tests here: networks of a few thousand numbers are slower in several threads."""

@@ -10,7 +10,8 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from tests.backends.loops import BOTH, ENGINES, NEEDS_COMPILER, network, noise, plan_of, solver_of
-from tests.backends.test_loop_projected import OTHERS, WAYS, model_of
+from tests.backends.test_loop_projected import OTHERS, model_of
+from tests.projections import WAYS
 
 STEPS = (1, 7, 50)
 SOME = [

@@ -13,6 +13,7 @@ from runtime.errors import ShapeError
 from tests.backends.loops import ENGINES, NEEDS_COMPILER, network, noise, plan_of, solver_of, state_of
 from tests.backends.sources import OFTEN, program_of
 from tests.backends.test_loop import Counted
+from tests.projections import WAYS
 
 SOLVERS = ("dpmpp_2m", "flow_ssprk3", "unipc_2")
 """One that stays in place, one whose stages do without x, one that moves its state every step."""
@@ -21,13 +22,6 @@ BUILT = [
     *(pytest.param(n, "cpu", marks=(NEEDS_COMPILER, pytest.mark.slow)) for n in OFTEN if n not in SOLVERS),
     *((name, "torch") for name in OFTEN),
 ]
-WAYS = {
-    "guidance": {"guidance": 2.5},
-    "clip": {"clip": 0.4},
-    "threshold": {"threshold": (0.8, 1.6)},
-    "guidance and clip": {"guidance": 3, "clip": 0.5},
-    "guidance and threshold": {"guidance": 5.0, "threshold": (0.9, 3.0)},
-}
 OTHERS = {
     "guidance": {"guidance": 0.5},
     "clip": {"clip": 0.7},

@@ -24,10 +24,11 @@ from runtime.triton_loop import SELECTING, Triton
 from tests.backends import sass
 from tests.backends.loops import network, noise, plan_of, solver_of, state_of
 from tests.backends.sources import program_of
-from tests.backends.test_loop_projected import OTHERS, SOLVERS, WAYS, close, copied, kinds, model_of
+from tests.backends.test_loop_projected import OTHERS, SOLVERS, close, copied, kinds, model_of
 from tests.backends.test_triton_ahead import TYPES, built, moved, selection
 from tests.backends.tritons import interpreting, module_of, text_of
 from tests.claims.shipped import DIFFERENT
+from tests.projections import WAYS
 
 every_way = pytest.mark.parametrize("way", WAYS)
 

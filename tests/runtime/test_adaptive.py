@@ -27,6 +27,7 @@ WEIGHTS, MEANS, SCALES = (
 )
 STAGES = {"flow_dopri5": 6, "flow_tsit5": 6, "flow_bs3": 3, "dpm_solver_12": 2, "dpm_solver_23": 3, "dpmpp_23": 3}
 REUSES = {"flow_dopri5", "flow_tsit5", "flow_bs3"}
+pytestmark = pytest.mark.usefixtures("one_thread")
 LOWER = {"flow_dopri5": 4, "flow_tsit5": 4, "flow_bs3": 2, "dpm_solver_12": 1, "dpm_solver_23": 2, "dpmpp_23": 2}
 SPEC = """\
 name: {name}
@@ -39,15 +40,6 @@ method:
   final: keep
 grid: {{kind: uniform, steps: 20, variable: t, final_zero: true}}
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tensors of a few numbers: threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def solver(name: str) -> Any:

@@ -14,6 +14,7 @@ from torch import Tensor
 from generated import dpmpp_2m, dpmpp_3s, edm_heun, flow_ab3, unipc_2, vp_v_ab2
 from runtime import NonFiniteError, ShapeError
 from runtime.projection import Projected, Projection, limit, projection
+from tests.projections import WAYS
 from tests.runtime import sample_solver
 from tests.runtime.hand_written import flow, variant
 
@@ -102,13 +103,6 @@ CASES = {
         edm_data,
         lambda x, t, x0: (x0 - edm_data(x, t, torch.zeros_like(x))) / edm_data(0 * x, t, torch.ones_like(x)),
     ),
-}
-WAYS = {
-    "guidance": {"guidance": 2.5},
-    "clip": {"clip": 0.4},
-    "threshold": {"threshold": (0.8, 1.6)},
-    "guidance and clip": {"guidance": 3, "clip": 0.5},
-    "guidance and threshold": {"guidance": 5.0, "threshold": (0.9, 3.0)},
 }
 
 

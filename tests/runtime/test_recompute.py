@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -20,6 +20,8 @@ from generated.unipc_2 import solver as unipc_2
 from runtime.revolve import evaluations
 from tests.claims.shipped import STEPS
 from tests.runtime.sample_solver import solver
+
+pytestmark = pytest.mark.usefixtures("one_thread")  # tensors are small, and the memory of other threads is not counted
 
 F64 = torch.float64
 
@@ -472,12 +474,3 @@ def test_a_snapshot_more_is_a_state_more() -> None:
     sizes = [peak(30, x, model, gradient="recomputed", snapshots=s, parameters=[w]) for s in (2, 3, 5)]
     assert sizes[1] - sizes[0] == pytest.approx(4, abs=0.2)
     assert sizes[2] - sizes[1] == pytest.approx(8, abs=0.3)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Small tensors; and the memory of other threads is not counted."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
