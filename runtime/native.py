@@ -21,6 +21,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import count, takewhile
 from pathlib import Path
 from struct import Struct
 from types import SimpleNamespace
@@ -223,6 +224,11 @@ def _run(command: Sequence[str]) -> str:
 # Stepping
 
 
+def named(buffer: Callable[[int], int]) -> list[int]:
+    """The buffers that a function of a library names one by one: what a phase loads, what it stores."""
+    return list(takewhile(lambda place: place >= 0, map(buffer, count())))
+
+
 def _step(library: ctypes.CDLL, phase: str) -> Callable[..., Any]:
     """The step in place of a phase: (x, raw, m, c) -> (x, m)."""
     ring, columns = library.ring(), library.columns()
@@ -232,6 +238,7 @@ def _step(library: ctypes.CDLL, phase: str) -> Callable[..., Any]:
         function.argtypes, function.restype = (ctypes.c_char_p,), None
     pack = Struct(f"@{5 + ring}q").pack
     first, rest = after[0], after[1:]
+    written = named(getattr(library, f"{phase}_store"))
     bump = torch.autograd.graph.increment_version  # what autograd has saved of these buffers is no longer there
 
     def run(tensors: Sequence[torch.Tensor], c: torch.Tensor) -> None:
@@ -241,10 +248,20 @@ def _step(library: ctypes.CDLL, phase: str) -> Callable[..., Any]:
         functions[c.dtype](pack(size, samples, c.data_ptr(), *[t.data_ptr() for t in tensors]))
 
     def stepped(x: torch.Tensor, raw: torch.Tensor, m: tuple[torch.Tensor, ...], c: Any) -> Any:
-        tensors = (x, raw, *m)
+        if type(m) is _Ring and m.state is x and _usual(m.kind, raw, c, columns):
+            dtype, _, size = m.kind
+            at = [t.data_ptr() for t in m]
+            functions[dtype](pack(size, 1, c.data_ptr(), x.data_ptr(), raw.data_ptr(), *at))
+            tensors = (x, raw, *m)
+            bump([tensors[j] for j in written])
+            return tensors[first], _Ring([tensors[j] for j in rest]).beside(tensors[first], m.kind)
+        return anyhow(x, raw, m, c)
+
+    def anyhow(x: torch.Tensor, raw: torch.Tensor, m: tuple[torch.Tensor, ...], c: Any) -> Any:
         known = type(m) is _Ring and m.state is x
         if not known and len(m) != ring:
             raise ValueError(f"m: got {len(m)} buffers; allowed: {ring}")
+        tensors = (x, raw, *m)
         plain = (_alike(raw, x) if known else all(_alike(t, x) for t in tensors)) and _row_fits(c, x, columns)
         if plain:
             run(tensors, c)
@@ -254,19 +271,39 @@ def _step(library: ctypes.CDLL, phase: str) -> Callable[..., Any]:
         if not known and x.is_inference():
             return new, tuple(left)
         bump((x, *m))
-        return new, _Ring(left).beside(new) if known or plain else tuple(left)
+        return new, _Ring(left).beside(new, (x.dtype, x.shape, x.numel())) if known or plain else tuple(left)
 
     return stepped
 
 
 class _Ring(tuple[torch.Tensor, ...]):
-    """The memory that a step left; it and ``state`` are as the kernel takes them, and need no second look."""
+    """The memory that a step left; it and ``state`` are as the kernel takes them, and need no second look.
+
+    kind: dtype, shape and number of elements of them all.
+    """
 
     state: torch.Tensor
+    kind: tuple[torch.dtype, torch.Size, int]
 
-    def beside(self, state: torch.Tensor) -> _Ring:
-        self.state = state
+    def beside(self, state: torch.Tensor, kind: tuple[torch.dtype, torch.Size, int]) -> _Ring:
+        self.state, self.kind = state, kind
         return self
+
+
+def _usual(kind: tuple[torch.dtype, torch.Size, int], raw: torch.Tensor, c: Any, columns: int) -> bool:
+    """Whether the network's output and the row are as the kernel takes them, one row for all."""
+    dtype, shape, _ = kind
+    if (
+        type(c) is not torch.Tensor
+        or c.dtype is not dtype
+        or not c.is_cpu
+        or not c.is_contiguous()
+        or c.numel() != columns
+    ):
+        return False
+    if type(raw) not in _TYPES or raw.dtype is not dtype or not raw.is_cpu or not raw.is_contiguous() or raw.is_neg():
+        return False
+    return raw.shape == shape
 
 
 def _alike(t: torch.Tensor, x: torch.Tensor) -> bool:
