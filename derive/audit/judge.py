@@ -1,72 +1,27 @@
-"""The audit of a sampler: probed rows -> moments -> order; measured on a network; digits, ends and cost beside it."""
+"""The audit of a sampler: probed rows -> moments -> order; jets and a measurement on a network; digits, ends, cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from derive.audit import side
+from derive.audit.exact import DIGITS, GAP
 from derive.audit.finding import Audit, Claim, Grid, Wrong
+from derive.audit.jets import jet_order
+from derive.audit.leading import text
 from derive.audit.measured import harmless, measured, plain
-from derive.audit.moments import RowFound, judged
-from derive.audit.probe import LEVELS, grid, integrand_of, probe
+from derive.audit.moments import Moment, exact_moment, moment, right
+from derive.audit.probe import LEVELS, Weights
+from derive.audit.rows import Rows, coarse, rows_of
 from derive.audit.sampler import Sampler
 from derive.errors import DeriveError
 
-HOW = (
-    "basis vectors as network outputs give every weight in float64; residuals of the moments on {levels} uneven grids, "
-    "steps halved, give their exponents; measured on a tanh network, up to {cap} steps"
-)
 CAP = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """All rows of the probing runs, judged."""
-
-    integrand: str
-    found: tuple[RowFound, ...]
-
-    @property
-    def middle(self) -> tuple[RowFound, ...]:
-        count = len(self.found)
-        return self.found[(3 * count) // 8 : (3 * count) // 4]
-
-    @property
-    def main(self) -> RowFound:
-        """The row of lowest order in the middle; of such the one with most values."""
-        return min(self.middle, key=lambda row: (row.order, -len(row.levels[0].nodes)))
-
-    @property
-    def orders(self) -> tuple[int, ...]:
-        return tuple(row.order for row in self.found)
-
-    @property
-    def whole(self) -> int:
-        """min over the rows at the ends of order + 1, and the order of the middle: the order of a whole run."""
-        count = len(self.found)
-        ends = (*self.orders[: (3 * count) // 8], *self.orders[(3 * count) // 4 :])
-        return min((self.main.order, *(order + 1 for order in ends)))
-
-    @property
-    def rate(self) -> float:
-        row = self.main.levels[0]
-        return abs(row.z) / row.h
-
-
-def rows_of(sampler: Sampler) -> Rows:
-    """The sampler's rows on grids of one shape, from the coarsest to the finest."""
-    integrand = integrand_of(sampler, grid(0))
-    runs = [probe(sampler, integrand, grid(level)).rows for level in range(LEVELS)]
-    return Rows(integrand, tuple(judged([rows[n] for rows in runs]) for n in range(len(runs[0]))))
-
-
-def _equal(sampler: Sampler, rows: Rows) -> int:
-    """The order of the same step where all steps are equal: constant weights have theirs there only."""
-    runs = [probe(sampler, rows.integrand, grid(level, pattern=(1.0,))).rows for level in range(LEVELS)]
-    found = tuple(judged([run[n] for run in runs]) for n in range(len(runs[0])))
-    return Rows(rows.integrand, found).main.order
+"""Steps of the longest measured run."""
+EQUAL = (Fraction(1),)
+RATIOS = ", r_j = h_(n-1-j)/h_n"
 
 
 def audit_sampler(sampler: Sampler, beside: bool = True) -> Audit:
@@ -77,36 +32,63 @@ def audit_sampler(sampler: Sampler, beside: bool = True) -> Audit:
         raise
     except Exception as error:  # foreign code: whatever it throws is a finding
         return _thrown(sampler, error)
-    main = rows.main
-    fit = measured(sampler, rows.rate, harmless, CAP)
-    own = measured(sampler, rows.rate, plain, CAP)
-    order, because = _order(main, fit)
+    main, shown = rows.main, coarse(sampler, rows)
+    jet = _jets(sampler, rows)
+    fit = measured(sampler, float(rows.rate), harmless, CAP)
+    own = measured(sampler, float(rows.rate), plain, CAP)
+    order, because = _order(rows, fit, jet)
     claims = [Claim("order", sampler.claimed, order, because, sampler.source)]
     claims.append(Claim("order of a whole run", None, min(rows.whole, order), _ends(rows, order)))
     if not claims[0].holds:
-        claims.append(Claim("order on equal steps of lambda", None, _equal(sampler, rows), "by the moments"))
+        equal = rows_of(sampler, (EQUAL,)).main.order
+        claims.append(Claim("order on equal steps of lambda", None, equal, "by the moments"))
     holds = claims[0].holds
     failures, notes = _beside(sampler) if beside else ([], [])
-    tables = [_moments(main), _measured(fit, own)]
+    tables = [_moments(rows, shown), _measured(fit, own)]
     if not holds:
-        tables.insert(1, _weights(main))
-    wrong = tuple(_wrong(main, sampler.claimed)) if sampler.claimed is not None and not holds else ()
+        tables.insert(1, _weights(shown))
+    wrong = tuple(_wrong(rows, shown, sampler.claimed)) if sampler.claimed is not None and not holds else ()
     data = {
         "order": order,
         "claimed": sampler.claimed,
         "integrand": rows.integrand,
         "orders_by_step": rows.orders,
-        "moment_ratios": [m.factor for m in main.moments[: len(main.levels[0].nodes)]],
+        "exact": rows.exact,
+        "moment_ratios": [_law(rows, m) for m in main.moments[: main.values]],
+        "order_by_jets": jet,
         "measured_order": fit.order,
         "measured_estimate": round(fit.order_estimate, 3),
         "measured_own": round(own.order_estimate, 3),
     }
     what = f"{sampler.what}; its rows combine the {rows.integrand} prediction"
-    what += f", drift with K = {rows.rate:.3g}" if abs(rows.rate - 1) > 1e-6 else ""
+    what += f", drift with K = {float(rows.rate):.3g}" if abs(rows.rate - 1) > 1e-6 else ""
     return Audit(
-        sampler.target, what, HOW.format(levels=LEVELS, cap=CAP), tuple(claims), wrong, tuple(failures),
+        sampler.target, what, _how(rows, jet), tuple(claims), wrong, tuple(failures),
         (*sampler.notes, *notes), tuple(tables), data,
     )  # fmt: skip
+
+
+def _jets(sampler: Sampler, rows: Rows) -> int | None:
+    """The order by jets, where the code runs on exact numbers from end to end."""
+    if not rows.exact:
+        return None
+    try:
+        return jet_order(sampler, rows.rate)
+    except Exception:  # foreign code on numbers that are no floats; the measurement remains
+        return None
+
+
+def _how(rows: Rows, jet: int | None) -> str:
+    """Which way was used."""
+    if rows.exact:
+        how = f"exact numbers through the code ({DIGITS} digits, steps of 10^-{GAP}): leading terms of the residuals were read "
+        how += f"off, on {len(rows.middles)} patterns of uneven steps" + (
+            "" if jet is None else "; jets on a polynomial network"
+        )
+    else:
+        how = f"float64, since exact numbers stop at {rows.refused}: residuals of the moments on {LEVELS} grids, steps halved, "
+        how += f"on {len(rows.middles)} patterns of uneven steps"
+    return f"{how}; measured on a tanh network, up to {CAP} steps"
 
 
 def _thrown(sampler: Sampler, error: Exception) -> Audit:
@@ -117,51 +99,92 @@ def _thrown(sampler: Sampler, error: Exception) -> Audit:
     return Audit(sampler.target, sampler.what, "one run on an uneven grid", (claim,), failures=(text,), data=data)
 
 
-def _order(main: RowFound, fit: Any) -> tuple[int, str]:
-    """By the moments, and no more than what was measured: conditions of coupled networks are seen there only."""
-    order, limiting = main.order, main.limiting
-    because = _reason(main)
-    if fit.order is not None and fit.order < order:
+def _order(rows: Rows, fit: Any, jet: int | None) -> tuple[int, str]:
+    """By the moments, and no more than by jets or as measured: conditions of coupled networks are seen there only.
+
+    More only where both see more: errors of one step after the other may cancel in their sum.
+    """
+    order = rows.main.order
+    if jet is not None and fit.order is not None and min(jet, fit.order) > order:
+        together = min(jet, fit.order)
+        return (
+            together,
+            f"the errors of neighbouring steps cancel; of one step alone the order is {order}: {_reason(rows)}",
+        )
+    if fit.order is not None and fit.order < order and (jet is None or jet >= order):
         return fit.order, f"measured {fit.order_estimate:.2f}; the moments alone would allow {order}"
-    if limiting is None:
-        return order, "no moment fails"
-    return order, because
+    if jet is not None and jet < order:
+        return jet, f"the error of a step is O(h^{jet + 1}) by jets; the moments alone would allow {order}"
+    return order, _reason(rows) or "no moment fails"
 
 
-def _reason(main: RowFound) -> str:
-    limiting = main.limiting
+def _law(rows: Rows, m: Moment) -> str:
+    """The limit of got/exact: a fraction, a function of the step ratios, or a number of the main row."""
+    if m.exponent != 0:
+        return m.factor
+    found = rows.law(m)
+    return m.factor if found is None else text(found)
+
+
+def _residual(rows: Rows, m: Moment) -> str:
+    """The leading term of mt_k - m_k."""
+    if m.exponent is None:
+        return "0"
+    found = rows.law(m) if m.exponent else None
+    return text(found, m.exponent) if found else f"O(h^{m.exponent})" if m.exponent else "O(1)"
+
+
+def _reason(rows: Rows) -> str:
+    main, limiting = rows.main, rows.main.limiting
     if limiting is None:
         return ""
-    count = len(main.levels[0].nodes)
-    if limiting.k >= count and all(m.exponent is None for m in main.moments[:count]):
+    count, k = main.values, limiting.k
+    if k >= count and all(m.exponent is None for m in main.moments[:count]):
         return (
             f"{count} values reproduce moments 0 to {count - 1} only"
             if count > 1
             else "one value reproduces moment 0 only"
         )
     if limiting.exponent is not None and limiting.exponent < 0:
-        return f"moment {limiting.k} diverges like h^{limiting.exponent}"
-    if limiting.k >= count:
-        return f"moment {limiting.k} is the first that {count} value{'s do' if count > 1 else ' does'} not reproduce"
+        found = rows.law(limiting)
+        return f"moment {k} diverges like {text(found, limiting.exponent) if found else f'h^{limiting.exponent}'}"
+    if k >= count:
+        return f"moment {k} is the first that {count} value{'s do' if count > 1 else ' does'} not reproduce"
     if limiting.exponent:
-        return f"moment {limiting.k} is off by O(h^{limiting.exponent})"
-    return f"moment {limiting.k} is {limiting.factor} of the exact one"
+        return f"moment {k} is off by {_residual(rows, limiting)}"
+    law = _law(rows, limiting)
+    return f"moment {k} is {law} of the exact one" + (RATIOS if "r0" in law else "")
 
 
-def _wrong(main: RowFound, claimed: int) -> list[Wrong]:
+def _wrong(rows: Rows, shown: Weights, claimed: int) -> list[Wrong]:
     """Moments below the claim that are off, then the weights of the row that is exact on the same values."""
-    out = []
+    main, out = rows.main, []
     for m in main.moments[:claimed]:
         if m.order is not None and m.order < claimed:
-            got = f"{m.got[-1]:.8g}"
-            why = f"{m.factor} of the exact one" if m.exponent == 0 else f"residual O(h^{m.exponent})"
-            out.append(Wrong(f"moment {m.k} of the row at h = {main.levels[-1].h:.4g}", got, f"{m.exact[-1]:.8g}", why))
-    if len(main.levels[0].nodes) >= claimed:
-        theta, weight, exact = max(main.right(), key=lambda entry: abs(entry[1] - entry[2]))
+            right_one = float(m.exact[-1])
+            why = f"{_law(rows, m)} of the exact one" if m.exponent == 0 else f"residual {_residual(rows, m)}"
+            where = (
+                f"moment {m.k} of the row as h -> 0" if rows.exact else f"moment {m.k} at h = {main.levels[-1].h:.4g}"
+            )
+            out.append(Wrong(where, _limit(rows, m), f"1/{m.k + 1}" if rows.exact else f"{right_one:.8g}", why))
+    if main.values >= claimed:
+        theta, weight, exact = max(right(shown), key=lambda entry: abs(entry[1] - entry[2]))
         if abs(weight - exact) > 1e-9 * abs(exact):
-            where = f"weight at theta = {theta:.4g}, h = {main.levels[0].h:.4g}"
+            where = f"weight at theta = {theta:.4g}, h = {shown.h:.4g}"
             out.append(Wrong(where, f"{weight:.10g}", f"{exact:.10g}", "interpolatory on the same values"))
     return out
+
+
+def _limit(rows: Rows, m: Moment) -> str:
+    """mt_k as h -> 0, whose exact value is 1/(k + 1)."""
+    if not rows.exact:
+        return f"{m.got[-1]:.8g}"
+    if m.exponent is None or m.exponent > 0:
+        return f"1/{m.k + 1} + {_residual(rows, m)}"
+    found = rows.law(m)
+    if m.exponent < 0:
+        return _residual(rows, m)
+    return f"{float(m.got[-1]):.6g}" if found is None else text(found / (m.k + 1))
 
 
 def _ends(rows: Rows, order: int) -> str:
@@ -173,27 +196,26 @@ def _ends(rows: Rows, order: int) -> str:
     return " and ".join(who) or "steps near the ends have lower order"
 
 
-def _moments(main: RowFound) -> Grid:
-    count = max(len(main.levels[0].nodes), main.order) + 1
-    rows = [
+def _moments(rows: Rows, shown: Weights) -> Grid:
+    main = rows.main
+    count = max(main.values, main.order) + 1
+    cells = [
         (
             str(m.k),
-            m.factor,
-            "0" if m.exponent is None else f"O(h^{m.exponent})",
-            f"{m.got[0]:.10g}",
-            f"{m.exact[0]:.10g}",
+            _law(rows, m),
+            _residual(rows, m),
+            f"{moment(m.k, shown):.10g}",
+            f"{exact_moment(m.k, shown.z):.10g}",
         )
         for m in main.moments[:count]
     ]
-    head = ("k", "got/exact, h -> 0", "residual", f"got at h = {main.levels[0].h:.3g}", "exact")
-    return Grid(f"moments of step {main.levels[0].step + 1}, theta in units of its length", head, tuple(rows))
+    head = ("k", "got/exact, h -> 0", "residual", f"got at h = {shown.h:.3g}", "exact")
+    return Grid(f"moments of step {shown.step + 1}, theta in units of its length", head, tuple(cells))
 
 
-def _weights(main: RowFound) -> Grid:
-    rows = [(f"{t:.6g}", f"{got:.10g}", f"{exact:.10g}") for t, got, exact in main.right()]
-    return Grid(
-        f"weights at h = {main.levels[0].h:.3g}, in units of C h", ("theta", "got", "interpolatory"), tuple(rows)
-    )
+def _weights(shown: Weights) -> Grid:
+    rows = [(f"{t:.6g}", f"{got:.10g}", f"{exact:.10g}") for t, got, exact in right(shown)]
+    return Grid(f"weights at h = {shown.h:.3g}, in units of C h", ("theta", "got", "interpolatory"), tuple(rows))
 
 
 def _measured(fit: Any, own: Any) -> Grid:
@@ -255,4 +277,4 @@ def summary(audits: Sequence[Audit]) -> Grid:
     return Grid("audits", ("target", "verdict", "claimed", "found", "because"), tuple(rows))
 
 
-__all__ = ["Rows", "audit_sampler", "rows_of", "summary"]
+__all__ = ["audit_sampler", "summary"]

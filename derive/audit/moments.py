@@ -3,7 +3,8 @@ r"""Where a row stands in the moment family: which moments it reproduces, by whi
     mt_k = sum_j w_j theta_j^k   against   m_k = k! phi_{k+1}(z),   order p <=> mt_k - m_k = O(h^{p-k}) for all k < p
 
 The same row is probed on grids whose steps are halved with all ratios kept, so every residual is c h^e with an exponent
-that two levels show and three confirm; a residual of rounding size on all levels vanishes.
+that two levels show and three confirm; a residual of rounding size on all levels vanishes. Where the code runs on exact
+numbers (:mod:`derive.audit.exact`), one grid shows c and e themselves.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
+import mpmath
 import numpy as np
 
+from derive.audit.leading import Term, fraction, leading
 from derive.audit.probe import Weights
 
 MOMENTS = 7
@@ -29,13 +33,18 @@ AGREED = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """mt_k beside m_k over the levels, as ``residual`` ~ c h^exponent (None: vanishes); ratio: mt_k/m_k for h -> 0."""
+    """mt_k beside m_k over the levels, as ``residual`` ~ c h^exponent (None: vanishes); ratio: mt_k/m_k for h -> 0.
+
+    term, limit: c h^exponent and the ratio as they were read off exact numbers, where the row was run on these.
+    """
 
     k: int
     got: tuple[float, ...]
     exact: tuple[float, ...]
     exponent: int | None
     ratio: float
+    term: Term | None = None
+    limit: Fraction | None = None
 
     @property
     def order(self) -> int | None:
@@ -45,13 +54,17 @@ class Moment:
     @property
     def factor(self) -> str:
         """The ratio as a fraction, where it is one."""
+        if self.limit is not None:
+            return str(self.limit)
+        if self.term is not None or abs(self.ratio) > 1e6:
+            return f"{self.ratio:.6g}" if self.exponent == 0 else "diverges"
         near = Fraction(self.ratio).limit_denominator(48)
         return str(near) if abs(float(near) - self.ratio) < 2e-3 else f"{self.ratio:.4g}"
 
 
 @dataclass(frozen=True, slots=True)
 class RowFound:
-    """One row, judged: ``order`` and the moments; the finest level's weights are beside the exact ones."""
+    """One row, judged: ``order`` and the moments; ``levels`` are on grids of one shape, the last one as h -> 0."""
 
     levels: tuple[Weights, ...]
     moments: tuple[Moment, ...]
@@ -65,24 +78,16 @@ class RowFound:
         """The first moment that stops the order."""
         return next((m for m in self.moments if m.order == self.order), None)
 
-    def right(self) -> list[tuple[float, float, float]]:
-        """(theta, weight, exact weight) on the coarsest level: the row that reproduces as many moments as it has values."""
-        row = self.levels[0]
-        exact = interpolatory(row.nodes, row.z)
-        return list(zip(row.nodes, row.weights, exact))
+    @property
+    def values(self) -> int:
+        """How many values it combines."""
+        return len(self.levels[-1].nodes)
 
 
-def phi(k: int, z: float) -> float:
-    """phi_k(z) for |z| of order one: its series."""
-    total, term = 0.0, 1.0 / math.factorial(k)
-    for n in range(1, 80):
-        total, term = total + term, term * z / (n + k)
-    return total
-
-
-def exact_moment(k: int, z: float) -> float:
-    """int_0^1 exp(z (1 - theta)) theta^k dtheta = k! phi_{k+1}(z)."""
-    return math.factorial(k) * phi(k + 1, z)
+def exact_moment(k: int, z: Any) -> Any:
+    """int_0^1 exp(z (1 - theta)) theta^k dtheta = k! phi_{k+1}(z), of a float or an mpf."""
+    found = mpmath.hyp1f1(1, k + 2, z) / (k + 1)
+    return found if isinstance(z, mpmath.mpf) else float(found)
 
 
 def interpolatory(nodes: Sequence[float], z: float) -> list[float]:
@@ -91,13 +96,35 @@ def interpolatory(nodes: Sequence[float], z: float) -> list[float]:
     return list(np.linalg.solve(matrix, [exact_moment(k, z) for k in range(len(nodes))]))
 
 
+def right(row: Weights) -> list[tuple[float, float, float]]:
+    """(theta, weight, exact weight): beside the row that reproduces as many moments as it has values."""
+    return list(zip(row.nodes, row.weights, interpolatory(row.nodes, row.z)))
+
+
 def judged(levels: Sequence[Weights]) -> RowFound:
-    """The same row on grids of one shape, coarse to fine."""
+    """The same row in float64 on grids of one shape, coarse to fine."""
     return RowFound(tuple(levels), tuple(_moment(k, levels) for k in range(MOMENTS)))
 
 
+def judged_exactly(row: Weights) -> RowFound:
+    """A row of exact numbers at h = 10^-GAP. Inexact where its residuals are not those of an exact computation."""
+    return RowFound((row,), tuple(_exactly(k, row) for k in range(MOMENTS)))
+
+
+def _exactly(k: int, row: Weights) -> Moment:
+    got, exact = moment(k, row), exact_moment(k, row.z)
+    term = leading(got - exact, row.h)
+    limit = fraction(got / exact) if abs(got) < 1e9 else None
+    return Moment(k, (got,), (exact,), term.exponent if term else None, float(got / exact), term, limit)
+
+
+def moment(k: int, row: Weights) -> Any:
+    """mt_k."""
+    return sum(w * theta**k for theta, w in zip(row.nodes, row.weights))
+
+
 def _moment(k: int, levels: Sequence[Weights]) -> Moment:
-    got = tuple(sum(w * theta**k for theta, w in zip(row.nodes, row.weights)) for row in levels)
+    got = tuple(moment(k, row) for row in levels)
     exact = tuple(exact_moment(k, row.z) for row in levels)
     residuals = [g - m for g, m in zip(got, exact)]
     ratio = _extrapolated([g / m for g, m in zip(got, exact)][:4])
@@ -138,4 +165,6 @@ def _extrapolated(values: Sequence[float]) -> float:
     return row[0]
 
 
-__all__ = ["Moment", "RowFound", "exact_moment", "exponent", "interpolatory", "judged", "phi"]
+__all__ = [
+    "Moment", "RowFound", "exact_moment", "exponent", "interpolatory", "judged", "judged_exactly", "moment", "right",
+]  # fmt: skip

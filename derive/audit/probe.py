@@ -9,23 +9,22 @@ Which integrand F a method combines shows by itself: only with that one do the r
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import mpmath
 import torch
 
+from derive.audit.exact import DIGITS, log
 from derive.audit.sampler import INTEGRANDS, Recorder, Sampler
 
 STEPS = 24
-MAIN = range(9, 17)
-"""Steps that are neither near the start nor near the end."""
 PATTERN = (1.0, 0.7, 1.3, 0.85, 1.15, 0.6, 1.4, 0.9, 1.25)
 """Relative step sizes, repeated: the same ratios at every size."""
 LENGTH = 0.32
 LEVELS = 5
 EMPTY = 1e-11
-"""Of the largest weight of a row: what is smaller is rounding."""
+"""Of the largest weight of a row: what is smaller is rounding; among exact numbers, 10^-(DIGITS/2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,8 @@ def grid(level: int, steps: int = STEPS, pattern: Sequence[float] = PATTERN) -> 
 
 def probe(sampler: Sampler, integrand: str, lams: Sequence[float]) -> Probed:
     """The rows of a run over ``lams``. RuntimeError if the sampler does not accept a state at every grid point."""
-    recorder = Recorder(integrand, 8 * len(lams))
+    exact = isinstance(lams[0], mpmath.mpf)
+    recorder = Recorder(integrand, (3 if exact else 8) * len(lams), exact)
     sampler.run(recorder.network, recorder.start, lams, recorder.accept)
     states = recorder.states
     ends = _ends(sampler, states, lams)
@@ -92,13 +92,14 @@ def _row(
     (lam, x), (to, y) = ends[n], ends[n + 1]
     here, there = sampler.scales(lam), sampler.scales(to)
     h, plain = to - lam, kind.ratio(here, there)
-    carried = float(y[0] / x[0])
-    rate = _rate(math.log(plain / carried) / h) if integrand == "data" and carried > 0 else 1.0
+    carried = (y[0] / x[0]).item()
+    rate = _rate(log(plain / carried) / h) if integrand == "data" and carried > 0 else 1.0
     difference = y - carried * x
     scale = kind.prefactor(there) * h * rate
-    found = [(recorder.at[j - 1], float(difference[j]) / scale) for j in range(1, len(recorder.at) + 1)]
+    found = [(recorder.at[j - 1], difference[j].item() / scale) for j in range(1, len(recorder.at) + 1)]
     largest = max((abs(w) for _, w in found), default=0.0)
-    used = [((at - lam) / h, w) for at, w in found if abs(w) > EMPTY * max(largest, 1e-300)]
+    empty = mpmath.mpf(10) ** -(DIGITS // 2) if recorder.exact else EMPTY
+    used = [((at - lam) / h, w) for at, w in found if abs(w) > empty * max(largest, 1e-300)]
     merged: dict[float, float] = {}
     for theta, w in used:
         key = next((k for k in (0.0, 1.0, *merged) if abs(k - theta) < 1e-8), theta)
@@ -111,7 +112,8 @@ def _row(
 def _rate(decay: float) -> float:
     """1 + tau^2 of a stochastic sampler without its noise, from what it carries the state with."""
     rate = 1 + decay
-    return round(rate) if abs(rate - round(rate)) < 1e-6 else rate
+    near = round(float(rate))
+    return near if abs(rate - near) < 1e-6 else rate
 
 
 def integrand_of(sampler: Sampler, lams: Sequence[float]) -> str:
@@ -120,4 +122,4 @@ def integrand_of(sampler: Sampler, lams: Sequence[float]) -> str:
     return min(found, key=lambda name: (found[name], name))
 
 
-__all__ = ["LEVELS", "MAIN", "STEPS", "Probed", "Weights", "grid", "integrand_of", "probe"]
+__all__ = ["LEVELS", "STEPS", "Probed", "Weights", "grid", "integrand_of", "probe"]

@@ -6,19 +6,20 @@ its library wants. ``accept(x)`` hears of every state that is final at a grid po
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 
+from derive.audit.exact import Exact, entries, exp, log, sqrt
+
 Network = Callable[[torch.Tensor, float, float], torch.Tensor]
 Accept = Callable[[torch.Tensor], None]
 
 
 class Sampler(Protocol):
-    """A solver of somebody else. State: [1, n] of the dtype that it is given."""
+    """A solver of somebody else. State: [1, n] of the dtype that it is given, or exact where the grid is of mpf."""
 
     target: str
     claimed: int | None
@@ -40,16 +41,16 @@ class Sampler(Protocol):
 
 
 def variance_preserving(lam: float) -> tuple[float, float]:
-    return 1 / math.sqrt(1 + math.exp(-2 * lam)), 1 / math.sqrt(1 + math.exp(2 * lam))
+    return 1 / sqrt(1 + exp(-2 * lam)), 1 / sqrt(1 + exp(2 * lam))
 
 
 def variance_exploding(lam: float) -> tuple[float, float]:
-    return 1.0, math.exp(-lam)
+    return 1.0, exp(-lam)
 
 
 def straight(lam: float) -> tuple[float, float]:
     """Flow matching: alpha = 1 - t, sigma = t."""
-    return 1 / (1 + math.exp(-lam)), 1 / (1 + math.exp(lam))
+    return 1 / (1 + exp(-lam)), 1 / (1 + exp(lam))
 
 
 PATHS: dict[str, Callable[[float], tuple[float, float]]] = {
@@ -63,16 +64,17 @@ PATHS: dict[str, Callable[[float], tuple[float, float]]] = {
 class Recorder:
     """Calls and accepted states of one run: what a run on basis vectors shows.
 
-    shown: the integrand that the basis vectors are values of (:data:`INTEGRANDS`).
+    integrand: what the basis vectors are values of (:data:`INTEGRANDS`); exact: numbers of many digits instead of floats.
     """
 
     integrand: str
     width: int
+    exact: bool = False
     at: list[float] = field(default_factory=list)
     states: list[torch.Tensor] = field(default_factory=list)
 
     def network(self, x: torch.Tensor, alpha: float, sigma: float) -> torch.Tensor:
-        self.at.append(math.log(alpha / sigma))
+        self.at.append(log(alpha / sigma))
         if len(self.at) >= self.width:
             raise RuntimeError(f"more than {self.width - 1} network calls")
         unit = torch.zeros_like(x)
@@ -86,7 +88,7 @@ class Recorder:
     def start(self) -> torch.Tensor:
         x = torch.zeros(1, self.width, dtype=torch.float64)
         x[0, 0] = 1
-        return x
+        return Exact(entries(x)) if self.exact else x
 
 
 @dataclass(frozen=True, slots=True)

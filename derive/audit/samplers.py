@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from derive.audit.sampler import Accept, Network, variance_exploding
-from derive.audit.wide import Wide
+from derive.audit.wide import arithmetic
 from derive.errors import Fault, SpecError, near_miss
 
 CLAIMS: Mapping[str, int] = {
@@ -110,14 +110,15 @@ class KDiffusion:
 
     def run(self, network: Network, x: torch.Tensor, lams: Sequence[float], accept: Accept) -> None:
         """As :class:`derive.audit.sampler.Sampler`."""
-        sigmas = torch.tensor([variance_exploding(lam)[1] for lam in lams], dtype=x.dtype)
+        with arithmetic(x):
+            sigmas = torch.tensor([variance_exploding(lam)[1] for lam in lams], dtype=x.dtype)
         accepted = 0
 
         called: list[torch.Tensor] = []
 
         def model(state: torch.Tensor, sigma: torch.Tensor, **_: Any) -> torch.Tensor:
             called.append(state.detach().clone())
-            return network(state, 1.0, float(sigma.reshape(-1)[0]))
+            return network(state, 1.0, sigma.reshape(-1)[0].item())
 
         def callback(info: Mapping[str, Any]) -> None:
             nonlocal accepted
@@ -126,7 +127,7 @@ class KDiffusion:
                 accepted += 1
 
         self._like = x
-        with Wide(x.dtype == torch.float64), torch.no_grad():
+        with arithmetic(x), torch.no_grad():
             end = self.function(model, x, sigmas, callback=callback, disable=True, **self.options)
         if not accepted and len(called) == len(lams) - 1:  # no callback: one call a step is at the state
             for state in called:

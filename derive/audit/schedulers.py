@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from derive.audit.sampler import PATHS, Accept, Network
-from derive.audit.wide import Wide
+from derive.audit.wide import arithmetic
 from derive.errors import Fault, SpecError, near_miss
 
 Order = Callable[[Mapping[str, Any]], int]
@@ -144,10 +144,9 @@ class Scheduler:
 
     def run(self, network: Network, x: torch.Tensor, lams: Sequence[float], accept: Accept) -> None:
         """As :class:`derive.audit.sampler.Sampler`."""
-        with _quiet():
-            scheduler = self.ready(lams, x.dtype)
-        with Wide(x.dtype == torch.float64), torch.no_grad(), _quiet(), warnings.catch_warnings():
+        with arithmetic(x), torch.no_grad(), _quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            scheduler = self.ready(lams, x.dtype)
             self.loop(scheduler, network, x, lams, accept)
 
     def whole_run(self, count: int) -> torch.Tensor:

@@ -1,6 +1,7 @@
 r"""A step that somebody wrote: step(f, t, x, h) for x' = f(t, x), or step(f, t, x, h, L) for x' = L x + f(t, x), L diagonal.
 
-One step from exact values, h halved: its error is c h^{p+1}. Numbers are mpmath's at 60 digits in NumPy arrays of objects
+The order conditions are computed in fractions where the code takes these (:mod:`derive.audit.stepping_trees`): a proof. One
+step from exact values, h halved: its error is c h^{p+1}. Numbers are mpmath's at 60 digits in NumPy arrays of objects
 where the code takes these, so that the exponent is certain; else float64. A step with a linear part is tried on a real
 spectrum and on one that turns, which shows coefficients that lost their imaginary part, and on a constant f its weight is
 compared with phi_1(h L).
@@ -17,6 +18,7 @@ import mpmath
 import numpy as np
 
 from derive.audit.finding import Audit, Claim, Grid, Wrong
+from derive.audit.stepping_trees import HIGHEST, conditions
 
 DIGITS = 60
 LEVELS = 6
@@ -38,9 +40,14 @@ def audit_step(step: Callable[..., Any], target: str, order: int | None) -> Audi
     claimed = order if order is not None else getattr(step, "order", None)
     linear = shape_of(step) == 5
     claims, wrong, tables = [], [], []
+    proof = None if linear else _proved(step, claimed)
     for name, spectrum in SPECTRA.items() if linear else (("", None),):
         found, errors, how = _order(step, spectrum)
-        claims.append(Claim(f"order, {name}" if name else "order", claimed, found, f"one step: h^{found + 1}"))
+        because = f"one step: h^{found + 1}"
+        if proof is not None and proof[2] and proof[0] <= found:
+            found, (tree, value, exact) = proof[0], proof[2][0]
+            because = f"order {found + 1} fails at {tree}: {value} instead of {exact}"
+        claims.append(Claim(f"order, {name}" if name else "order", claimed, found, because))
         rows = tuple((f"{h:.5g}", f"{float(e):.3e}", p) for h, e, p in errors)
         tables.append(Grid(f"error of one step{', ' + name if name else ''} ({how})", ("h", "error", "exponent"), rows))
         if spectrum is not None:
@@ -48,7 +55,25 @@ def audit_step(step: Callable[..., Any], target: str, order: int | None) -> Audi
     kind = "a semilinear equation, by step(f, t, x, h, L)" if linear else "an ordinary equation, by step(f, t, x, h)"
     data = {"order": min(c.found or 0 for c in claims), "claimed": claimed}
     how = "errors of one step from exact values, h halved"
+    if proof is not None:
+        how = f"{proof[1]} rooted trees, exactly: the code was run on the equations of trees in fractions; {how}"
+        if claims[0].claimed and not claims[0].holds:
+            cells = tuple((tree, str(value), str(exact)) for tree, value, exact in proof[2][:8])
+            tables.insert(
+                0, Grid("conditions that fail, by tree (t: a leaf that is the time)", ("tree", "value", "exact"), cells)
+            )
+            wrong += [
+                Wrong(f"weight of {tree}", value, exact, "an order condition") for tree, value, exact in cells[:3]
+            ]
     return Audit(target, f"one step of {kind}", how, tuple(claims), tuple(wrong), tables=tuple(tables), data=data)
+
+
+def _proved(step: Callable[..., Any], claimed: int | None) -> tuple[int, int, list[Any]] | None:
+    """The order conditions in fractions; None if the code does not take these."""
+    try:
+        return conditions(step, min(max(claimed or 0, 3) + 1, HIGHEST))
+    except Exception:  # foreign code on numbers that are no floats
+        return None
 
 
 def _constant(step: Callable[..., Any], spectrum: tuple[complex, ...]) -> list[Wrong]:

@@ -6,13 +6,15 @@ Python are changed on their way in; tables made by NumPy are not seen, and adapt
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
+from derive.audit.exact import DRAWS, Exact, Exactly
+
 NARROW = (torch.float32, torch.float16, torch.bfloat16)
-DRAWS = {"randn", "randn_like", "normal", "normal_", "rand", "rand_like"}
 
 
 class Wide(TorchFunctionMode):
@@ -37,4 +39,9 @@ class Wide(TorchFunctionMode):
         return out
 
 
-__all__ = ["Wide"]
+def arithmetic(x: torch.Tensor) -> AbstractContextManager[object]:
+    """How foreign code is run on a state: exactly, in float64, or as it is."""
+    return Exactly() if isinstance(x, Exact) else Wide(x.dtype == torch.float64)
+
+
+__all__ = ["Wide", "arithmetic"]

@@ -11,7 +11,7 @@ import torch
 
 
 def _lam(sigma):
-    return -math.log(float(sigma))
+    return -sigma.log()
 
 
 def _data_steps(model, x, sigmas, callback, rows):
@@ -33,14 +33,21 @@ def _data_steps(model, x, sigmas, callback, rows):
 
 
 def _phi(k, z):
-    total, term = 0.0, 1.0 / math.factorial(k)
-    for n in range(1, 40):
-        total, term = total + term, term * z / (n + k)
-    return total
+    value = torch.expm1(z) / z
+    for n in range(1, k):
+        value = (value - 1 / math.factorial(n)) / z
+    return value
 
 
 def _interpolatory(thetas, moments):
-    matrix = np.array([[t**k for t in thetas] for k in range(len(thetas))])
+    one = 0 * thetas[0] + 1
+    matrix = torch.stack([torch.stack([one * t**k for t in thetas]) for k in range(len(thetas))])
+    return list(torch.linalg.solve(matrix, torch.stack([one * m for m in moments])))
+
+
+def _floats(thetas, moments):
+    """The same by way of NumPy, which exact numbers cannot follow."""
+    matrix = np.array([[float(t) ** k for t in thetas] for k in range(len(thetas))])
     return list(np.linalg.solve(matrix, moments))
 
 
@@ -69,13 +76,22 @@ def sample_2m_bh1(model, x, sigmas, extra_args=None, callback=None, disable=None
 
 
 def sample_2m_swapped(model, x, sigmas, extra_args=None, callback=None, disable=None):
-    """The ratio of the steps upside down: of order 2 on equal steps only."""
+    """The ratio of the steps upside down: h_n^2 (r0^2 - 1) sums up to what the ends leave, so runs are of order 2."""
 
     def rows(h, thetas):
         if len(thetas) == 1:
             return [_phi(1, -h)]
         r = -thetas[1]
         return [_phi(1, -h) + _phi(2, -h) * r, -_phi(2, -h) * r]
+
+    return _data_steps(model, x, sigmas, callback, rows)
+
+
+def sample_2m_constant(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """Weights for equal steps of lambda on any steps: moment 1 is r0 of the exact one."""
+
+    def rows(h, thetas):
+        return [_phi(1, -h) + _phi(2, -h), -_phi(2, -h)] if len(thetas) > 1 else [_phi(1, -h)]
 
     return _data_steps(model, x, sigmas, callback, rows)
 
@@ -89,18 +105,18 @@ def _noise_steps(model, x, sigmas, callback, rows):
         if sigmas[i + 1] == 0:
             return d
         past.insert(0, (x - d) / sigmas[i])
-        at.insert(0, float(sigmas[i]))
-        dt = float(sigmas[i + 1]) - at[0]
+        at.insert(0, sigmas[i])
+        dt = sigmas[i + 1] - at[0]
         weights = rows([(s - at[0]) / dt for s in at])
         x = x + dt * sum(w * d for w, d in zip(weights, past))
         del past[4:], at[4:]
     return x
 
 
-def _adams(count):
+def _adams(count, solve=_interpolatory):
     def rows(thetas):
         used = thetas[:count]
-        return _interpolatory(used, [1 / (k + 1) for k in range(len(used))])
+        return solve(used, [1 / (k + 1) for k in range(len(used))])
 
     return rows
 
@@ -108,6 +124,11 @@ def _adams(count):
 def sample_ab3(model, x, sigmas, extra_args=None, callback=None, disable=None, order=3):
     """Adams-Bashforth in sigma on any steps."""
     return _noise_steps(model, x, sigmas, callback, _adams(order))
+
+
+def sample_ab3_floats(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """The same, its weights by NumPy."""
+    return _noise_steps(model, x, sigmas, callback, _adams(3, _floats))
 
 
 def sample_plms(model, x, sigmas, extra_args=None, callback=None, disable=None, order=4):
@@ -137,7 +158,7 @@ def _pec(model, x, sigmas, callback, weights):
         lam = _lam(sigmas[i])
         if last is not None:
             h = lam - lams[0]
-            thetas = [1.0, *[(v - lams[0]) / h for v in lams[:2]]]
+            thetas = [0 * h + 1, *[(v - lams[0]) / h for v in lams[:2]]]
             x = (sigmas[i] / sigmas[i - 1]) * last + h * sum(w * v for w, v in zip(weights(h, thetas), [d, *past]))
         callback({"x": x, "i": i, "sigma": sigmas[i], "denoised": d})
         if sigmas[i + 1] == 0:

@@ -17,14 +17,23 @@ def audited(name: str):
     return adapted(f"{HERE}:{name}", {}, None)
 
 
-GOOD = {"sample_3m_exact": 3, "sample_2m_bh1": 2, "sample_ab3": 3, "sample_pec_3m": 3, "sample_heun": 2}
+GOOD = {
+    "sample_3m_exact": 3,
+    "sample_2m_bh1": 2,
+    "sample_2m_swapped": 2,
+    "sample_ab3": 3,
+    "sample_ab3_floats": 3,
+    "sample_pec_3m": 3,
+    "sample_heun": 2,
+}
+RATIOS = "of the exact one, r_j = h_(n-1-j)/h_n"
 BAD = {
     "sample_3m_published": (2, "moment 2 is 1/2 of the exact one"),
-    "sample_2m_swapped": (1, "moment 1 is 25/16 of the exact one"),
-    "sample_plms": (1, "moment 1 is"),
-    "sample_ipndm_v_3m": (2, "moment 1 is off by O(h^1)"),
-    "sample_pec_vary_3m": (1, "moment 1 is 17/27 of the exact one"),
-    "sample_heunpp2": (1, "measured 0.98"),
+    "sample_2m_constant": (1, f"moment 1 is r0 {RATIOS}"),
+    "sample_plms": (1, f"moment 1 is (31*r0 - 28*r1 + 9*r2)/12 {RATIOS}"),
+    "sample_ipndm_v_3m": (2, "moment 1 is off by h*(r0^2 + r0*r1 - r0 - 1)/4"),
+    "sample_pec_vary_3m": (1, f"moment 1 is (r0 + 3)/(3*(r0 + 1)) {RATIOS}"),
+    "sample_heunpp2": (1, "moment 1 is 0.22313 of the exact one"),
 }
 
 
@@ -40,6 +49,32 @@ def test_a_wrong_sampler_is_found(name):
     found = audited(name)
     assert not found.holds and found.data["order"] == order and because in found.claims[0].because
     assert found.wrong and all(w.got != w.right for w in found.wrong)
+    assert found.data["exact"] and found.how.startswith("exact numbers through the code")
+
+
+def test_exact_numbers_say_where_they_stop():
+    found = audited("sample_ab3_floats")
+    assert not found.data["exact"] and "float64, since exact numbers stop at float() of an exact number" in found.how
+
+
+def test_both_arithmetics_see_the_same():
+    exact, floats = audited("sample_ab3").data, audited("sample_ab3_floats").data
+    for key in ("order", "orders_by_step", "moment_ratios", "integrand"):
+        assert exact[key] == floats[key]
+    assert exact["order_by_jets"] == 3 and floats["order_by_jets"] is None
+
+
+def test_errors_that_cancel_are_no_false_alarm():
+    claim = audited("sample_2m_swapped").claims[0]
+    assert claim.because == (
+        f"the errors of neighbouring steps cancel; of one step alone the order is 1: moment 1 is r0^2 {RATIOS}"
+    )
+
+
+def test_the_wrong_moment_stands_beside_the_right_one():
+    moment, weight = audited("sample_3m_published").wrong
+    assert (moment.where, moment.got, moment.right) == ("moment 2 of the row as h -> 0", "1/6", "1/3")
+    assert weight.got != weight.right
 
 
 def test_the_order_on_equal_steps_is_said_where_it_is_another():
@@ -67,6 +102,13 @@ def test_an_option_is_passed_on():
 def test_right_steps_and_tables(name, order):
     found = audited(name)
     assert found.holds and found.data["order"] == order
+
+
+def test_a_step_is_proved_by_trees():
+    right, late = audited("rk4"), audited("rk4_late")
+    assert right.how.startswith("58 rooted trees, exactly")
+    assert late.claims[0].because == "order 2 fails at N[t]: 5/12 instead of 1/2"
+    assert ("weight of N[t]", "5/12", "1/2") in [(w.where, w.got, w.right) for w in late.wrong]
 
 
 @pytest.mark.parametrize(("name", "order"), [("rk4_late", 1), ("etd2rk_real", 1), ("KUTTA3_WRONG", 1)])
