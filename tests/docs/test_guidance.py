@@ -29,7 +29,7 @@ SOLVERS = {
 def table() -> str:
     """Reads + writes: without a projection, bounded, with guidance, with both; what a threshold reads besides."""
     lines = [
-        "| step | plain | clip | guidance | both | a threshold reads, alone / with guidance |",
+        "| step | plain | clip | guidance | both | a threshold |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for name, title in SOLVERS.items():
