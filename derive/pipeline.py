@@ -138,6 +138,8 @@ def derive(spec: Spec) -> Derived:
         ("INPUT", input_kind(prediction.network, schedule), "what the network is fed"),
         ("GRID", _plain(spec.grid), "the default grid"),
     )
+    if prediction.network.inner_input is not None:
+        constants += (("INNER_INPUT", prediction.network.inner_input, "the same between grid points, at stages"),)
     if proof.main.embedded is not None:
         constants += (("EMBEDDED_ORDER", proof.main.embedded, "of the output that the error is estimated with"),)
     fed = _fed(spec, prediction, schedule)

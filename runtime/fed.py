@@ -1,7 +1,8 @@
 """What a network is fed for the time, where that is no smooth function of it: whole numbers, and places in a table.
 
 ``INPUT`` of a generated module says which. A place in the table of training steps is found between the two rows around a
-noise level, on a straight line in log sigma/alpha (``level_index``) or in sigma/alpha (``sigma_index``).
+noise level, on a straight line in log sigma/alpha (``level_index``) or in sigma/alpha (``sigma_index``). ``INNER_INPUT``,
+where there is one, is that of the stages between grid points.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ _NEARLY = 2.0**-30
 """A place so close to a row is the row."""
 
 
-def fed(code: Any, t: Any) -> float:
-    """The network's time at a time of the schedule; ``time_scale`` multiplies a time before it is cut, a place after it."""
-    base, whole = _parts(code)
+def fed(code: Any, t: Any, inner: bool = False) -> float:
+    """The network's time at a time of the schedule; ``time_scale`` multiplies a time before it is cut, a place after it.
+
+    inner: between grid points.
+    """
+    base, whole = _parts(_kinds(code)[inner])
     value = _place(code, t, base) if base in _SCALES else float(code.time(t))
     value = _WHOLE[whole](value) if whole else value
     return float(code.time(real(value))) if base in _SCALES else value
@@ -30,13 +34,16 @@ def fed(code: Any, t: Any) -> float:
 
 def smooth(code: Any) -> bool:
     """Whether the network's time is ``code.time`` alone."""
-    base, whole = _parts(code)
-    return not whole and base not in _SCALES
+    return all(not whole and base not in _SCALES for base, whole in map(_parts, _kinds(code)))
 
 
-def _parts(code: Any) -> tuple[str, str]:
+def _kinds(code: Any) -> tuple[str, str]:
+    """The inputs at grid points and between them."""
+    return str(code.INPUT), str(getattr(code, "INNER_INPUT", code.INPUT))
+
+
+def _parts(kind: str) -> tuple[str, str]:
     """What is looked up, and how that is made whole ("": not)."""
-    kind = str(code.INPUT)
     base, _, whole = kind.rpartition("_")
     return (base, whole) if whole in _WHOLE else (kind, "")
 

@@ -100,7 +100,9 @@ class Pair:
         h = (code.span(s, t),)
         found = [f(s, t, h, u) for f in code.ROWS[-1]]
         rows = tuple((*rounded(row[:1]), *rounded([row[i] for i in self.columns])) for row in found)
-        calls = tuple(self._call(numbers, node) for node in (*u[1:], *([t] if reuses else [])))
+        inner = [c not in (0, 1) for c in code.ABSCISSAE[-1][1:]]
+        called = zip((*u[1:], *([t] if reuses else [])), (*inner, False))
+        calls = tuple(self._call(numbers, node, between) for node, between in called)
         error = rounded(code.ERROR[0](s, t, h, (*u, t)))
         speed = abs(self.slope(numbers, t if reuses else u[-1], s)[1])
         return Trial(point, rounded(h)[0], last, rows, calls, error, speed)
@@ -118,13 +120,13 @@ class Pair:
                 return self._call(numbers, point.node(numbers))
         return self._call(self.wide, point.node(self.wide))
 
-    def _call(self, numbers: Arithmetic, node: Any) -> tuple[float, ...]:
+    def _call(self, numbers: Arithmetic, node: Any, inner: bool = False) -> tuple[float, ...]:
         code, rounded = numbers.code, numbers.rounded
         scale = rounded((code.scaled(node),)) if self.scales else (1.0,)
         if self.smooth:
             (time,) = rounded((code.time(node.t),))
         else:  # cut or looked up: of a float, so that both arithmetics fall on the same side of a jump
-            time = fed(self.wide.code, real(float(node.t)))
+            time = fed(self.wide.code, real(float(node.t)), inner)
         return (time, *rounded(code.integrand(node)), *scale)
 
     def slope(self, numbers: Arithmetic, node: Any, other: Any) -> tuple[float, float]:

@@ -80,14 +80,14 @@ class _Grid:
     """The points of one grid, and what belongs to a call of the network at each."""
 
     def __init__(self, coefficients: Any, times: Sequence[float], history: int) -> None:
-        self.c, self.times = coefficients, tuple(times)
+        self.c, self.times, self.marks = coefficients, tuple(times), frozenset(times)
         self.route = _route(coefficients, times, history)
         self.first, self.last = self.route.first, self.route.last
         self.points = [point(coefficients, real(t)) for t in times]
 
     def time(self, t: Real) -> float:
         """What the network is fed at time t."""
-        value = _number(lambda: fed(self.c, t))
+        value = _number(lambda: fed(self.c, t, float(t) not in self.marks))
         if not math.isfinite(value):
             raise LimitError(
                 f"the network's time ({self.c.INPUT}) is infinite at t = {float(t)!r}; leave that end out of the grid"
@@ -114,7 +114,11 @@ class _Grid:
         other = j + 1 if forwards else j - 1
         limits = [rows[0] for _, rows in self.route.limits(j) if rows and rows[0]] if forwards else []
         s, t = self.points[j], self.points[other]
-        h = (span(self.route, self.points, j, other),) * self.c.STEPS
+        step = span(self.route, self.points, j, other)
+        if not forwards and not self.route.charted(other):  # alpha = 0 there: any time before j serves
+            t = point(self.c, (real(self.times[j]) + real(self.times[other])) / 2)
+            step = self.c.span(s, t)
+        h = (step,) * self.c.STEPS
         for entry in (*limits, self.c.ROWS[0]):
             if callable(entry):
                 row = _rounded(entry, s, t, h)

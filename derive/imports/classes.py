@@ -49,6 +49,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "HeunDiscreteScheduler": {
         **_BETAS, **_WIDER, **_NOISE, **_LEVELS, **_SPACING, "clip_sample": False, "clip_sample_range": 1.0,
     },
+    "KDPM2DiscreteScheduler": {**_BETAS, **_WIDER, **_LEVELS, **_NOISE, **_SPACING},
     "LMSDiscreteScheduler": {**_BETAS, **_LEVELS, **_NOISE, **_SPACING},
     "PNDMScheduler": {
         **_BETAS, **_NOISE, "skip_prk_steps": False, "set_alpha_to_one": False, "timestep_spacing": "leading",
@@ -70,14 +71,12 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 _ANCESTRAL = "it adds noise at every step; import EulerDiscreteScheduler, or take a solver of a stochastic family"
 _INVERSE = "it runs from data to noise; import the sampler itself and plan with direction='inversion'"
-_FIXED = "its stages lie halfway in log sigma with both halves read at their own sigma; no family here has that step"
 REFUSED: Mapping[str, str] = {
     "LCMScheduler": "it adds noise after every step of a distilled network",
     "TCDScheduler": "it adds noise after every step of a distilled network",
     "DDPMScheduler": "it adds noise at every step; import DDIMScheduler",
     "EulerAncestralDiscreteScheduler": _ANCESTRAL,
     "KDPM2AncestralDiscreteScheduler": _ANCESTRAL,
-    "KDPM2DiscreteScheduler": _FIXED,
     "DPMSolverSDEScheduler": _ANCESTRAL,
     "SASolverScheduler": _ANCESTRAL,
     "CosineDPMSolverMultistepScheduler": _ANCESTRAL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 
 from derive.errors import Fault, SpecError
 from derive.families.decisions import LONGEST
@@ -122,6 +123,15 @@ def heun(settings: Settings) -> Fields:
     }
 
 
+def kdpm2(settings: Settings) -> Fields:
+    """The midpoint rule in log sigma (DPM-Solver-2), Euler on the last step."""
+    settings.only("prediction_type", ["epsilon", "v_prediction"], "of this class")
+    return {
+        "family": "exponential_rk", "integrand": "noise", "variable": "lambda", "nodes": [Fraction(1, 2)],
+        "weights": "midpoint", "final": "lower_order",
+    }  # fmt: skip
+
+
 def lms(settings: Settings) -> Fields:
     """Adams-Bashforth in sigma on variable steps, order 4."""
     return {
@@ -178,6 +188,7 @@ METHODS: Mapping[str, tuple[Callable[[Settings], Fields], str, tuple[str, ...]]]
     "EulerDiscreteScheduler": (euler, "euler_discrete", ("arXiv:2206.00364",)),
     "EDMEulerScheduler": (euler, "edm_euler", ("arXiv:2206.00364",)),
     "HeunDiscreteScheduler": (heun, "heun_discrete", ("arXiv:2206.00364",)),
+    "KDPM2DiscreteScheduler": (kdpm2, "kdpm2_discrete", ("arXiv:2206.00364", "arXiv:2206.00927")),
     "LMSDiscreteScheduler": (lms, "lms_discrete", ("arXiv:2206.00364",)),
     "PNDMScheduler": (pndm, "pndm", ("arXiv:2202.09778",)),
     "FlowMatchEulerDiscreteScheduler": (flow_euler, "flow_match_euler", ("arXiv:2209.03003", "arXiv:2403.03206")),

@@ -118,7 +118,7 @@ def table_input(settings: Settings) -> str:
     if settings.kind in WHOLE:
         return f"level_index_{'truncated' if _unrounded(settings) else 'rounded'}" if chosen else ""
     if chosen:
-        return "level_index"
+        return "level_index_rounded" if settings.kind == MIDPOINT and chosen == "use_karras_sigmas" else "level_index"
     return "sigma_index" if settings.kind in SIGMAS and settings["timestep_spacing"] == "linspace" else ""
 
 
@@ -128,7 +128,9 @@ def _unrounded(settings: Settings) -> bool:
 
 WHOLE = ("DPMSolverMultistepScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler")
 """Classes that feed the network whole numbers."""
-SIGMAS = ("EulerDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler")
+MIDPOINT = "KDPM2DiscreteScheduler"
+"""The class that calls the network between the points of its grid."""
+SIGMAS = ("EulerDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler", MIDPOINT)
 """Classes whose linspace has places between training steps, at which sigma is on a straight line."""
 
 
@@ -144,7 +146,8 @@ def prediction(settings: Settings) -> Fields:
         settings.only("prediction_type", ["flow_prediction", "epsilon", "sample"], "with use_flow_sigmas")
         return {"kind": kind, "input": "time_truncated", "time_scale": settings["num_train_timesteps"]}
     settings.only("prediction_type", ["epsilon", "sample", "v_prediction"], "without use_flow_sigmas")
-    return {"kind": kind, "input": fed} if (fed := table_input(settings)) else {"kind": kind}
+    out = {"kind": kind, "input": fed} if (fed := table_input(settings)) else {"kind": kind}
+    return {**out, "inner_input": "level_index"} if settings.kind == MIDPOINT else out
 
 
 __all__ = ["PREDICTIONS", "betas", "flow", "lambdas", "levels", "prediction", "schedule", "table"]

@@ -27,6 +27,9 @@ COMMON: Parameters = {
         options=("default", "time", "index", "sigma", "log_snr", "c_noise", *TABULAR, "time_truncated"),
         doc="what the network is fed for the time; default: index of a table, sigma where alpha = 1, else time",
     ),
+    "inner_input": Choice(
+        default=None, options=("index", *TABULAR), doc="what it is fed between grid points, at stages; default: input"
+    ),
     "input_scale": Choice(
         default="none", options=("none", "edm", "karras"), doc="what x is multiplied by before the network sees it"
     ),
@@ -48,6 +51,7 @@ class NetworkInput:
     input_scale: str = "none"
     time_scale: Fraction = Fraction(1)
     sigma_data: Fraction = Fraction(1, 2)
+    inner_input: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +157,13 @@ def network_time(network: NetworkInput, schedule: Path) -> sp.Expr:
     Raises ValueError if there is no index.
     """
     kind = input_kind(network, schedule)
-    if kind in ("index", *TABULAR) and schedule.index_steps is None:
-        raise ValueError(f"input is {kind}, but {schedule.kind} is continuous; allowed: time, sigma, log_snr, c_noise")
+    if (kind in ("index", *TABULAR) or network.inner_input) and schedule.index_steps is None:
+        said = f"input is {kind}" if kind in ("index", *TABULAR) else f"inner_input is {network.inner_input}"
+        raise ValueError(f"{said}, but {schedule.kind} is continuous; allowed: time, sigma, log_snr, c_noise")
+    if network.inner_input and kind not in ("index", *TABULAR):
+        raise ValueError(
+            f"inner_input is {network.inner_input} beside input {kind}; allowed: an input that is an index"
+        )
     scale = sp.Rational(network.time_scale.numerator, network.time_scale.denominator)
     return scale * _INPUTS[kind].subs(rho, schedule.rho)
 

@@ -219,7 +219,7 @@ def timed(solver: Solver, of: str | None = None) -> Timed:
 
 def _timed(solver: Solver, names: dict[str, Any], kind: str, own: bool, of: str | None) -> Timed:
     code = solver.coefficients
-    names = {"time": lambda t: t, "INPUT": "time", **names}
+    names = {"time": lambda t: t, "INPUT": "time", "INNER_INPUT": "time", **names}
     keeps = code.FINAL == "keep" and not getattr(code, "TABLE", ())
     ends = bool(code.TO_SIGMA_ZERO) and not (keeps and len(code.TO_SIGMA_ZERO) < len(code.ROWS))
     jump = _with(solver, {**names, "FINAL": "denoise", "DATA_END": "regular"})

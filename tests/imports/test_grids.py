@@ -32,6 +32,15 @@ def test_clocked_warps_once():
     assert GRIDS["clocked"](FLOW, 2, u_end=0.5, t_start=0.999) == pytest.approx((0.999, 0.75, 0.0), rel=1e-15)
 
 
+def test_places_between_grid_points_have_their_own_input():
+    names = {"INPUT": "level_index_rounded", "INNER_INPUT": "level_index"}
+    code = rebound(SD, lambda number: number, names)
+    place = fed(code, real(100.75), inner=True)
+    assert fed(code, real(100.75)) == 101.0 and 100.7 < place < 100.8 and place == fed(
+        rebound(SD, lambda number: number, {"INPUT": "level_index"}), real(100.75)
+    )
+
+
 @pytest.mark.parametrize(("kind", "share"), [("level_index", 0.5), ("sigma_index", None)])
 def test_places_between_rows(kind, share):
     """Halfway in log sigma/alpha is halfway in the index that is looked up there; whole ones are cut or rounded."""

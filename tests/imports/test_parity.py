@@ -185,7 +185,7 @@ def test_grid_and_trajectory_are_theirs(case, made):
         assert apart(a, b) < max(CLOSE, lost), steps  # lost: theirs is x - (x - data), of size sigma, in float32
 
 
-SCALED = (EULER, HEUN, LMS)
+SCALED = (EULER, HEUN, LMS, "KDPM2DiscreteScheduler")
 
 
 def test_a_setting_that_is_off_is_seen(made):

@@ -213,6 +213,10 @@ def test_what_the_network_is_fed(network, path, kind, time):
 def test_an_index_needs_a_table():
     with pytest.raises(ValueError, match="input is index, but flow is continuous"):
         network_time(prediction("noise", input="index").network, flow.build())
+    with pytest.raises(ValueError, match="inner_input is level_index, but flow is continuous"):
+        network_time(prediction("noise", inner_input="level_index").network, flow.build())
+    with pytest.raises(ValueError, match="inner_input is index beside input time; allowed: an input that is an index"):
+        network_time(prediction("noise", input="time", inner_input="index").network, vp_scaled_linear.build())
 
 
 def test_input_scale_gives_unit_variance():
