@@ -109,12 +109,24 @@ class Timed:
             return self.solver.plan(nodes=nodes)
         if len(nodes) > 2:
             return self.jump.plan(nodes=nodes[:-1])
-        plan = self.jump.plan(nodes=(2 * nodes[0], nodes[0]))  # of which the last call alone is meant
+        return self._estimate(nodes)
+
+    def _estimate(self, nodes: tuple[float, ...]) -> Plan:
+        """The plan of one call at the first node, which ends with the data: x0 = dx x + dr raw = a x + b0 (cx x + cr raw)."""
+        inside = (nodes[0] + self.solver.domain[1]) / 2
+        plan = self.jump.plan(nodes=(nodes[0], inside))  # whose first call is at the node, whose last is the estimate
         (grid,) = plan.grids
-        alone = {name: getattr(grid, name)[-1:] for name in ("rows", "orders", "phases", "times", "denoised")}
+        first = dict(zip(plan.columns, grid.rows[0]))
+        dx, dr = grid.denoised[0]
+        cx, cr = first.get("cx", 0.0), first.get("cr", 1.0)
+        a, b0 = (0.0, 1.0) if self.data else (dx - dr / cr * cx, dr / cr)
+        values = dict.fromkeys(plan.columns, 0.0) | {"a": a, "b0": b0, "cx": cx, "cr": cr, "cin": first.get("cin", 1.0)}
+        ends = {name: getattr(grid, name)[-1:] for name in ("orders", "phases")}
+        here = {name: getattr(grid, name)[:1] for name in ("times", "denoised")}
+        row = tuple(values[name] for name in plan.columns)
         return replace(
-            plan, nodes=nodes, orders=grid.orders[-1:], phases=grid.phases[-1:], places=(0,), memory=plan.memory[-2:],
-            grids=(replace(grid, places=(0,), **alone),), _cache={},
+            plan, nodes=nodes, **ends, places=(0,), memory=plan.memory[-2:],
+            grids=(replace(grid, rows=(row,), places=(0,), **ends, **here),), _cache={},
         )  # fmt: skip
 
     def _nodes(self, rhos: Sequence[float], sigmas: Sequence[float] | None) -> tuple[float, ...]:
@@ -257,15 +269,15 @@ def _of_data(code: Any, times: Sequence[Real]) -> bool:
 
 
 def _moves(code: Any, nodes: Sequence[Any]) -> bool:
-    """Whether the steps are right on any schedule: exact for data that stay as they are, of a network that predicts noise."""
+    """Whether the steps are right on any schedule: made of the data, and exact for data that stay as they are."""
     there = rebound(code, lambda number: number, _CURVES["flow"])
     s, t = (there.node(_clock(node, "flow")) for node in nodes[:2])
     row = _first_order(there, s, t)
-    wanted = (t.sigma / s.sigma, t.alpha - s.alpha * t.sigma / s.sigma, 1 / s.alpha, -s.sigma / s.alpha)
+    wanted = (t.sigma / s.sigma, t.alpha - s.alpha * t.sigma / s.sigma)
     return (
         row is not None
-        and kept(code) == (("cx", "cr"),)
-        and all(_same(row[name], value) for name, value in zip(("a", "b0", "cx", "cr"), wanted))
+        and _of_data(code, [node.t for node in nodes])
+        and all(_same(row[name], value) for name, value in zip(("a", "b0"), wanted))
         and _same(code.chart(nodes[0].t), -log(nodes[0].sigma / nodes[0].alpha))
     )
 

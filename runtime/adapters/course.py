@@ -97,6 +97,12 @@ class Course:
         self.places = places
         self.scales = [scale(rho, network.kind, timed.kind) for rho in (*self.rhos, rhos[-1])]
         self.data = [network.data(rho) for rho in self.rhos]
+        for i, pair in enumerate(self.data):
+            if not all(map(math.isfinite, pair)):
+                raise LimitError(
+                    f"call {i} at sigma/alpha = {self.rhos[i]!r}: a prediction of kind {network.prediction} says nothing "
+                    f"there of the data; leave that level out"
+                )
         self.plan, self._before = self._fitted(plan)
         self.state: State | None = None
 

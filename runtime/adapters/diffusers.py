@@ -74,7 +74,7 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
         found, name = named(solver)
         schedule = schedule or _DEFAULT[timed(found).kind]
         peer = peers.built(diffusers, schedule, config)
-        self._timed: Timed = timed(found, peers.network(peer).kind)
+        self._timed: Timed = timed(found, "flow" if peers.begins_at_noise(peer) else peers.network(peer).kind)
         self.register_to_config(**_plain({**config, **peer.config}), solver=name, schedule=schedule)
         self._grid: tuple[torch.Tensor, torch.Tensor] | None = None
         self._course: Course | None = None

@@ -93,7 +93,7 @@ def laid(peer: Any, given: Mapping[str, Any], device: Any) -> Laid:
     """The peer's grid. given: num_inference_steps, timesteps, sigmas, mu, None where not given.
 
     Sigmas that the class does not take itself are the grid as they are, the last the end of it; timesteps likewise, with
-    sigma = 0 after the last.
+    sigma = 0 after the last. A level that the class itself makes twice is taken once: a step there goes nowhere.
     """
     given = {key: value for key, value in given.items() if value is not None}
     if not given.keys() & {"num_inference_steps", "timesteps", "sigmas"}:
@@ -107,13 +107,24 @@ def laid(peer: Any, given: Mapping[str, Any], device: Any) -> Laid:
     name, timesteps = type(peer).__name__, peer.timesteps
     if name in _TABLES:
         timesteps = torch.unique_consecutive(timesteps)
-        return Laid(_sigmas(peer, timesteps), timesteps)
+        return _once(Laid(_sigmas(peer, timesteps), timesteps))
     sigmas = peer.sigmas.detach().cpu().to(torch.float32)
     if name in _TWICE:
         steps = (len(timesteps) + 1) // 2
         keep = [0, *range(1, 2 * steps - 1, 2)][:steps]
         timesteps, sigmas = timesteps[keep], torch.cat([sigmas[keep], sigmas[-1:]])
-    return Laid(sigmas, timesteps)
+    found = Laid(sigmas, timesteps)
+    return found if given.keys() & {"timesteps", "sigmas"} else _once(found)
+
+
+def _once(found: Laid) -> Laid:
+    """Without the one step that has no length; more of them are left, to be refused, and so is the only step."""
+    still = (found.sigmas[1:] == found.sigmas[:-1]).nonzero().flatten().tolist()
+    if len(still) != 1 or len(found.timesteps) == 1:
+        return found
+    (k,) = still
+    timesteps = found.timesteps
+    return Laid(torch.cat([found.sigmas[:k], found.sigmas[k + 1 :]]), torch.cat([timesteps[:k], timesteps[k + 1 :]]))
 
 
 def _own(peer: Any, given: Mapping[str, Any], device: Any) -> Laid:
@@ -131,6 +142,11 @@ def _sigmas(peer: Any, timesteps: torch.Tensor, final: float | None = None) -> t
     last = getattr(peer, "final_alpha_cumprod", 1.0) if final is None else final
     bars = torch.cat([table[timesteps.long().cpu()], torch.as_tensor(last, dtype=torch.float64).reshape(1)])
     return ((1 - bars) / bars).sqrt().float()
+
+
+def begins_at_noise(peer: Any) -> bool:
+    """Whether alpha is 0 at the first training step: of tables with zero SNR, which the classes with sigmas replace by 2^-12."""
+    return type(peer).__name__ in _TABLES and float(peer.alphas_cumprod[-1]) == 0.0
 
 
 def timestep(peer: Any, sigma: float) -> float:
@@ -168,4 +184,15 @@ def starting(peer: Any, sigma: float) -> float:
     return noise / math.hypot(1.0, sigma) if type(peer).__name__ in _SCALED else noise
 
 
-__all__ = ["METHODS", "SCHEDULES", "Laid", "built", "laid", "network", "starting", "timestep", "widest"]
+__all__ = [
+    "METHODS",
+    "SCHEDULES",
+    "Laid",
+    "begins_at_noise",
+    "built",
+    "laid",
+    "network",
+    "starting",
+    "timestep",
+    "widest",
+]

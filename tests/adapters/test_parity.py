@@ -88,6 +88,21 @@ def test_the_samples_are_theirs(case, variants):
         assert apart(first, second) < CLOSE, steps
 
 
+@pytest.mark.parametrize("prediction", ["v_prediction", "sample"])
+def test_ddim_with_zero_snr(prediction):
+    """Beginning at alpha = 0: solvers of data step as DDIM does from there, and at the end; noise says nothing of the data."""
+    from runtime.adapters.diffusers import scheduler
+
+    options = {**SD, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "clip_sample": False}
+    theirs = diffusers.DDIMScheduler(**options, prediction_type=prediction)
+    for solver in ("dpmpp_2m", "sd21v_dpmpp_2m", "unipc_3", "res_2s"):
+        for steps in (1, 2):
+            first, second = (solve(each, steps) for each in (theirs, scheduler(solver, theirs)))
+            assert apart(first, second) < CLOSE, (solver, steps)
+    with pytest.raises(ValueError, match="a prediction of kind epsilon says nothing there of the data"):
+        scheduler("dpmpp_2m", diffusers.DDIMScheduler(**options)).set_timesteps(4)
+
+
 def test_a_coefficient_that_is_off_is_seen(monkeypatch):
     """The comparison has teeth: a thousandth in one weight of one call is far beyond its tolerance."""
     from dataclasses import replace

@@ -206,11 +206,26 @@ def test_every_shipped_solver_steps():
         assert bool(torch.isfinite(end).all()) and float(end.abs().max()) < 1e3, name
 
 
-def test_levels_that_end_twice_are_named():
-    """Karras sigmas whose last is the least one, and that one again: a step of no length (in diffusers 0.42 it is taken)."""
-    made = scheduler("dpmpp_2m", **SD, use_karras_sigmas=True, final_sigmas_type="sigma_min")
+@pytest.mark.parametrize("steps", [5, 20, 1000])
+def test_a_level_that_comes_twice_is_taken_once(steps, variants):
+    """Karras sigmas whose last is the least one, and that one again, and 1000 steps in a table of 1000: in diffusers 0.42 a
+    step of no length, which at the end changes nothing."""
+    options = {**SD, "use_karras_sigmas": steps < 1000, "final_sigmas_type": "sigma_min"}
+    peer = diffusers.DPMSolverMultistepScheduler(**options)
+    made = scheduler("dpmpp_2m_midpoint", peer)
+    for each in (peer, made):
+        each.set_timesteps(steps)
+    assert len(made.timesteps) == steps - 1 and torch.equal(made.sigmas, peer.sigmas.unique_consecutive())
+    assert bool(torch.isfinite(solve(made, noise())).all())
+    if steps == 20:  # where they do not lower the order at the end
+        theirs = noise()
+        for t in peer.timesteps:
+            theirs = peer.step(network(theirs, t), t, theirs, return_dict=False)[0]
+        keep = scheduler(variants(("dpmpp_2m_midpoint", {"final: lower_order": "final: keep"})), peer)
+        keep.set_timesteps(steps)
+        assert float((solve(keep, noise()) - theirs).norm() / theirs.norm()) < 1e-5
     with pytest.raises(ValueError, match="a step of length zero is never meaningful"):
-        made.set_timesteps(10)
+        made.set_timesteps(sigmas=[3.0, 1.0, 1.0, 0.0])
 
 
 def test_misuse():
