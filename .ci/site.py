@@ -2,7 +2,7 @@
 
 Formulas become MathML, which browsers draw themselves: a page needs no script and nothing from the network. A page of the
 navigation that is not written yet is left out, and so is a section without pages; the files of ``docs/audit`` are added.
-What is wide is marked for site.css: a table scrolls, the sentences that a command prints wrap, a formula breaks at its gaps.
+What is wide is marked for site.css: a table scrolls, what a command prints wraps, a formula breaks at its gaps.
 """
 
 from __future__ import annotations
@@ -51,14 +51,15 @@ def mathml(page: str, where: str) -> str:
     return FORMULA.sub(drawn, page)
 
 
-def said(page: str) -> str:
-    """The page with screens of sentences marked, line by line: they may wrap. A table of figures (``compare``) may not."""
+def screens(page: str) -> str:
+    """The page with what commands print marked, line by line: sentences may wrap, other lines (figures) on wide screens."""
 
     def marked(found: re.Match[str]) -> str:
-        if not SAID.search(html.unescape(re.sub(r"<[^>]+>", "", found[2]))):
-            return found[0]
+        text = html.unescape(re.sub(r"<[^>]+>", "", found[2]))
+        if '<span class="' in found[2] and not text.startswith("$ "):
+            return found[0]  # code
         lines = "".join(f'<span class="line">{line}</span>' for line in found[2].splitlines(keepends=True))
-        return f'<div class="highlight said">{found[1]}{lines}'
+        return f'<div class="highlight {"said" if SAID.search(text) else "shown"}">{found[1]}{lines}'
 
     return SCREEN.sub(marked, page)
 
@@ -74,4 +75,4 @@ def on_page_content(content: str, page: Any, **_: Any) -> str:
     if page.file.src_path.startswith("audit/"):
         page.meta["hide"] = ["toc"]
     content = TABLE.sub(lambda table: f'<div class="wide">{table[0]}</div>', content)
-    return mathml(said(content), page.file.src_path)
+    return mathml(screens(content), page.file.src_path)
