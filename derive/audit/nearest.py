@@ -10,21 +10,22 @@ from derive.families import tableaux
 from derive.symbolic.forms import ONE, Form, constant
 from derive.tableau_text import entry_text
 
-SHARE = 0.45
-"""Of the entries below the diagonal: a table that differs in more is another method."""
+SHARE = 0.5
+"""Of the entries below the diagonal, first columns aside: a table that differs in more is another method."""
 
 
 def differences(given: Given) -> tuple[str, list[Wrong]]:
     """(name of the nearest published table of this shape, the entries that differ from it); ("", []) if none is near."""
     best: tuple[str, list[Wrong]] = ("", [])
     kind = "exponential" if given.exponential else "classical"
-    size = sum(1 for row in (*given.a, given.b) for form in row if form) or 1
+    size = sum(1 for row in (*given.a, given.b) for form in row[1:] if form) or 1
     for name in tableaux.names(kind):
         known = _extended(name, kind, len(given.b))
         if known is None or known.c != given.c:
             continue
         found = list(_different(given, known, name))
-        if found and len(found) <= SHARE * size and (not best[1] or len(found) < len(best[1])):
+        beyond = [w for w in found if not w.where.endswith("[0]")]  # first weights are what the others leave
+        if found and len(beyond) <= SHARE * size and (not best[1] or len(found) < len(best[1])):
             best = (known.name, found)
     return best
 

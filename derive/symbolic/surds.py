@@ -89,6 +89,15 @@ class Surd:
             out = self * out
         return out if exponent >= 0 else 1 / out
 
+    def __abs__(self) -> Surd:
+        return self if sign(self) > 0 else -self
+
+    def __lt__(self, other: Any) -> bool:
+        return sign(self - other) < 0
+
+    def __gt__(self, other: Any) -> bool:
+        return sign(self - other) > 0
+
     def __float__(self) -> float:
         return float(approximation(self, 40))
 

@@ -54,6 +54,12 @@ def test_signs_of_close_numbers():
     assert sign(square_root(2) * square_root(2) - 2) == 0
 
 
+def test_order_and_size():
+    root = square_root(QQ(2))
+    assert abs(1 - root) == root - 1 and abs(root - 1) == root - 1
+    assert root - 1 > QQ(2, 5) > root - QQ(11, 10) and not root < QQ(7, 5) and QQ(3, 2) > root
+
+
 def test_roots_are_reduced():
     assert square_root(8) == square_root(2) * 2
     assert square_root(12) == square_root(3) * 2 and square_root(12).terms == ((3, QQ(2)),)
