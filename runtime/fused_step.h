@@ -419,7 +419,7 @@ void apart(const Long* a) {
 // The phase of the row: the number of `Phases` that the order says. After the last row nothing is done, and 1 returned.
 template <class... Phases>
 struct All {
-    // Words of 16 bytes that a thread holds, at most; a projection's numbers in double are as many registers as one more.
+    // Words of 16 bytes that a thread holds, at most; a projection's numbers in double are as many registers as two more.
     template <class T, int COLUMNS, int RING>
     static constexpr int words() {
         int most = 0;
@@ -428,7 +428,7 @@ struct All {
 #else
         for (int n : {count<Phases, T>()...}) most = n > most ? n : most;
 #endif
-        return most + PROJECTION * sizeof(typename Kind<T>::R) / 32;
+        return most + (PROJECTION && sizeof(T) == 8 ? 2 : 0);
     }
 
     template <class T, int COLUMNS, int RING>
