@@ -1,7 +1,8 @@
 """The interval of a solve whose steps the error chooses, and the part of it that the embedded pair can integrate.
 
-A pair needs the variable, its rows and the integrand finite at both ends. Where the domain ends at alpha = 0 or sigma = 0
-and they are not, a step of order 1 to or from there is a limit that the solver has, and the pair does the rest.
+A pair needs the variable, its rows, the integrand and the network's time finite at both ends. Where the domain ends at
+alpha = 0 or sigma = 0 and they are not, a step of order 1 to or from there is a limit that the solver has, and the pair
+does the rest.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from typing import Any
 
 from runtime.errors import LimitError
+from runtime.fed import smooth
 from runtime.grids import GRIDS
 from runtime.itinerary import point
 from runtime.real import real
@@ -71,9 +73,10 @@ def limit(code: Any, time: float, leaving: bool) -> Any:
 
 
 def _converts(code: Any, node: Any) -> bool:
-    """Is F a finite combination of x and the network's output there?"""
+    """Can the network be asked there (log sigma is no time), and is F a finite combination of x and its output?"""
     try:
-        return all(math.isfinite(float(c)) for c in code.integrand(node))
+        told = (code.time(node.t),) if smooth(code) else ()
+        return all(math.isfinite(float(c)) for c in (*told, *code.integrand(node)))
     except (ArithmeticError, ValueError):
         return False
 

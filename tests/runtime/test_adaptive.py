@@ -361,6 +361,21 @@ def test_where_the_domain_ends():
     assert found.x == pytest.approx(by_hand, rel=1e-12)
 
 
+def test_a_network_that_is_fed_the_logarithm_is_not_asked_at_sigma_0():
+    """EDM's c_noise = log(sigma)/4: the pair stops at the grid's last node before, a step of order 1 follows."""
+    edm, x, seen = solver("edm_heun"), 80 * normal(2, 2), []
+
+    def model(x, t):
+        seen.extend(t.tolist())
+        return torch.tanh(x)
+
+    found = edm.adaptive(model, x, rtol=1e-2, atol=1e-2)
+    assert all((t[0], t[-2], t[-1]) == (80.0, 0.002, 0.0) for t in found.times)
+    assert min(seen) == pytest.approx(math.log(0.002) / 4, rel=1e-12)
+    inside = edm.adaptive(model, x, rtol=1e-2, atol=1e-2, span=(80.0, 0.002))
+    assert found.x == pytest.approx(edm.sample(model, inside.x, nodes=[0.002, 0.0]), rel=1e-12)
+
+
 def test_back_to_the_noise():
     x = normal(3, 2)
     there = solver("flow_dopri5").adaptive(tame, x, rtol=1e-9, atol=1e-9, span=(0.9, 0.1))
