@@ -53,6 +53,11 @@ class NetworkInput:
     sigma_data: Fraction = Fraction(1, 2)
     inner_input: str | None = None
 
+    def __str__(self) -> str:
+        """The parameters as a spec has them."""
+        given = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
+        return ", ".join(f"{name}: {value}" for name, value in given if value is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
