@@ -131,3 +131,8 @@ def test_the_page_is_what_the_program_says(name, page, update):
 def test_every_key_of_a_spec_is_on_the_page():
     text = (PAGES / "spec.md").read_text("utf-8")
     assert all(f"| `{key}` |" in text for key in KEYS)
+
+
+def test_every_input_of_a_network_is_told():
+    text = (PAGES.parent / "howto" / "network.md").read_text("utf-8")
+    assert all(f"`{name}`" in text for name in COMMON["input"].options if name != "default")
