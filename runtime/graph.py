@@ -35,31 +35,38 @@ def sampled(
     projected: Projection | None = None,
 ) -> torch.Tensor:
     """The sample at the end of the plan, in x_T's dtype. No gradient passes; model: as in ``sample``, fixed shapes."""
+    projected = projected or Projection()
+    key = (solver, tuple(x_T.shape), x_T.dtype, x_T.device, plan.samples, projected.kind)
     with torch.no_grad():
-        loop, replay = _graph(solver, plan, model, x_T, history, projected or Projection())
+        known = _known(model)
+        found = known.pop(key, None)  # nobody else's before this solve is over: a second thread captures its own
+        if found is None or not found[0].holds(plan):
+            found = _graph(solver, plan, model, x_T, history, projected)
+        loop, replay = found
+        loop.restart(plan, x_T, history, **asdict(projected))
         for _ in range(loop.steps):
             replay()
-        return loop.result()
+        out = loop.result()
+        known[key] = found
+        while len(known) > KEPT:
+            known.popitem(last=False)
+        return out
+
+
+def _known(model: Any) -> OrderedDict[tuple[Any, ...], tuple[Loop, Callable[[], None]]]:
+    """The graphs of a network that no solve is using."""
+    try:
+        return _GRAPHS.setdefault(model, OrderedDict())
+    except TypeError:  # a callable that cannot be referred to weakly: captured for this call
+        return OrderedDict()
 
 
 def _graph(
     solver: Any, plan: Plan, model: Any, x_T: torch.Tensor, history: Sequence[Any] | None, projected: Projection
 ) -> tuple[Loop, Callable[[], None]]:
-    """A loop at the beginning of the plan, and its captured step."""
-    try:
-        known = _GRAPHS.setdefault(model, OrderedDict())
-    except TypeError:  # a callable that cannot be referred to weakly: captured for this call
-        known = OrderedDict()
-    key = (solver, tuple(x_T.shape), x_T.dtype, x_T.device, plan.samples, projected.kind)
-    found = known.pop(key, None)
-    if found is None or not found[0].holds(plan):
-        loop = solver.loop(plan, x_T, history, **asdict(projected))
-        found = loop, captured(lambda: loop.step(model(loop.x, loop.t)), lambda: model(loop.x, loop.t))
-    found[0].restart(plan, x_T, history, **asdict(projected))
-    known[key] = found
-    while len(known) > KEPT:
-        known.popitem(last=False)
-    return found
+    """A loop, and its captured step."""
+    loop = solver.loop(plan, x_T, history, **asdict(projected))
+    return loop, captured(lambda: loop.step(model(loop.x, loop.t)), lambda: model(loop.x, loop.t))
 
 
 def captured(body: Callable[[], Any], warm: Callable[[], Any]) -> Callable[[], None]:
@@ -71,7 +78,7 @@ def captured(body: Callable[[], Any], warm: Callable[[], Any]) -> Callable[[], N
             warm()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may allocate meanwhile
         body()
     return graph.replay
 

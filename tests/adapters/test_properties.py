@@ -14,7 +14,7 @@ from runtime.adapters.kdiffusion import sampler
 
 COSTLY = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much]
 FEW = settings(max_examples=30, derandomize=True, deadline=None, database=None, suppress_health_check=COSTLY)
-MANY = settings(FEW, max_examples=500)
+MANY = settings(FEW, max_examples=120)
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 V = {"prediction_type": "v_prediction"}
 ONE = ("dpmpp_2m", "dpmpp_3m", "unipc_3")

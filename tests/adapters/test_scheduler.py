@@ -9,6 +9,7 @@ import torch
 
 diffusers = pytest.importorskip("diffusers")
 
+from runtime.adapters import clock  # noqa: E402
 from runtime.adapters.diffusers import PhiforgeScheduler, scheduler  # noqa: E402
 
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -54,6 +55,25 @@ def test_it_is_saved_and_loaded(solver, schedule, options, tmp_path):
     same(made, copy.deepcopy(made))
     again = scheduler("ddim" if solver != "flow_rk4" else "flow_ab2", made)
     assert again.config.schedule == schedule and again.config.solver != solver
+
+
+def test_the_plan_of_every_solver_is_the_same_after_loading(tmp_path):
+    """Nodes, rows, times and phases, compared as numbers."""
+    for name in sorted(p.parent.name for p in Path(__file__).resolve().parents[2].glob("generated/*/__init__.py")):
+        flow = name.startswith(("flow_", "flux_", "sd3_"))
+        made = scheduler(name, **({"shift": 3.0} if flow else {**SD, "use_karras_sigmas": True}))
+        made.save_pretrained(tmp_path / name)
+        clock._planned.cache_clear()
+        loaded = PhiforgeScheduler.from_pretrained(tmp_path / name)
+        plans = []
+        for each in (made, loaded):
+            clock._planned.cache_clear()
+            each.set_timesteps(8 if name.endswith("switch_8") else 10)
+            plans.append(each._course.plan)
+        first, second = plans
+        assert first is not second
+        for what in ("solver", "nodes", "columns", "orders", "phases", "places", "memory", "grids"):
+            assert getattr(first, what) == getattr(second, what), (name, what)
 
 
 def test_a_solver_of_another_folder_goes_by_its_module(variants, tmp_path):
