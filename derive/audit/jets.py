@@ -26,7 +26,7 @@ START = ("1/2", "-1/3")
 
 
 def jet_order(sampler: Sampler, rate: Any) -> int | None:
-    """p, or None where the error is no power of h (a rounded constant) or smaller than that of the short steps.
+    """p (0: no convergence), or None where the error is no power of h or smaller than that of the short steps.
 
     rate: K. Inexact if the code leaves exact numbers.
     """
@@ -36,6 +36,8 @@ def jet_order(sampler: Sampler, rate: Any) -> int | None:
         if error < mpmath.mpf(10) ** (-7 * PLACES):
             return None
         exponent = float(-mpmath.log10(error) / PLACES)
+    if exponent < 1.3:
+        return 0
     return round(exponent) - 1 if abs(exponent - round(exponent)) < 0.3 else None
 
 

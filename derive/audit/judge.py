@@ -111,8 +111,10 @@ def _order(rows: Rows, fit: Any, jet: int | None) -> tuple[int, str]:
             together,
             f"the errors of neighbouring steps cancel; of one step alone the order is {order}: {_reason(rows)}",
         )
+    if order == 0:
+        return 0, f"{_reason(rows)}: no convergence"
     if fit.order is not None and fit.order < order and (jet is None or jet >= order):
-        return fit.order, f"measured {fit.order_estimate:.2f}; the moments alone would allow {order}"
+        return max(fit.order, 0), f"measured {fit.order_estimate:.2f}; the moments alone would allow {order}"
     if jet is not None and jet < order:
         return jet, f"the error of a step is O(h^{jet + 1}) by jets; the moments alone would allow {order}"
     return order, _reason(rows) or "no moment fails"

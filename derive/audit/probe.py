@@ -45,10 +45,11 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """The rows of one run; dense: the largest number of values that a row reads."""
+    """The rows of one run, and how often it asked; dense: the largest number of values that a row reads."""
 
     integrand: str
     rows: tuple[Weights, ...]
+    calls: int
 
     @property
     def dense(self) -> int:
@@ -64,15 +65,17 @@ def grid(level: int, steps: int = STEPS, pattern: Sequence[float] = PATTERN) -> 
     return [lam - lams[steps // 2] for lam in lams]
 
 
-def probe(sampler: Sampler, integrand: str, lams: Sequence[float]) -> Probed:
-    """The rows of a run over ``lams``. RuntimeError if the sampler does not accept a state at every grid point."""
-    exact = isinstance(lams[0], mpmath.mpf)
-    recorder = Recorder(integrand, (3 if exact else 8) * len(lams), exact)
+def probe(sampler: Sampler, integrand: str, lams: Sequence[float], calls: int | None = None) -> Probed:
+    """The rows of a run over ``lams``. RuntimeError if the sampler does not accept a state at every grid point.
+
+    calls: how many there will be, if that is known (8 a step at most).
+    """
+    recorder = Recorder(integrand, 8 * len(lams) if calls is None else calls + 2, isinstance(lams[0], mpmath.mpf))
     sampler.run(recorder.network, recorder.start, lams, recorder.accept)
     states = recorder.states
     ends = _ends(sampler, states, lams)
     rows = tuple(_row(sampler, recorder, integrand, n, ends) for n in range(len(ends) - 1))
-    return Probed(integrand, rows)
+    return Probed(integrand, rows, len(recorder.at))
 
 
 def _ends(sampler: Sampler, states: Sequence[torch.Tensor], lams: Sequence[float]) -> list[tuple[float, torch.Tensor]]:
@@ -116,10 +119,10 @@ def _rate(decay: float) -> float:
     return near if abs(rate - near) < 1e-6 else rate
 
 
-def integrand_of(sampler: Sampler, lams: Sequence[float]) -> str:
-    """The integrand whose rows read the fewest values; the data prediction where there is no difference."""
-    found = {name: probe(sampler, name, lams).dense for name in INTEGRANDS}
-    return min(found, key=lambda name: (found[name], name))
+def integrand_of(sampler: Sampler, lams: Sequence[float]) -> Probed:
+    """The run on the integrand whose rows read the fewest values; the data prediction where there is no difference."""
+    found = {name: probe(sampler, name, lams) for name in INTEGRANDS}
+    return found[min(found, key=lambda name: (found[name].dense, name))]
 
 
 __all__ = ["LEVELS", "STEPS", "Probed", "Weights", "grid", "integrand_of", "probe"]

@@ -33,6 +33,7 @@ PATTERNS = (
     _tenths(20, 33, 15, 24, 11, 21, 30),
     _tenths(20, 13, 9, 22, 35, 16, 27, 19, 12, 31, 14),
 )
+WHOLE = 1e-3
 CENTRES = ("1/2", "-1/3")
 """Where the steps of an exact grid are, in lambda, after the first one: about 0."""
 
@@ -87,9 +88,12 @@ class Rows:
 
     @property
     def rate(self) -> Any:
-        row = self.main.levels[0]
+        """K; a whole number where the state is carried as with one up to what a step leaves."""
+        row = self.main.levels[-1]
         with mpmath.workdps(DIGITS):
-            return abs(row.z) / row.h
+            rate = abs(row.z) / row.h
+        near = round(float(rate))
+        return near if abs(rate - near) < WHOLE else rate
 
     def law(self, m: Moment) -> sp.Expr | None:
         """Of the main row's moment m: the limit of got/exact (exponent 0), else the coefficient of its residual, as a
@@ -128,10 +132,11 @@ def _inside(count: int) -> range:
 
 def rows_of(sampler: Sampler, patterns: Sequence[Pattern] = PATTERNS) -> Rows:
     """The sampler's rows: exact if its code allows, else on five grids of each pattern."""
-    integrand = integrand_of(sampler, grid(0))
+    seen = integrand_of(sampler, grid(0))
+    integrand = seen.integrand
     try:
         with Exactly(), torch.no_grad():
-            return _exact(sampler, integrand, patterns)
+            return _exact(sampler, integrand, patterns, seen.calls)
     except Exception as error:  # foreign code: on numbers that are no floats it may throw anything
         refused = str(error) if isinstance(error, Inexact) else f"{type(error).__name__} on exact numbers"
     found = [_floats(sampler, integrand, p) for p in patterns]
@@ -139,11 +144,11 @@ def rows_of(sampler: Sampler, patterns: Sequence[Pattern] = PATTERNS) -> Rows:
     return Rows(integrand, found[0], middles, " ".join(refused.split())[:100])
 
 
-def _exact(sampler: Sampler, integrand: str, patterns: Sequence[Pattern]) -> Rows:
-    first = tuple(judged_exactly(row) for row in probe(sampler, integrand, exact_grid(patterns[0])).rows)
+def _exact(sampler: Sampler, integrand: str, patterns: Sequence[Pattern], calls: int) -> Rows:
+    first = tuple(judged_exactly(row) for row in probe(sampler, integrand, exact_grid(patterns[0]), calls).rows)
     middles = [tuple(first[n] for n in _inside(len(first)))]
     for pattern, centre in zip(patterns[1:], CENTRES):
-        rows = probe(sampler, integrand, exact_grid(pattern, Fraction(centre), far=True)).rows
+        rows = probe(sampler, integrand, exact_grid(pattern, Fraction(centre), far=True), calls).rows
         middles.append(tuple(judged_exactly(rows[n]) for n in _inside(len(rows))))
     return Rows(integrand, first, tuple(middles))
 
