@@ -18,6 +18,7 @@ from mkdocs.exceptions import PluginError
 FORMULA = re.compile(r'<(span|div) class="arithmatex">(?:\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>', re.DOTALL)
 TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
 SCREEN = re.compile(r'<div class="highlight">(<pre>.*?<code>)(.*?)(?=</code></pre>)', re.DOTALL)
+NUMBER = re.compile(r"<(pre|code|math)\b.*?</\1>|<[^>]+>|(?P<number>\d+(?:\.\d+)?e-\d+)", re.DOTALL)
 SAID = re.compile(r"^\$ python -m derive (new-solver|explain|verify|audit) ", re.MULTILINE)
 
 
@@ -64,6 +65,11 @@ def screens(page: str) -> str:
     return SCREEN.sub(marked, page)
 
 
+def numbers(page: str) -> str:
+    """The page with numbers like 1e-12 kept on a line, outside of code and formulas."""
+    return NUMBER.sub(lambda m: f'<span class="number">{m[0]}</span>' if m["number"] else m[0], page)
+
+
 def on_config(config: Any) -> Any:
     """Called by mkdocs with its configuration."""
     config["nav"] = written(config["nav"], Path(config["docs_dir"]))
@@ -75,4 +81,4 @@ def on_page_content(content: str, page: Any, **_: Any) -> str:
     if page.file.src_path.startswith("audit/"):
         page.meta["hide"] = ["toc"]
     content = TABLE.sub(lambda table: f'<div class="wide">{table[0]}</div>', content)
-    return mathml(screens(content), page.file.src_path)
+    return numbers(mathml(screens(content), page.file.src_path))

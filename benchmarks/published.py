@@ -197,7 +197,7 @@ def columns() -> dict[str, tuple[int, Solve]]:
 def lines(steps: Sequence[int] = STEPS) -> list[str]:
     """The table in Markdown."""
     found = columns()
-    out = [f"| grid | steps | {' | '.join(found)} |", f"|{'---|' * (2 + len(found))}"]
+    out = [f"| grid | steps | {' | '.join(found)} |", f"|---|{'--:|' * (1 + len(found))}"]
     for name, grid in GRIDS.items():
         for n in steps:
             numbers = [f"{error(solve, grid(n), rate):.1e}" for rate, solve in found.values()]
