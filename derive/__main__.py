@@ -6,8 +6,15 @@ import signal
 import sys
 from types import FrameType
 
-from derive.cli import main
-from derive.errors import Fault, SpecError
+from derive.errors import Fault, PackageError, SpecError, package_missing
+
+try:
+    from derive.cli import main
+except ModuleNotFoundError as error:
+    if (lacks := package_missing(error.name)) is None:
+        raise
+    print(PackageError("python -m derive", lacks), file=sys.stderr)
+    sys.exit(PackageError.exit_code)
 
 BUDGET = 600
 """Seconds of processor time for one command; deriving a solver takes about one."""

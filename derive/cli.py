@@ -16,7 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from derive.errors import DeriveError, Fault, InternalError, RefusedError, SpecError, near_miss, show
+from derive.errors import (
+    DeriveError,
+    Fault,
+    InternalError,
+    PackageError,
+    RefusedError,
+    SpecError,
+    near_miss,
+    package_missing,
+    show,
+)
 from derive.listing import SECTIONS, alias_lines, aliases, entry_line, section
 from derive.places import roots, solver_folder, solver_folders, spec_file
 
@@ -64,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _failed(error, [f"{error.filename or 'file system'}: {error.strerror or error}"], 3, options)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (package := package_missing(error.name)):
+            lacks = PackageError(f"python -m derive {getattr(options, 'verb', '')}".strip(), package)
+            return _failed(error, _faults(lacks), lacks.exit_code, options)
         what = f"{type(error).__name__}: {ascii(str(error))[:200]}"
         return _failed(error, [f"internal error: {what}; please report this with the spec"], 4, options)
 

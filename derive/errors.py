@@ -1,7 +1,7 @@
 """Errors, sorted by who has to act: the author of the spec, the machine, or us.
 
 Library code raises these and never prints or exits; :mod:`derive.cli` turns them into one line per fault and an exit
-code (0 done, 1 differs or refused, 2 spec or usage, 3 file system, 4 our bug).
+code (0 done, 1 differs or refused, 2 spec or usage, 3 file system or a missing package, 4 our bug).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 _SHOWN = 60
+OURS = frozenset({"derive", "runtime", "generated", "templates"})
 
 
 def show(value: object) -> str:
@@ -70,6 +71,21 @@ class FileSystemError(DeriveError):
     """The machine refused: no permission, no space, a folder where a file should be."""
 
     exit_code = 3
+
+
+class PackageError(DeriveError):
+    """A package is not installed that the command needs."""
+
+    exit_code = 3
+
+    def __init__(self, what: str, package: str) -> None:
+        super().__init__(f'{what} needs the package {package}, which is not installed: pip install "phiforge[derive]"')
+
+
+def package_missing(name: str | None) -> str | None:
+    """The package of somebody else's that a module which cannot be found belongs to; of our own, None."""
+    top = (name or "").partition(".")[0]
+    return top if top and top not in OURS else None
 
 
 class InternalError(DeriveError):

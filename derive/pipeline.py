@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from typing import Any
 from derive import emit, gate
 from derive.analysis.claims import Claims, prove, refute
 from derive.derivation import derivation
-from derive.errors import Fault, InternalError, SpecError
+from derive.errors import Fault, InternalError, PackageError, SpecError, package_missing
 from derive.lookup import load
 from derive.predictions import Prediction, input_kind, network_scale, network_time
 from derive.problems import PoseError, SemilinearProblem
@@ -299,9 +300,11 @@ def check_folder(folder: Path) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": roots}, check=False)
     answer = done.stdout.strip().splitlines()
     if done.returncode not in (0, 1) or not answer:
-        raise InternalError(
-            f"the check of the generated code failed: {(done.stderr.strip().splitlines() or ['no answer'])[-1]}"
-        )
+        last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        found = re.fullmatch(r"ModuleNotFoundError: No module named '([\w.]+)'", last)
+        if found and (package := package_missing(found[1])):
+            raise PackageError("the check of the generated code", package)
+        raise InternalError(f"the check of the generated code failed: {last}")
     report: dict[str, Any] = json.loads(answer[-1])
     return report
 
