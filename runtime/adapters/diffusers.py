@@ -29,8 +29,9 @@ try:
     from diffusers.schedulers.scheduling_utils import SchedulerMixin
     from diffusers.utils import BaseOutput
 except ImportError as error:
+    why = " ".join(str(error).split())  # diffusers' own are of several lines where a part of it does not load
     raise ImportError(
-        f'runtime.adapters.diffusers needs diffusers: pip install "phiforge[diffusers]" ({error})'
+        f'runtime.adapters.diffusers needs diffusers: pip install "phiforge[diffusers]" ({why})'
     ) from None
 
 _DEFAULT = {
