@@ -65,7 +65,9 @@ for name in ("diffusers", "k_diffusion", "comfy"):
     ids=["adapter", "audit", "the rest"],
 )
 def test_a_fresh_process_says_one_line(code, last):
-    done = subprocess.run([sys.executable, "-c", FRESH.format(code=code)], capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH.format(code=code)], capture_output=True, text=True, check=False, cwd=ROOT
+    )
     lines = done.stderr.strip().splitlines()
     assert (lines[-1] if lines else "") == last
     assert "During handling" not in done.stderr and (done.returncode == 0) == (not last)
