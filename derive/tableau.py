@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from sympy.polys.rings import PolyElement
 
+from derive import blocks
 from derive.symbolic.forms import ONE, ZERO, Form, Step, collect, interpolatory, shown
 from derive.symbolic.moments import (
     MAX_NODES,
@@ -83,9 +84,17 @@ class Row:
     """Weights typed by hand (a tableau from a paper), w.r.t. C h of the whole step; empty: the moment equation decides."""
     integrand: int = 0
     """Which of the tableau's integrands its values are: Phi, C and the kernel are that one's."""
+    back: int = 0
+    """The row starts at the state of so many steps ago: ``span`` is that row, its nodes counted from there in the order of
+    time, and ``inner`` the one that led from there to x_n; moments and weights are theirs (:mod:`derive.analysis.block`)."""
+    span: Row | None = None
+    inner: Row | None = None
 
     def __post_init__(self) -> None:
-        if self.given:
+        if self.back:
+            if self.span is None or self.inner is None or self.inner.back != self.back - 1:
+                raise ValueError(f"row {self.name}: a row that starts earlier follows one that starts there too")
+        elif self.given:
             if len(self.given) != len(self.nodes):
                 raise ValueError(f"row {self.name}: {len(self.nodes)} nodes and {len(self.given)} weights")
         elif len(self.moments) != len(self.nodes) or len(self.exact) <= len(self.nodes):
@@ -102,6 +111,11 @@ class Row:
         """Whether its values of earlier steps are chosen among those there are, not the newest ones."""
         past = [node.index for node in self.nodes if node.kind == "history"]
         return past != list(range(len(past)))
+
+    @property
+    def past(self) -> int:
+        """How many values of earlier steps it reads."""
+        return max((n.index for n in self.nodes if n.kind == "history"), default=0)
 
     @property
     def relative(self) -> tuple[PolyElement, ...]:
@@ -124,14 +138,18 @@ class Row:
     @property
     def newton(self) -> tuple[PolyElement, ...]:
         """M_k, the weights of the divided differences F[theta_0 .. theta_k]: free of cancellation for r_j > 0."""
-        return newton_moments(self.relative, self.moments)
+        return () if self.back else newton_moments(self.relative, self.moments)
 
     @property
     def interpolatory(self) -> bool:
         """Whether every moment is the exact one."""
-        return not self.given and self.moments == self.exact[: len(self.moments)]
+        return not self.given and not self.back and self.moments == self.exact[: len(self.moments)]
 
     def __str__(self) -> str:
+        if self.span is not None:
+            text, _, _ = str(self.span).partition(" at theta")
+            values = ", ".join(f"n-{self.back - n.index}" if n.index < self.back else "n" for n in self.span.nodes)
+            return f"{text.replace('Phi x', f'Phi x[n-{self.back}]')}, F at {values}"
         if self.given:
             names = [f"F{n.index}" if n.kind == "history" else f"K{n.index}" for n in self.nodes]
             body = " + ".join(f"({w}) {name}" for w, name in zip(self.given, names))
@@ -254,8 +272,22 @@ class Tableau:
     @property
     def repeated(self) -> int:
         """The scheme that a run goes on with: the last one; of a table the one that it uses most, the latest of such."""
-        count = len(self.schemes)
-        return max(range(count), key=lambda k: (self.table.count(k), k)) if self.table else count - 1
+        return blocks.most_used(self.table, self.back) if self.table else len(self.schemes) - 1
+
+    @property
+    def results(self) -> list[int]:
+        """Of a table, the steps whose states are results and not stages of a later one."""
+        return blocks.results(self.table, self.back)
+
+    @property
+    def body(self) -> tuple[int, int]:
+        """(first, last) step that a longer table repeats: from the first to the last use of the scheme that it uses most."""
+        return blocks.body(self.table, self.back)
+
+    @property
+    def back(self) -> tuple[int, ...]:
+        """Of every scheme, how many steps ago it starts."""
+        return tuple(scheme.output.back for scheme in self.schemes)
 
     @property
     def integrands(self) -> tuple[int, ...]:
@@ -297,7 +329,7 @@ class Tableau:
     @property
     def exact_for_constants(self) -> bool:
         """Whether a constant integrand is integrated exactly."""
-        return all(row.given or row.moments[0] == row.exact[0] for row in self.rows)
+        return all(row.given or row.moments[0] == row.exact[0] for row in (r.span or r for r in self.rows))
 
     def __str__(self) -> str:
         kernels = str(self.kernel)
@@ -332,6 +364,17 @@ def _latex(row: Row, left: str, of: str = "") -> str:
     """``x_{n+1} = Phi x_n + C [...]``; a stage's Phi and C belong to its own abscissa, ``of`` names their integrand."""
     from sympy import latex
 
+    if row.span is not None:
+        start = rf"n-{row.back}"
+        newest = (
+            _latex(row.span, left, of)
+            .partition(r",\qquad")[0]
+            .replace("x_n", f"x_{{{start}}}")
+            .replace(r"\Phi", rf"\Phi_{{{start}}}")
+        )
+        values = ", ".join(f"t_{{n-{row.back - n.index}}}" if n.index < row.back else "t_n" for n in row.span.nodes)
+        span = rf"(\chi-\chi_{{{start}}})/(\chi_{{n+1}}-\chi_{{{start}}})"
+        return newest + rf",\qquad \theta = {span} \text{{ at }} {values}"
     at = of + ("" if row.end == 1 else rf"_{{{_shown(row.end)}}}")
     terms = []
     if row.given:

@@ -177,6 +177,8 @@ class Oracle:
         return self.of(row.integrand)._weights(row, times)
 
     def _weights(self, row: Row, times: Sequence[Any]) -> Values:
+        if row.back:
+            return self._earlier(row, times)
         mp, problem = self.mp, self.problem
         start, end = mp.mpf(times[1]), mp.mpf(self.place(row.end, times))
         h = self.at(problem.chart, mp.mpf(times[0])) - self.at(problem.chart, start)
@@ -186,6 +188,29 @@ class Oracle:
         else:
             values = self._solved(row, start, end, h, times)
         return {"a": self._factor(start, end), **dict(zip(names, values, strict=True))}
+
+    def _earlier(self, row: Row, times: Sequence[Any]) -> Values:
+        """A row that starts at an earlier state, from x_n: less what the row that led to x_n has put into it."""
+        assert row.inner is not None
+        out = {"a": self._factor(*(self.mp.mpf(times[j]) for j in (1, 0)))}
+        out |= {f"b{node.index}": self.mp.zero for node in row.nodes}
+        for ago, weight in self._since(row, times).items():
+            out[f"b{ago}"] += weight
+        for ago, weight in self._since(row.inner, times[1:]).items():
+            out[f"b{ago + 1}"] -= out["a"] * weight
+        return out
+
+    def _since(self, row: Row, times: Sequence[Any]) -> dict[int, Any]:
+        """Weights, by steps ago, of a row from where it starts."""
+        mp, chart, own, back = self.mp, self.problem.chart, row.span or row, row.back
+        places = [self.at(chart, mp.mpf(x)) for x in times[: 2 + back]]
+        length = places[0] - places[-1]
+        thetas = [(places[1 + back - node.index] - places[-1]) / length for node in own.nodes]
+        values = {f"phi{k}": self._phi(k, length) for k in range(len(thetas) + 2)}
+        unit = self.at(self.problem.prefactor, mp.mpf(times[0])) * length  # type: ignore[arg-type]
+        vandermonde = mp.matrix([[theta**k if k else mp.one for theta in thetas] for k in range(len(thetas))])
+        found = mp.lu_solve(vandermonde, mp.matrix([unit * self._value(m, values) for m in own.moments]))
+        return {back - node.index: weight for node, weight in zip(own.nodes, found)}
 
     def _solved(self, row: Row, start: Any, end: Any, h: Any, times: Sequence[Any]) -> list[Any]:
         """V w = mt in units of the row's own span."""

@@ -22,6 +22,7 @@ from typing import Any
 import sympy as sp
 
 from derive.analysis import trees
+from derive.analysis.block import block
 from derive.analysis.jet_scheme import certify_scheme
 from derive.analysis.order import PROBES, RowOrder, error_function, row_order, uniform_order, uniform_value
 from derive.analysis.stiff import stiff_order
@@ -82,13 +83,24 @@ class SchemeProof:
 
 
 def prove_scheme(scheme: Scheme, kernel: Kernel) -> SchemeProof:
-    """The proof that fits the scheme."""
+    """The proof that fits the scheme; of one that starts earlier, that of the block."""
+    if scheme.output.back:
+        return _of_block(scheme, kernel)
     if scheme.stages or any(row.given and not row.moments for row in scheme.rows):
         return _by_trees(scheme, kernel)
     if scheme.corrector is None:
         return _by_moments(scheme.output, kernel)
     predicted, corrected = (_by_moments(row, kernel) for row in (scheme.output, scheme.corrector))
     return _corrected(predicted, corrected, scheme.corrector)
+
+
+def _of_block(scheme: Scheme, kernel: Kernel) -> SchemeProof:
+    """The order at step ratios with large primes; what fails, and the leading error, on equal steps if they have no more."""
+    ratios = tuple(ONE * f.numerator / f.denominator for f in PROBES[0])
+    found, equal = (prove_scheme(block(scheme, r), kernel) for r in (ratios, (ONE,) * len(ratios)))
+    shown = equal if equal.order == found.order else found
+    uniform = equal.order if equal.order > found.order else None
+    return replace(shown, stiff_order=found.stiff_order, weak=found.weak, uniform=uniform)
 
 
 def _corrected(predicted: SchemeProof, corrected: SchemeProof, row: Row) -> SchemeProof:
@@ -234,9 +246,7 @@ def _values(count: int) -> str:
 
 def body(tableau: Tableau) -> tuple[int, int]:
     """(first, last) step of a table's body: from the first to the last use of the scheme that it uses most (the latest of such)."""
-    uses = list(tableau.table)
-    chosen = tableau.repeated
-    return uses.index(chosen), len(uses) - 1 - uses[::-1].index(chosen)
+    return tableau.body
 
 
 def principal(tableau: Tableau, proofs: Sequence[SchemeProof]) -> int:
@@ -248,14 +258,16 @@ def principal(tableau: Tableau, proofs: Sequence[SchemeProof]) -> int:
     if not tableau.table:
         return len(proofs) - 1
     first, last = body(tableau)
-    return min(tableau.table[first : last + 1], key=lambda k: proofs[k].order)
+    found = [tableau.table[i] for i in tableau.results if first <= i <= last]
+    return min(found, key=lambda k: proofs[k].order)
 
 
 def _of_table(tableau: Tableau, proofs: Sequence[SchemeProof]) -> int:
     """A longer table of the same shape repeats its body: what comes before and after is used O(1) times."""
     first, last = body(tableau)
-    before = [proofs[k].order for k in tableau.table[:first]]
-    after = [proofs[k].order for k in tableau.table[last + 1 :]]
+    steps = tableau.results
+    before = [proofs[tableau.table[i]].order for i in steps if i < first]
+    after = [proofs[tableau.table[i]].order for i in steps if i > last]
     final = proofs[tableau.table[-1]]
     after.append(final.order if final.predictor is None else final.predictor)  # the last step is never corrected
     return min(proofs[principal(tableau, proofs)].order, *(q + 1 for q in (*before, *after)))

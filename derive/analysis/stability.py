@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from sympy import QQ
 
+from derive.analysis.block import block
 from derive.analysis.exponential_roots import REACH, limit, worst
 from derive.analysis.gaussian import PAIRS, DiffusionTest, Pair
 from derive.analysis.intervals import EndPoint, imaginary_interval, real_interval
@@ -140,11 +141,12 @@ def summary(tableau: Tableau, problem: Posed | None = None) -> StabilitySummary:
 
 def of_scheme(tableau: Tableau, place: int, problem: Posed | None = None) -> StabilitySummary:
     """The stability of a run that goes on with the scheme at that place."""
-    scheme = tableau.schemes[place]
+    scheme = block(tableau.schemes[place], (QQ(1),) * tableau.steps)
     last = scheme.corrector or scheme.output
     weights = history_weights(last, [QQ(1)] * max(1, scheme.past)) or (QQ(1),)
-    rate = tableau.kernel_of(scheme).rate
-    pair = pair_of(problem.of(scheme.integrand), rate) if problem else None
+    integrand = tableau.schemes[place].integrand
+    rate = tableau.kernel_of(tableau.schemes[place]).rate
+    pair = pair_of(problem.of(integrand), rate) if problem else None
     return StabilitySummary(scheme, rate, zero_stability(weights), pair)
 
 

@@ -17,7 +17,8 @@ its own Phi, C and kernel. The values at a grid point are formed from state and 
 integrand whose past some entry reads; so every step finds its own values, and rows and coefficients are those of a table
 in one integrand.
 
-What USF decides beyond this: the start point of a step among earlier states (a row with x_{n-j} for x_n).
+``back`` is the start point of a step among earlier states, x_{n-back} for x_n, with the values since then: the steps
+between started there too and are its stages (DPM-Solver's singlestep methods on the grid's own points).
 """
 
 from __future__ import annotations
@@ -51,6 +52,12 @@ ENTRY: Parameters = {
         default=None, high=MAX_STEPS - 1, longest=MAX_STEPS, doc="which values, 0 the newest; default: the newest"
     ),
     "integrand": Quantity(default=None, doc="the quantity that the entry interpolates; default: the method's"),
+    "back": Integer(
+        default=None,
+        low=1,
+        high=MAX_STEPS - 1,
+        doc="the step starts at the state of so many steps ago; default: the last",
+    ),
     "taylor": Integer(default=None, low=1, high=MAX_STEPS, doc="derivatives kept and the value; default: order"),
     "weights": Moments(default="exact", words=(*WORDS, UNIFORM), names=NAMES, highest=MAX_STEPS - 1, doc="of the step"),
     "corrector": Choice(default="none", options=("none", "pseudo", "implicit"), doc="none, PEC or PECE"),
@@ -95,10 +102,13 @@ def build(
             "method.table", f"got {len(every)} integrands; allowed: at most {MAX_INTEGRANDS} different ones"
         )
     found: list[Scheme] = []
-    places = []
+    places: list[int] = []
     for i, entry in enumerate(entries):
         integrand = entry.get("integrand", 0)
         scheme = _scheme(entry, f"method.table[{i}]", every[integrand], integrand)
+        if entry.get("back"):
+            before = found[places[-1]] if places else None
+            scheme = _earlier(scheme, entry, f"method.table[{i}]", before, every[integrand])
         if scheme not in found:
             found.append(scheme)
         places.append(found.index(scheme))
@@ -177,6 +187,28 @@ def _scheme(entry: Mapping[str, Any], key: str, kernel: Kernel, integrand: int) 
     again = _row("correct", nodes, kernel, entry.get("corrector_weights", "exact"), f"{key}.corrector_weights", {})
     again = replace(again, integrand=integrand)
     return Scheme((), step, again) if kind == "pseudo" else Scheme((step,), again)
+
+
+def _earlier(scheme: Scheme, entry: Mapping[str, Any], key: str, before: Scheme | None, kernel: Kernel) -> Scheme:
+    """The step from an earlier state; ``before``: the step before it, which has to start there too."""
+    back, step = entry["back"], scheme.output
+    if scheme.corrector or scheme.stages or step.given:
+        raise PoseError(f"{key}.back", f"got {back} beside a corrector or uniform weights; allowed: a plain step")
+    if not kernel.closed:
+        raise PoseError(f"{key}.back", f"got {back}; allowed with a kernel that is exponential or constant only")
+    last = max(node.index for node in step.nodes)
+    if last > back:
+        raise PoseError(f"{key}.nodes", f"got a value of {last} steps ago; allowed: 0 to {back}, those since the start")
+    inner = before.output if before is not None else None
+    stage_of = inner is not None and not (before.stages or before.corrector or inner.given)  # type: ignore[union-attr]
+    if not stage_of or inner.back != back - 1 or inner.integrand != step.integrand or inner.past > inner.back:  # type: ignore[union-attr]
+        what = f"back {back - 1} and values since then" if back > 1 else "order 1 and no corrector"
+        raise PoseError(f"{key}.back", f"got {back}; allowed after a step in the same integrand with {what}")
+    points, nodes = past(back + 1), [back - node.index for node in reversed(step.nodes)]
+    moments = dict(enumerate(step.moments))
+    span = span_row(step.name, [points[j] for j in nodes], kernel, ONE, moments)
+    row = replace(step, nodes=points, moments=(), exact=(), back=back, span=span, inner=inner)
+    return Scheme((), row)
 
 
 def _uniform(step: Row, kernel: Kernel, key: str, dropped: Mapping[int, PolyElement]) -> Row:

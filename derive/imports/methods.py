@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 from derive.errors import Fault, SpecError
-from derive.families.decisions import LONGEST
 from derive.imports.draft import Fields
 from derive.imports.schedules import flow
 from derive.imports.settings import Settings
 from derive.imports.strided import moving
 
+LONGEST = 64
+"""Steps that a table of decisions may have."""
 FEW = 15
 """diffusers lowers the order at the end below so many steps."""
 PUBLISHED_3M = {"moments": {2: "phi3"}}

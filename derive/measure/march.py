@@ -41,7 +41,7 @@ class Emitted:
     def kept(self) -> Emitted:
         """The same without lower orders on the last steps; a table without what stands behind its body."""
         if self.table:
-            before, body, _ = parts(self.table)
+            before, body, _ = parts(self.table, self.back)
             return self.changed(FINAL="keep", TABLE=(*before, *body))
         return self.changed(FINAL="keep")
 
@@ -53,13 +53,18 @@ class Emitted:
     @property
     def body(self) -> tuple[int, ...]:
         """What of it a longer table repeats."""
-        return parts(self.table)[1] if self.table else ()
+        return parts(self.table, self.back)[1] if self.table else ()
+
+    @property
+    def back(self) -> tuple[int, ...]:
+        """How many steps ago the rows of a table start."""
+        return getattr(self.code, "BACK", ())
 
     def visits(self, points: Sequence[Any], history: int = 0) -> list[Visit]:
         """The calls of the network along the points."""
         code = self.code
         if self.table:
-            code = self.changed(TABLE=stretched(self.table, len(points) - 1 - history)).code
+            code = self.changed(TABLE=stretched(self.table, len(points) - 1 - history, self.back)).code
         return visits(code, points, history=history)
 
     def ramped(self) -> Emitted:
@@ -109,7 +114,7 @@ def warm(solver: Emitted, points: Sequence[Any], exact: Exact, network: Network)
     enters = not code.CORRECTORS or (k > 1 and "enter" in solver.steps) or given
     first = k - 1 if enters else k
     if solver.table:
-        before, body, after = parts(solver.table)
+        before, body, after = parts(solver.table, solver.back)
         if not code.CORRECTORS:
             solver = solver.changed(TABLE=(*body, *after))
         elif not given:

@@ -9,21 +9,24 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from itertools import cycle, islice
 
+from derive.blocks import body as repeated
+from derive.blocks import filled
+
 Table = tuple[int, ...]
 
 
-def parts(table: Sequence[int]) -> tuple[Table, Table, Table]:
-    """(before, body, after)."""
-    uses = list(table)
-    chosen = max(uses, key=lambda k: (uses.count(k), k))
-    first, last = uses.index(chosen), len(uses) - uses[::-1].index(chosen)
-    return tuple(uses[:first]), tuple(uses[first:last]), tuple(uses[last:])
+def parts(table: Sequence[int], back: Sequence[int] = ()) -> tuple[Table, Table, Table]:
+    """(before, body, after). back: of every place, how many steps ago it starts."""
+    first, last = repeated(table, back)
+    return tuple(table[:first]), tuple(table[first : last + 1]), tuple(table[last + 1 :])
 
 
-def stretched(table: Sequence[int], count: int) -> Table:
+def stretched(table: Sequence[int], count: int, back: Sequence[int] = ()) -> Table:
     """``count`` entries of the same shape; where there is no room for a body, the first ones."""
-    before, body, after = parts(table)
+    before, body, after = parts(table, back)
     room = count - len(before) - len(after)
+    if any(back):
+        return (*before, *filled(body, room, back), *after) if room > 0 else filled(body, count, back)
     if room < 1:
         return (*before, *islice(cycle(body), count))[:count]
     return (*before, *islice(cycle(body), room), *after)

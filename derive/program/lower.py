@@ -89,10 +89,12 @@ def _tabled(tableau: Tableau, program: Program) -> tuple[tuple[str, Any, str], .
     if not tableau.table:
         return ()
     reads = tuple(scheme.past + 1 for scheme in tableau.schemes)
-    found = (
+    found: tuple[tuple[str, Any, str], ...] = (
         ("TABLE", tableau.table, "the place in ROWS of every grid step's rows"),
         ("READS", reads, "grid points whose values each of ROWS combines, its corrector too"),
     )
+    if any(tableau.back):
+        found = (*found, ("BACK", tableau.back, "how many steps ago the rows start: those between are their stages"))
     if not tableau.others:
         return found
     pairs = (conversion(k) for k in tableau.kept)

@@ -14,12 +14,13 @@ from math import factorial
 from typing import Any
 
 import sympy as sp
-from sympy.polys.rings import PolyElement
 
 from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, Function
 from derive.program.ir import Program
+from derive.program.newton import divided, newton_body, top_phi
 from derive.program.phases import conversion
+from derive.program.spanned import spanned
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, rho, sigma, t
 from derive.symbolic.forms import ONE, ZERO, Form, as_expr, shown
 from derive.tableau import Node, Row, Scheme, Tableau
@@ -236,6 +237,8 @@ def error_row(low: Lowering, scheme: Scheme) -> str:
 
 def row_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Expr, list[sp.Expr]]:
     """(assignments, a, weight of every node) of a row that starts at ``s`` and ends at ``place``."""
+    if row.back:
+        return spanned(low, row)
     past = max((n.index for n in row.nodes if n.kind == "history"), default=0)
     past = 0 if row.given or len(row.nodes) == 1 else past
     body = [
@@ -251,7 +254,7 @@ def row_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Ex
         body.append(_integrals(low, place, count))
         c = at_end
     else:
-        top = max((_top_phi(m) for m in row.moments), default=0)
+        top = max((top_phi(m) for m in row.moments), default=0)
         if kernel.rate != 0 and top:
             z = low.rate * place.abscissa * H0
             body.append(
@@ -341,43 +344,6 @@ def _sampled_form(low: Lowering, form: Form, place: Place, node: Any, row: Row, 
         else:
             raise ValueError(f"{form} has no meaning for a kernel that is not exponential")
     return total
-
-
-def _top_phi(element: PolyElement) -> int:
-    symbols = {str(x) for x in element.as_expr().free_symbols}
-    return max((int(n[3:]) for n in symbols if n.startswith("phi")), default=0)
-
-
-def newton_body(body: list[Assign], newton: tuple[PolyElement, ...], constant_kernel: bool) -> list[sp.Expr]:
-    """Name the Newton moments M_k; trivial ones (a number, a symbol) stay where they are used."""
-    values: list[sp.Expr] = []
-    for k, moment in enumerate(newton):
-        expr = moment.as_expr()
-        renamed = {x: sp.Symbol("p" + x.name[3:]) for x in expr.free_symbols if x.name.startswith("phi")}
-        if constant_kernel:
-            expr = expr.subs({x: sp.Rational(1, factorial(int(x.name[3:]))) for x in renamed})
-        else:
-            expr = expr.subs(renamed)
-        if expr.is_Atom:
-            values.append(expr)
-        else:
-            body.append(Assign((f"M{k}",), expr))
-            values.append(sp.Symbol(f"M{k}"))
-    return values
-
-
-def divided(moments: Sequence[sp.Expr], thetas: Sequence[PolyElement]) -> list[sp.Expr]:
-    """w_j = sum_{k >= j} M_k / prod_{i <= k, i != j} (theta_j - theta_i); differences of history nodes are sums of ratios."""
-    weights = []
-    for j, node in enumerate(thetas):
-        terms = []
-        for k in range(j, len(thetas)):
-            denominator = sp.Integer(1)
-            for other in (*thetas[:j], *thetas[j + 1 : k + 1]):
-                denominator *= (node - other).as_expr()
-            terms.append(moments[k] / denominator)
-        weights.append(sp.Add(*terms))
-    return weights
 
 
 __all__ = [

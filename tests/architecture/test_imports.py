@@ -59,7 +59,8 @@ ARROWS: dict[str, Row] = {
     "derive.symbolic.jet_algebra": Row((*COMMON, "derive.symbolic", "derive.schedules"), ("sympy",)),
     "derive.schedules": Row((*COMMON, "derive.symbolic", "derive.schedules", REAL), ("sympy", "mpmath")),
     "derive.predictions": Row((*COMMON, "derive.symbolic", "derive.predictions"), ("sympy",)),
-    "derive.tableau": Row((*COMMON, "derive.symbolic"), ("sympy",)),
+    "derive.blocks": Row(),
+    "derive.tableau": Row((*COMMON, "derive.blocks", "derive.symbolic"), ("sympy",)),
     "derive.problems": Row((*COMMON, *POSED, "derive.problems", "derive.tableau"), ("sympy",)),
     "derive.families": Row(
         (*COMMON, "derive.symbolic", "derive.problems", "derive.tableau", "derive.tableau_text", "derive.families"),
@@ -82,6 +83,8 @@ ARROWS: dict[str, Row] = {
     "derive.program.lower": Row((*COMMON, *LOWERED, "derive.program"), ("sympy",)),
     "derive.program.phases": Row((*COMMON, *LOWERED, "derive.program")),
     "derive.program.rows": Row((*COMMON, *LOWERED, "derive.program"), ("sympy",)),
+    "derive.program.newton": Row((*COMMON, "derive.program"), ("sympy",)),
+    "derive.program.spanned": Row((*COMMON, *LOWERED, "derive.program"), ("sympy",)),
     "derive.program.ends": Row((*COMMON, *LOWERED, "derive.program"), ("sympy",)),
     # The reference executor reads the tableau itself, in wide arithmetic: it must not share the backends' path.
     "derive.program.interpret": Row((*COMMON, *LOWERED, "derive.program", REAL), ("sympy", "mpmath", "numpy")),
@@ -105,7 +108,7 @@ ARROWS: dict[str, Row] = {
         (*COMMON, "derive.backends", "derive.program", "derive.gate", "derive.store", "templates"), ("jinja2",)
     ),
     "derive.measure": Row(
-        (*COMMON, "derive.measure", "derive.program", "derive.symbolic", "runtime"),
+        (*COMMON, "derive.blocks", "derive.measure", "derive.program", "derive.symbolic", "runtime"),
         ("torch", "numpy", "scipy", "mpmath", "sympy"),
         ("sklearn",),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from math import factorial
 from typing import Any
 
@@ -11,11 +12,14 @@ import pytest
 import sympy as sp
 from sympy import QQ
 
+from derive.analysis.block import block
 from derive.analysis.claims import prove, refute
 from derive.analysis.proof import body, prove_scheme
+from derive.blocks import results
 from derive.errors import InternalError, SpecError
-from derive.families import exponential_multistep, linear_multistep, predictor_corrector
+from derive.families import exponential_multistep, exponential_rk, linear_multistep, predictor_corrector
 from derive.families.decisions import ENTRY, PARAMETERS, build
+from derive.measure.table import parts, stretched
 from derive.problems import PoseError
 from derive.program.ir import Program
 from derive.program.memory import LETTERS
@@ -176,6 +180,48 @@ def test_uniform_weights_are_those_of_the_linear_multistep_family(kernel):
     assert prove(table, COST).order == prove(family, COST).order == 1
 
 
+TWO, THREE = {"order": 2, "back": 1}, {"order": 3, "back": 2}
+MIDDLE = {"order": 2, "back": 1, "weights": "midpoint"}
+
+
+@pytest.mark.parametrize("kernel", [DATA, NOISE, Kernel(QQ(0))])
+@pytest.mark.parametrize(
+    ("entries", "order", "uniform", "global_order"),
+    [
+        ([{"order": 1}, TWO] * 4, 2, None, 2),
+        ([{"order": 1}, MIDDLE] * 4, 2, None, 2),
+        ([{"order": 1}, MIDDLE] * 3 + [{"order": 1}] * 2, 2, None, 2),
+        ([{"order": 1}, TWO, {"order": 2, "nodes": (0, 2), "back": 2}] * 3, 2, 3, 2),
+        ([{"order": 1}, TWO, THREE] * 3 + [{"order": 1}], 2, 3, 2),
+    ],
+)
+def test_steps_from_earlier_states_are_blocks(kernel, entries, order, uniform, global_order):
+    """Singlestep DPM-Solver on the grid's points: the Euler steps between are stages, not results."""
+    proof = prove(build(kernel, entries), COST)
+    assert (proof.order, proof.global_order) == (order, global_order)
+    assert proof.main.uniform == uniform
+
+
+@pytest.mark.parametrize("weights", ["exact", "midpoint"])
+def test_a_block_on_equal_steps_is_the_one_step_method(weights):
+    """DPM-Solver++(2S) with its stage halfway: the same numbers of the exponential Runge-Kutta family."""
+    table = build(DATA, [{"order": 1}, {"order": 2, "back": 1, "weights": weights}] * 2)
+    found = block(table.schemes[1], (QQ(1), QQ(1))).step((), DATA.rate)
+    wanted = exponential_rk.build(DATA, "last", weights, "keep", nodes=[Fraction(1, 2)]).schemes[-1].step((), DATA.rate)
+    assert found == wanted
+
+
+def test_the_body_of_a_table_has_whole_blocks():
+    back, table = (0, 1, 2), (0, 1, 2, 0, 1, 2, 0, 1, 0)
+    assert results(table, back) == [2, 5, 7, 8] and parts(table, back) == ((), (0, 1, 2) * 2, (0, 1, 0))
+    for count in range(4, 40):
+        longer = stretched(table, count, back)
+        assert len(longer) == count and longer[-3:] == (0, 1, 0)
+        assert all(j == 0 or longer[i - 1] == j - 1 for i, j in enumerate(longer))
+        orders = [longer[i] for i in results(longer, back)][:-2]
+        assert orders.count(2) >= (count - 3) // 3 - 1 and (0 not in orders or count < 7)
+
+
 def refused(entries: list[dict[str, Any]], start: str = "ramp") -> PoseError:
     with pytest.raises(PoseError) as found:
         build(DATA, entries, start)
@@ -208,6 +254,23 @@ def test_refusals_name_the_entry():
             "nodes",
         ),
         ([{"order": 1}, {"order": 2, "taylor": 1, "weights": "uniform"}], "method.table[1].weights", "beside taylor"),
+        (
+            [{"order": 1, "back": 1}],
+            "method.table[0].back",
+            "got 1; allowed after a step in the same integrand with order 1",
+        ),
+        ([{"order": 1}, {"order": 2, "back": 2}], "method.table[1].back", "got 2; allowed after a step"),
+        (
+            [{"order": 1}, {"order": 2}, {"order": 2, "back": 1}],
+            "method.table[2].back",
+            "with order 1 and no corrector",
+        ),
+        (
+            [{"order": 1}] * 2 + [{"order": 3, "back": 1}],
+            "method.table[2].nodes",
+            "a value of 2 steps ago; allowed: 0 to 1",
+        ),
+        ([{"order": 1}, {"order": 2, "back": 1, "weights": "uniform"}], "method.table[1].back", "uniform weights"),
     ):
         error = refused(entries)
         assert error.key == key and text in str(error)
@@ -413,5 +476,5 @@ def test_a_wrong_table_is_refused_in_its_place(table, key, text):
 
 def test_what_a_spec_may_write():
     assert list(PARAMETERS) == ["table", "integrand", "variable", "start"] and PARAMETERS["table"].longest == 64
-    step = ["order", "nodes", "integrand", "taylor", "weights"]
+    step = ["order", "nodes", "integrand", "back", "taylor", "weights"]
     assert list(ENTRY) == [*step, "corrector", "corrector_order", "corrector_nodes", "corrector_weights"]
