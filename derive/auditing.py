@@ -1,13 +1,15 @@
 """The verb ``audit``: a target as it was typed -> what it is -> its audit -> the screen, JSON, a page.
 
 FILE.yaml or FILE.json is a tableau; ``diffusers:NAME`` a scheduler; ``MODULE:NAME`` whatever that attribute is: a
-scheduler, a k-diffusion sampler, a tableau, or a step. A module is imported because its user named it.
+scheduler, a k-diffusion sampler, a tableau, or a step. A module is imported because its user named it. ``--all PACKAGE``
+audits a whole installed package.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,18 @@ class Request:
     order: int | None
     page: Path | None
 
+    @property
+    def command(self) -> str:
+        """What says it again."""
+        words = [self.target, *(f"--config {key}={value}" for key, value in self.config.items())]
+        words += [f"--order {self.order}"] if self.order is not None else []
+        return f"python -m derive audit {' '.join(words)}"
 
-def request(target: str, config: Sequence[str], order: int | None, page: str | None) -> Request:
+
+def request(target: str | None, config: Sequence[str], order: int | None, page: str | None) -> Request:
     """The request, or SpecError with every fault in it."""
+    if target is None:
+        raise SpecError(Fault("got none; allowed: a TARGET, or --all PACKAGE", "audit"))
     faults = [
         Fault(f"got {show(text)}; allowed: KEY=VALUE", "audit: --config")
         for text in config
@@ -66,6 +77,7 @@ def audit(asked: Request, said: Callable[[str], None] = lambda text: None) -> An
     """The :class:`derive.audit.finding.Audit` of the target; writes the page if one is asked for."""
     said(f"auditing {asked.target} ...")
     found = _table(asked) if Path(asked.target).suffix.lower() in SUFFIXES else _named(asked)
+    found = changed(found, data={**found.data, "command": asked.command})
     if asked.page is not None:
         from derive.audit.page import page
 
@@ -73,9 +85,28 @@ def audit(asked: Request, said: Callable[[str], None] = lambda text: None) -> An
     return found
 
 
-def _table(asked: Request) -> Any:
-    from dataclasses import replace as changed
+def audit_all(
+    name: str, alone: bool, said: Callable[[str], None] = lambda text: None
+) -> tuple[list[str], dict[str, Any], bool]:
+    """(the screen, JSON, whether all claims hold) of an installed package. alone: nothing but it was asked for."""
+    from derive.audit.installed import package, rows, screen
 
+    if not alone:
+        raise SpecError(Fault("with a target, --config, --order or --html; allowed: alone", "audit: --all"))
+    chosen = package(name)
+    found = list(rows(chosen, said))
+    audits = [
+        {
+            "command": f"python -m derive audit {row.arguments}",
+            **(row.found.as_dict() if row.found else {"refused": row.refused}),
+        }
+        for row in found
+    ]
+    holds = all(row.found is None or row.found.holds for row in found)
+    return screen(chosen, found), {"package": chosen.name, "holds": holds, "audits": audits}, holds
+
+
+def _table(asked: Request) -> Any:
     from derive.audit.table_file import read_table
     from derive.audit.tables import audit_table
 
@@ -91,4 +122,4 @@ def _named(asked: Request) -> Any:
     return adapted(asked.target, asked.config, asked.order)
 
 
-__all__ = ["Request", "audit", "request", "value_of"]
+__all__ = ["Request", "audit", "audit_all", "request", "value_of"]

@@ -283,6 +283,13 @@ def _compare(options: argparse.Namespace) -> Answer:
 def _audit(options: argparse.Namespace) -> Answer:
     from derive import auditing
 
+    if options.all is not None:
+        alone = not (options.target or options.config or options.order or options.html)
+        try:
+            lines, data, holds = auditing.audit_all(options.all, alone, lambda text: _busy(text, options))
+        finally:
+            _busy("", options)
+        return Answer(lines, data, 0 if holds else 1)
     asked = auditing.request(options.target, options.config, options.order, options.html)
     try:
         found = auditing.audit(asked, lambda text: _busy(text, options))
@@ -408,7 +415,10 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _audit_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", help="FILE.yaml, FILE.json, diffusers:CLASS or MODULE:NAME")
+    parser.add_argument(
+        "target", metavar="TARGET", nargs="?", help="FILE.yaml, FILE.json, diffusers:CLASS or MODULE:NAME"
+    )
+    parser.add_argument("--all", metavar="PACKAGE", help="instead of a target: diffusers or k-diffusion as installed")
     parser.add_argument(
         "--config", metavar="K=V", action="append", default=[], help="a setting of the target, may be repeated"
     )
@@ -451,7 +461,7 @@ VERBS: Mapping[str, Verb] = {
     "audit": Verb(
         _audit, "the order of a solver that this project did not write, and its first wrong coefficient",
         ("audit tableau.yaml", "audit diffusers:DPMSolverMultistepScheduler --config solver_order=3",
-         "audit k_diffusion.sampling:sample_dpmpp_2m --html audit.html"), _audit_options),
+         "audit k_diffusion.sampling:sample_dpmpp_2m --html audit.html", "audit --all k-diffusion"), _audit_options),
     "import-config": Verb(
         _import_config, "the spec of a scheduler of diffusers, from its scheduler_config.json",
         ("import-config scheduler_config.json", "import-config scheduler_config.json -o spec.yaml --steps 30"),

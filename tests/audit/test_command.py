@@ -46,6 +46,9 @@ def test_page(tmp_path, capsys):
     text = path.read_text()
     assert "not as claimed" in text and "a[2][1]" in text and "4*phi2(z/2)" in text
     assert not re.search(r"<script|src=|href=\"http|@import", text)
+    assert f"Again: <code>python -m derive audit {BAD}</code>" in text
+    assert '<p class="missed">order claimed 4, found 2: order 3 fails at N[N[N]]: 5/12 instead of 1/6</p>' in text
+    assert 'data-of="holds">no</td>' in text and 'data-of="holds">yes</td>' not in text
     assert f"written: {path}" in capsys.readouterr().out
 
 

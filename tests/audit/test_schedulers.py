@@ -48,6 +48,7 @@ BAD = [
         "moment 2 diverges like -1/(2*h)",
     ),
     ("EDMDPMSolverMultistepScheduler", {"solver_order": 3}, 2, "moment 2 is 1/2 of the exact one"),
+    ("DPMSolverMultistepInverseScheduler", {"solver_order": 3}, 2, "moment 2 is 1/2 of the exact one"),
     ("DPMSolverSinglestepScheduler", {"solver_order": 3}, 2, "2 values reproduce moments 0 to 1 only"),
     ("DEISMultistepScheduler", {"solver_order": 4}, 3, "3 values reproduce moments 0 to 2 only"),
     ("IPNDMScheduler", {}, 1, "moment 1 is (31*r0 - 28*r1 + 9*r2)/12 of the exact one"),
@@ -89,6 +90,35 @@ def test_a_right_scheduler_is_as_claimed(name, config):
 def test_a_wrong_scheduler_is_found(name, config, order, because):
     found = audited(name, config)
     assert not found.holds and found.data["order"] == order and because in found.claims[0].because
+
+
+@pytest.mark.slow
+@DIFFUSERS
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min"}),
+        ("EDMDPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    ],
+)
+def test_a_branch_that_is_not_there_is_a_finding(name, config):
+    found = audited(name, {"solver_order": 3, **config})
+    assert not found.holds and found.claims[0].found is None and "UnboundLocalError" in found.failures[0]
+
+
+@pytest.mark.slow
+@DIFFUSERS
+def test_the_tail_of_unipc_costs_two_orders():
+    whole = audited("UniPCMultistepScheduler", {"solver_order": 3}).claims[1]
+    assert whole.found == 2 and "the last step has order 1" in whole.because
+
+
+@pytest.mark.slow
+@DIFFUSERS
+@pytest.mark.parametrize(("config", "least"), [({"solver_order": 3}, 5.0), ({"solver_order": 2}, 3.5)])
+def test_digits_that_deis_loses_are_said(config, least):
+    (note,) = (text for text in audited("DEISMultistepScheduler", config).notes if text.startswith("float32"))
+    assert float(note.rsplit("(", 1)[1].split(" of 7.2")[0]) > least
 
 
 TWICE = {"solver_order": 2, "solver_type": "heun", "use_karras_sigmas": True, "final_sigmas_type": "sigma_min"}
