@@ -177,15 +177,19 @@ def sample_pec_3m(model, x, sigmas, extra_args=None, callback=None, disable=None
     return _pec(model, x, sigmas, callback, lambda h, t: _interpolatory(t, moments(h)[: len(t)]))
 
 
-def sample_pec_vary_3m(model, x, sigmas, extra_args=None, callback=None, disable=None):
-    """UniPC-2 with vary_coeff as published: moment 1 is off by -r0/(3 (r0 + 1))."""
+def sample_pec_vary_3m(model, x, sigmas, extra_args=None, callback=None, disable=None, right=False):
+    """UniPC-2 with vary_coeff as it is published: after the loop over k its last row and the next phi stand for a sum."""
 
     def weights(h, thetas):
-        exact = [_phi(1, -h), _phi(2, -h), 2 * _phi(3, -h)][: len(thetas)]
-        if len(thetas) == 3:
-            r0 = -thetas[2]
-            exact[1] -= r0 / (3 * (r0 + 1))
-        return _interpolatory(thetas, exact)
+        phis = [_phi(k, -h) for k in (1, 2, 3)]
+        if len(thetas) < 3:
+            return _interpolatory(thetas, phis[: len(thetas)])
+        old = thetas[2]
+        inverse = [[1 / (1 - old), -old / (1 - old)], [-2 / (1 - old), 2 / (1 - old)]]  # of [[1, old/2], [1, 1/2]]
+        rows = range(2) if right else range(1)
+        past = sum(phis[k + 1] * inverse[k][0] for k in rows) / old
+        new = sum(phis[k + 1] * inverse[k][1] for k in rows) if right else phis[2] * inverse[0][1]
+        return [new, phis[0] - past - new, past]
 
     return _pec(model, x, sigmas, callback, weights)
 
