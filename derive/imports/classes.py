@@ -29,6 +29,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "DPMSolverMultistepScheduler": {
         **_DPM, **_MULTISTEP, "euler_at_final": False, "use_lu_lambdas": False, "rescale_betas_zero_snr": False,
     },
+    "DPMSolverSinglestepScheduler": {**_DPM, "lower_order_final": False},
     "DEISMultistepScheduler": {
         **_BETAS, **_NOISE, **_THRESHOLD, **_LEVELS, **_FLOW, **_MULTISTEP, "solver_order": 2, "algorithm_type": "deis",
         "solver_type": "logrho",
@@ -69,6 +70,11 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 """The classes that are imported. A key that only another of these has is not read by the class, as in diffusers."""
 
+IMPLIED: Mapping[str, Mapping[str, Any]] = {
+    "DPMSolverSinglestepScheduler": {"timestep_spacing": "linspace", "steps_offset": 0},
+}
+"""What a class does that has no key for it."""
+
 _ANCESTRAL = "it adds noise at every step; import EulerDiscreteScheduler, or take a solver of a stochastic family"
 _INVERSE = "it runs from data to noise; import the sampler itself and plan with direction='inversion'"
 REFUSED: Mapping[str, str] = {
@@ -82,8 +88,6 @@ REFUSED: Mapping[str, str] = {
     "CosineDPMSolverMultistepScheduler": _ANCESTRAL,
     "DDIMInverseScheduler": _INVERSE,
     "DPMSolverMultistepInverseScheduler": _INVERSE,
-    "DPMSolverSinglestepScheduler": "its inner stages lie on the grid's own points, so their share of a step changes "
-    "from step to step, and no family here has that; import DPMSolverMultistepScheduler",
     "IPNDMScheduler": "its grid begins at alpha = 0 where it divides by max(alpha, 1e-8) and loses the network's output",
 }
 """Classes of diffusers that are known and not imported, with the reason."""
@@ -101,4 +105,4 @@ def known_keys() -> frozenset[str]:
     return FOREIGN.union(*DEFAULTS.values())
 
 
-__all__ = ["DEFAULTS", "FOREIGN", "REFUSED", "known_keys"]
+__all__ = ["DEFAULTS", "FOREIGN", "IMPLIED", "REFUSED", "known_keys"]
