@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from derive.errors import Fault, InternalError, RefusedError, SpecError, show
+from derive.imports.asked import Asked, asked
+from derive.imports.clock import asked_for_nothing, flow
 from derive.imports.draft import Draft
 from derive.imports.grids import grid
 from derive.imports.methods import METHODS
@@ -15,6 +17,7 @@ from derive.imports.projection import projected
 from derive.imports.reading import Config, read_config
 from derive.imports.schedules import prediction, schedule
 from derive.imports.settings import Settings, settle
+from derive.imports.whole import written_out
 from derive.reserved import NAME
 from derive.spec import MAX_GRID_STEPS, Spec, read_spec_text
 from derive.store import replace
@@ -34,19 +37,22 @@ class Imported:
     call: dict[str, Any]
 
 
-def import_config(path: str | os.PathLike[str], steps: int | None = None, name: str | None = None) -> Imported:
+def import_config(
+    path: str | os.PathLike[str], steps: int | None = None, name: str | None = None, also: Asked | None = None
+) -> Imported:
     """The spec of the configuration in a file. SpecError names every key that cannot be followed."""
-    return imported(read_config(path), steps, name)
+    return imported(read_config(path), steps, name, also)
 
 
-def imported(config: Config, steps: int | None = None, name: str | None = None) -> Imported:
-    """The spec of a configuration; steps: of its grid; name: of the solver."""
+def imported(config: Config, steps: int | None = None, name: str | None = None, also: Asked | None = None) -> Imported:
+    """The spec of a configuration; steps: of its grid; name: of the solver; also: what else a pipeline passes."""
     steps = STEPS if steps is None else steps
     if not 1 <= steps <= MAX_GRID_STEPS:
         raise SpecError(Fault(f"got {steps}; allowed: 1 to {MAX_GRID_STEPS}", "import-config: --steps"))
     if name is not None and not NAME.fullmatch(name):
         raise SpecError(Fault(f"got {show(name)}; allowed: {NAME.pattern}", "import-config: --name"))
-    settings = settle(config, steps)
+    settings = settle(config, steps, also or Asked())
+    asked_for_nothing(settings)
     draft = _draft(settings, name)
     text = draft.text()
     try:
@@ -73,6 +79,12 @@ def _draft(settings: Settings, name: str | None) -> Draft:
     draft.notes += settings.notes
     if call:
         draft.notes.append(f"the spec has no place for a projection of the data: call sample(..., {said})")
+    if flow(settings) and (times := written_out(settings)):
+        draft.notes.append(
+            "some times are whole training steps, which come out below in the double precision of diffusers: to feed the "
+            f"network what it feeds, call sample(..., nodes={times})"
+        )
+        draft.call["nodes"] = times
     return draft
 
 
@@ -92,4 +104,4 @@ def write(text: str, path: str | os.PathLike[str], force: bool = False) -> bool:
     return True
 
 
-__all__ = ["STEPS", "Imported", "import_config", "imported", "write"]
+__all__ = ["STEPS", "Asked", "Imported", "asked", "import_config", "imported", "write"]

@@ -213,6 +213,8 @@ def _unfit_grid(spec: Spec, schedule: Schedule) -> list[Fault]:
     """What is wrong with a default grid of training steps."""
     if spec.grid is None or spec.grid.kind not in INDEX_GRIDS:
         return []
+    if spec.grid.kind == "spread" and spec.grid.parameters.get("t_end") is not None:
+        return []  # between times that are given
     noise, steps = schedule.noise, spec.grid.parameters.get("steps") or 1
     if schedule.data != -1 or noise != int(noise):
         what = f"{spec.grid.kind} has training steps, and {schedule.kind} here has none (its time is {noise} to"

@@ -40,7 +40,7 @@ def spaced(
         raise ValueError("used: allowed with linspace and leading only")
     last = (-1.0,) if final_zero else (0.0,)
     if not rounded and spacing == "linspace":
-        return (*_between(schedule, steps, count), *last)
+        return (*_between(schedule, steps, count, points == "inner"), *last)
     return (*map(float, _indices(spacing, points, steps, count, steps_offset)), *last)
 
 
@@ -57,13 +57,13 @@ def _indices(spacing: str, points: str, steps: int, count: int, offset: int) -> 
     return [round(i * ((count - 1) / gaps)) for i in reversed(range(low, parts))]
 
 
-def _between(schedule: Any, steps: int, count: int) -> list[float]:
-    """linspace(count - 1, 0, steps), as the times at which sigma/alpha is on straight lines between whole steps."""
+def _between(schedule: Any, steps: int, count: int, inner: bool) -> list[float]:
+    """linspace(count - 1, 0, steps), inner: of one more without the last, as times: sigma/alpha is on straight lines."""
     from runtime.grids import time_of
 
     out = []
-    for i in reversed(range(steps)):
-        place = real(count - 1) * i / max(steps - 1, 1)
+    for i in reversed(range(inner, steps + inner)):
+        place = real(count - 1) * i / max(steps + inner - 1, 1)
         low = int(place)
         if place == low:
             out.append(float(low))
@@ -79,22 +79,28 @@ def spread(
     *,
     alpha: float = 0.6,
     beta: float = 0.6,
+    variable: Literal["rho", "sigma"] = "rho",
     t_start: float | None = None,
     t_end: float | None = None,
+    final_zero: bool = True,
 ) -> Nodes:
-    """sigma/alpha at the quantiles of Beta(alpha, beta), between those of t_start and t_end (the table's); then sigma = 0."""
+    """sigma/alpha or sigma at the quantiles of Beta(alpha, beta), between two times; then, with final_zero, sigma = 0.
+
+    t_start, t_end: those times; default: the noise end, and index 0 of a table.
+    """
     from runtime.grids import beta_quantile, time_of
 
     noise, data = schedule.DOMAIN
-    if data != -1 or noise != int(noise):
-        raise ValueError(f"grid 'spread' is for discrete schedules (times T-1..-1); here: {noise!r} to {data!r}")
+    if t_end is None and data != -1:
+        raise ValueError(f"grid 'spread' ends at t_end: give it on a schedule from {noise!r} to {data!r}")
     if not (alpha > 0 and beta > 0):
         raise ValueError(f"alpha, beta: got {alpha!r}, {beta!r}; allowed: above 0")
     first, last = float(noise if t_start is None else t_start), float(t_end or 0.0)
-    high, low = (float(schedule.rho(real(t))) for t in (first, last))
-    inner = [low + (high - low) * beta_quantile(1 - i / (steps - 1), alpha, beta) for i in range(1, steps - 1)]
-    nodes = [first, *(time_of(schedule, "rho", v, first, last) for v in inner)]
-    return (*nodes, *([last] if steps > 1 else []), -1.0)
+    high, low = (float(getattr(schedule, variable)(real(t))) for t in (first, last))
+    count = steps if final_zero else steps + 1
+    inner = [low + (high - low) * beta_quantile(1 - i / (count - 1), alpha, beta) for i in range(1, count - 1)]
+    nodes = [first, *(time_of(schedule, variable, v, first, last) for v in inner)]
+    return (*nodes, *([last] if count > 1 else []), *([float(data)] if final_zero else []))
 
 
 def clocked(
@@ -105,10 +111,12 @@ def clocked(
     u_start: float = 1.0,
     u_end: float = 0.0,
     t_start: float | None = None,
+    t_last: float | None = None,
 ) -> Nodes:
     """Clock readings equidistant from u_start to u_end, 1 the noise end and 0 the data end, then the data end.
 
     points: N of them ("all"), or N of N + 1, the last left out ("inner"). t_start: a time in the place of the first.
+    t_last: the last time before the data end, with which those before it are stretched, the noise end kept.
     The schedule's warp (the flow "shift", arXiv:2403.03206 eq. 23) is applied once.
     """
     if not 0 <= u_end < u_start <= 1:
@@ -118,7 +126,13 @@ def clocked(
     gaps = steps if points == "inner" else max(steps - 1, 1)
     warp = None if schedule.WARP is None else getattr(schedule, schedule.WARP)
     shares = [first + width * i / gaps for i in range(steps)]
-    nodes = [float(data + (noise - data) * (warp(u) if warp else u)) for u in shares]
+    places = [data + (noise - data) * (warp(u) if warp else u) for u in shares]
+    if t_last is not None:
+        if steps == 1:
+            raise ValueError("t_last: allowed for 2 or more steps")
+        factor = (noise - real(t_last)) / (noise - places[-1])
+        places = [noise - (noise - t) * factor for t in places]
+    nodes = [float(t) for t in places]
     return (*([t_start] if t_start is not None else nodes[:1]), *nodes[1:], float(data))
 
 

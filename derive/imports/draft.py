@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,6 +13,7 @@ from derive.exact import number_text
 
 Fields = dict[str, Any]
 _WIDTH = 110
+_COMMENT = 160
 
 
 @dataclass(slots=True)
@@ -57,7 +59,9 @@ def value(thing: Any) -> str:
 
 def _wrapped(line: str) -> list[str]:
     """The line, a long list in several."""
-    if len(line) <= _WIDTH or line.startswith("#") or "[" not in line:
+    if line.startswith("#"):
+        return textwrap.wrap(line, _COMMENT, subsequent_indent="#   ", break_long_words=False, break_on_hyphens=False)
+    if len(line) <= _WIDTH or "[" not in line:
         return [line]
     out, rest = [], line
     while len(rest) > _WIDTH and ", " in rest[20:_WIDTH]:

@@ -7,8 +7,9 @@ from fractions import Fraction
 
 from derive.errors import Fault, SpecError
 from derive.imports.draft import Fields
-from derive.imports.schedules import flow, levels
+from derive.imports.schedules import flow
 from derive.imports.settings import Settings
+from derive.imports.sigmas import idle
 from derive.imports.strided import moving
 
 LONGEST = 64
@@ -33,32 +34,6 @@ def dpm_multistep(settings: Settings) -> Fields:
     return _multistep(settings, head, weights, ends, settings["lower_order_final"])
 
 
-def dpm_singlestep(settings: Settings) -> Fields:
-    """Singlestep DPM-Solver and DPM-Solver++: the stages of a step lie on the points of the grid."""
-    settings.only("algorithm_type", ["dpmsolver", "dpmsolver++", "deis"], "the others add noise at every step")
-    data, zero = settings["algorithm_type"] != "dpmsolver", settings["final_sigmas_type"] == "zero"
-    if not data and zero:
-        settings.refuse("final_sigmas_type", "sigma_min (with algorithm_type dpmsolver, as in diffusers)")
-    if not zero and (chosen := levels(settings)):
-        settings.refuse(chosen, "false with final_sigmas_type sigma_min (a stage and its step would end at one level)")
-    exact = settings["solver_type"] == "heun"
-    second: Fields = {"order": 2, "back": 1} if exact else {"order": 2, "weights": "midpoint", "back": 1}
-    third: Fields = {"order": 3, "back": 2} if exact else {"order": 2, "nodes": [0, 2], "back": 2}
-    entries: dict[int, Fields] = {1: {"order": 1}, 2: second, 3: third}
-    rows = singlestep_orders(settings.steps, settings["solver_order"], settings["lower_order_final"], zero)
-    _counted(settings, len(rows))
-    head: Fields = {"integrand": "data" if data else "noise", "variable": "lambda"}
-    return {"family": "decisions", **head, "table": [entries[k] for k in rows]}
-
-
-def singlestep_orders(steps: int, order: int, lowered: bool, zero: bool) -> list[int]:
-    """The order of every step: 1, 2, 3 again and again; 1 for the last into sigma = 0, or ``lowered`` at the end of a block."""
-    out = [1 + i % order for i in range(steps)]
-    if zero or (lowered and steps % order == 0):
-        out[-1] = 1
-    return out
-
-
 def deis(settings: Settings) -> Fields:
     """DEIS in log rho: exact integration of the noise prediction, orders 1 to 3."""
     settings.only("algorithm_type", ["deis", "dpmsolver", "dpmsolver++"], "all of them are DEIS here")
@@ -67,7 +42,10 @@ def deis(settings: Settings) -> Fields:
 
 
 def _multistep(settings: Settings, head: Fields, weights: Mapping[int, object], ends: bool, lowered: bool) -> Fields:
-    """A multistep method. ends: the last step is of order 1. lowered: below 15 steps the last ones are of order 2, 1."""
+    """A multistep method. ends: the last step is of order 1. lowered: below 15 steps the last ones are of order 2, 1.
+
+    A last step of no length is left out.
+    """
     order = settings["solver_order"]
     family: Fields = {
         "family": "exponential_multistep",
@@ -76,10 +54,11 @@ def _multistep(settings: Settings, head: Fields, weights: Mapping[int, object], 
         "weights": weights[order],
         "start": "ramp",
     }
-    if order == 1 or (order == 2 and (ends or not lowered)):
-        return {**family, "final": "lower_order" if ends else "keep"}
-    rows = decisions(settings.steps, order, ends, lowered)
-    if weights[2] == weights[3] == "exact" and rows == decisions(settings.steps, order, False, False):
+    idles = idle(settings)
+    if order == 1 or (order == 2 and (ends or idles or not lowered)):
+        return {**family, "final": "lower_order" if ends and not idles else "keep"}
+    rows = decisions(settings.steps, order, ends, lowered)[: settings.steps - idles]
+    if weights[2] == weights[3] == "exact" and rows == decisions(len(rows), order, False, False):
         return {**family, "final": "keep"} if not lowered else _table(settings, head, rows, weights)
     return _table(settings, head, rows, weights)
 
@@ -208,7 +187,6 @@ def flow_heun(settings: Settings) -> Fields:
 
 METHODS: Mapping[str, tuple[Callable[[Settings], Fields], str, tuple[str, ...]]] = {
     "DPMSolverMultistepScheduler": (dpm_multistep, "dpm_multistep", ("arXiv:2211.01095", "arXiv:2206.00927")),
-    "DPMSolverSinglestepScheduler": (dpm_singlestep, "dpm_singlestep", ("arXiv:2211.01095", "arXiv:2206.00927")),
     "EDMDPMSolverMultistepScheduler": (dpm_multistep, "edm_dpm_multistep", ("arXiv:2211.01095", "arXiv:2206.00364")),
     "DEISMultistepScheduler": (deis, "deis", ("arXiv:2204.13902",)),
     "UniPCMultistepScheduler": (unipc, "unipc", ("arXiv:2302.04867",)),
@@ -224,4 +202,4 @@ METHODS: Mapping[str, tuple[Callable[[Settings], Fields], str, tuple[str, ...]]]
 }  # fmt: skip
 """By class: its method, the name of the solver, what it is built on."""
 
-__all__ = ["METHODS", "decisions", "flow", "singlestep_orders"]
+__all__ = ["METHODS", "decisions", "flow"]

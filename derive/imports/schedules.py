@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from derive.imports.clock import flow, shift
 from derive.imports.draft import Fields
 from derive.imports.settings import Settings
 from derive.symbolic.chebyshev import CONTEXT
@@ -23,18 +24,13 @@ NEARLY_ZERO = "1e-30"
 PREDICTIONS = {"epsilon": "noise", "sample": "data", "v_prediction": "v", "flow_prediction": "velocity"}
 
 
-def flow(settings: Settings) -> bool:
-    """Whether the samples lie on alpha = 1 - t, sigma = t."""
-    return settings.kind.startswith("FlowMatch") or bool(settings.get("use_flow_sigmas"))
-
-
 def schedule(settings: Settings) -> Fields:
     """The spec's schedule."""
     if settings.kind.startswith("EDM"):
         return {"kind": "edm", "sigma_max": settings["sigma_max"], "sigma_min": 0}
     if flow(settings):
-        shift = settings.get("flow_shift", settings.get("shift", 1.0))
-        return {"kind": "flow", "shift": shift} if shift != 1 else {"kind": "flow"}
+        warp = shift(settings)
+        return {"kind": "flow", "shift": warp} if warp != 1 else {"kind": "flow"}
     steps = settings["num_train_timesteps"]
     if settings["trained_betas"] is None and not settings.get("rescale_betas_zero_snr"):
         kind = {"linear": "vp_linear", "scaled_linear": "vp_scaled_linear"}.get(settings["beta_schedule"])
@@ -116,19 +112,20 @@ def table_input(settings: Settings) -> str:
     """What the network is fed where the grid has no whole training steps."""
     chosen = levels(settings)
     if settings.kind in WHOLE:
-        return f"level_index_{'truncated' if _unrounded(settings) else 'rounded'}" if chosen else ""
+        return f"level_index_{'truncated' if truncates(settings) else 'rounded'}" if chosen else ""
     if chosen:
         return "level_index_rounded" if settings.kind == MIDPOINT and chosen == "use_karras_sigmas" else "level_index"
     return "sigma_index" if settings.kind in SIGMAS and settings["timestep_spacing"] == "linspace" else ""
 
 
-def _unrounded(settings: Settings) -> bool:
+def truncates(settings: Settings) -> bool:
+    """Whether a place between training steps is cut off, not rounded."""
+    if levels(settings) in ("use_exponential_sigmas", "use_beta_sigmas"):
+        return True
     return settings.kind == "DPMSolverMultistepScheduler" and settings["beta_schedule"] == "squaredcos_cap_v2"
 
 
-WHOLE = (
-    "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler",
-)  # fmt: skip
+WHOLE = ("DPMSolverMultistepScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler")
 """Classes that feed the network whole numbers."""
 MIDPOINT = "KDPM2DiscreteScheduler"
 """The class that calls the network between the points of its grid."""
@@ -152,4 +149,4 @@ def prediction(settings: Settings) -> Fields:
     return {**out, "inner_input": "level_index"} if settings.kind == MIDPOINT else out
 
 
-__all__ = ["PREDICTIONS", "betas", "flow", "lambdas", "levels", "prediction", "schedule", "table"]
+__all__ = ["PREDICTIONS", "betas", "flow", "lambdas", "levels", "prediction", "schedule", "table", "truncates"]

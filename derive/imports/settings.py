@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from derive.errors import Fault, SpecError, near_miss, show
-from derive.imports.classes import DEFAULTS, IMPLIED, REFUSED, known_keys
+from derive.imports.asked import Asked
+from derive.imports.classes import DEFAULTS, REFUSED, known_keys
 from derive.imports.reading import Config
 
 _LONGEST = 4096
@@ -73,6 +74,7 @@ class Settings:
     values: dict[str, Any]
     steps: int
     notes: list[str] = field(default_factory=list)
+    asked: Asked = field(default_factory=Asked)
 
     def __getitem__(self, key: str) -> Any:
         return self.values[key]
@@ -95,11 +97,11 @@ def _json(value: Any) -> str:
     return {True: "true", False: "false", None: "null"}.get(value, str(value)) if not isinstance(value, list) else "[]"
 
 
-def settle(config: Config, steps: int) -> Settings:
+def settle(config: Config, steps: int, asked: Asked) -> Settings:
     """The configuration with the defaults of its class. SpecError: every unknown key, wrong value and unknown class."""
     kind = _class(config)
     known, faults, notes = DEFAULTS[kind], [], []
-    values = {**IMPLIED.get(kind, {}), **known}
+    values = dict(known)
     for key, value in config.values.items():
         if key.startswith("_"):
             continue
@@ -114,7 +116,7 @@ def settle(config: Config, steps: int) -> Settings:
             values[key] = value
     if faults:
         raise SpecError(*faults)
-    return Settings(config, kind, values, steps, notes)
+    return Settings(config, kind, values, steps, notes, asked)
 
 
 def _class(config: Config) -> str:

@@ -157,8 +157,10 @@ ARROWS: dict[str, Row] = {
             "derive.imports",
             "derive.symbolic.chebyshev",
             "derive.yamlnodes",
+            "runtime.grids",
         ),
         ("yaml",),
+        ("numpy", "torch"),  # single precision as the other library has it
     ),
     "derive.listing": Row(("derive", "runtime.grids"), ("yaml",)),
     "derive.pipeline": Row(("derive", "runtime"), ("sympy",)),

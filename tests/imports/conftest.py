@@ -16,14 +16,14 @@ _NUMBERS = itertools.count()
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    """made(class, options, N) -> (Imported, its solver); specs that differ in the grid alone share the solver."""
+    """made(class, options, N, also) -> (Imported, its solver); specs that differ in the grid alone share the solver."""
     folder = tmp_path_factory.mktemp("imported")
     sys.path.insert(0, str(folder))
     known = {}
 
-    def make(kind, options, steps):
-        found = imported(Config("scheduler_config.json", {"_class_name": kind, **options}), steps)
-        key = found.spec.canonical().split("\ngrid:")[0]
+    def make(kind, options, steps, also=None):
+        found = imported(Config("scheduler_config.json", {"_class_name": kind, **options}), steps, also=also)
+        key = found.spec.canonical().split("\ngrid:")[0], *sorted(_said(found.spec.grid))
         if key not in known:
             derived = pipeline.derive(found.spec)
             files = emit.render(derived)
@@ -39,6 +39,11 @@ def made(tmp_path_factory):
 
     yield make
     sys.path.remove(str(folder))
+
+
+def _said(grid):
+    """A grid's kind and the options it says: those of a solver's own grid hold where a plan of that kind has no other."""
+    return grid.kind, *(name for name, value in grid.parameters.items() if value is not None)
 
 
 @pytest.fixture(autouse=True)

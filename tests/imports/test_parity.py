@@ -81,9 +81,9 @@ def network(x, t):
     return 0.7 * torch.tanh(1.3 * x + torch.sin(t / 150)) + 0.3 * x
 
 
-def theirs(scheduler, steps):
-    """(start, [what the network reads at every call, and the sample at the end], timesteps)."""
-    scheduler.set_timesteps(steps)
+def theirs(scheduler, steps, **passed):
+    """(start, [what the network reads at every call, and the sample at the end], timesteps). passed: to set_timesteps."""
+    scheduler.set_timesteps(**(passed or {"num_inference_steps": steps}))
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)
     x = torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(0)) * getattr(
@@ -106,7 +106,8 @@ def options_of(found):
 def ours(found, solver, start, scaled):
     """The same of the imported sampler. scaled: whether theirs has its samples over alpha."""
     seen, times = [], []
-    plan = solver.plan(**options_of(found))
+    nodes = found.call.get("nodes")
+    plan = solver.plan(**({"nodes": nodes} if nodes else options_of(found)))
     alpha = float(solver.coefficients.alpha(plan.nodes[0])) if scaled else 1.0
 
     def model(x, t):
@@ -114,7 +115,7 @@ def ours(found, solver, start, scaled):
         times.append(float(torch.as_tensor(t).reshape(-1)[0]))
         return network(x, t)
 
-    end = solver.sample(model, start * alpha, plan=plan, **found.call)
+    end = solver.sample(model, start * alpha, plan=plan, **{k: v for k, v in found.call.items() if k != "nodes"})
     return plan, [*seen, end], times
 
 
@@ -140,13 +141,6 @@ def levels(kind, scheduler, steps):
     return (1 + sigmas**2) ** -0.5, sigmas
 
 
-LEFT_OUT = {
-    "sdxl, karras": (1,), "sdxl, exponential": (1,), "sdxl, beta": (1,), "heun, karras": (1,), "lms, karras": (1,),
-    "playground 2.5": (1,),
-}  # fmt: skip
-"""Numbers of steps that are refused: see test_refused."""
-
-
 def few(case):
     return pytest.param(case, marks=() if case in FAST else pytest.mark.slow)
 
@@ -169,8 +163,6 @@ def test_grid_and_trajectory_are_theirs(case, made):
     kind, options = CASES[case]
     for steps in STEPS:
         scheduler = getattr(diffusers, kind)(**options)
-        if steps in LEFT_OUT.get(case, ()):
-            continue
         found, solver = made(kind, options, steps)
         start, a, their_times = theirs(scheduler, steps)
         plan, b, times = ours(found, solver, start, kind in SCALED)

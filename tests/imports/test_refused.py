@@ -12,15 +12,25 @@ from derive.places import solver_folder
 DPM, UNIPC, EULER = "DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "EulerDiscreteScheduler"
 PNDM = "PNDMScheduler"
 FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+MATCH, DYNAMIC = "FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True}
+LEADING, COSINE = {"timestep_spacing": "leading", "steps_offset": 1}, {"beta_schedule": "squaredcos_cap_v2"}
 CASES = [
     (DPM, {"solver_order": 4}, "solver_order: got 4; allowed: a whole number 1 to 3"),
     (DPM, {"solver_ordr": 2}, "solver_ordr: unknown key; allowed: "),
     (DPM, {"solver_ordr": 2}, "did you mean 'solver_order'?"),
     (DPM, {"algorithm_type": "sde-dpmsolver++"}, "algorithm_type: got 'sde-dpmsolver++'; allowed: dpmsolver, "),
     (DPM, {"algorithm_type": "dpmsolver"}, "final_sigmas_type: got 'zero'; allowed: sigma_min"),
-    (DPM, {"use_karras_sigmas": True, "final_sigmas_type": "sigma_min"}, "use_karras_sigmas: got True; allowed: false"),
+    (
+        UNIPC,
+        {"use_karras_sigmas": True, "final_sigmas_type": "sigma_min"},
+        "use_karras_sigmas: got True; allowed: false",
+    ),
+    (
+        EULER,
+        {**LEADING, "use_karras_sigmas": True, "final_sigmas_type": "sigma_min"},
+        "final_sigmas_type: got 'sigma_min'",
+    ),
     (DPM, {"use_karras_sigmas": True, "use_beta_sigmas": True}, "use_beta_sigmas: got True; allowed: false beside"),
-    (DPM, {"use_exponential_sigmas": True}, "use_exponential_sigmas: got True; allowed: false; its timesteps"),
     (DPM, {"prediction_type": "flow_prediction"}, "prediction_type: got 'flow_prediction'; allowed: epsilon, "),
     (DPM, {"beta_schedule": "sigmoid"}, "beta_schedule: got 'sigmoid'; allowed: linear, "),
     (DPM, {"trained_betas": [0.1, 2.0]}, "trained_betas: got [0.1, 2.0]; allowed: null or "),
@@ -30,17 +40,20 @@ CASES = [
     (UNIPC, {"lower_order_final": False}, "lower_order_final: got False; allowed: true"),
     (UNIPC, {"predict_x0": False}, "predict_x0: got False; allowed: true"),
     (UNIPC, {**FLOW, "use_dynamic_shifting": True}, "use_dynamic_shifting: got True; allowed: false"),
-    (UNIPC, {**FLOW, "shift_terminal": 0.1}, "shift_terminal: got 0.1; allowed: null"),
+    (UNIPC, {**FLOW, "shift_terminal": 1.0}, "shift_terminal: got 1.0; allowed: null; below 1"),
+    (UNIPC, {**FLOW, "final_sigmas_type": "sigma_min"}, "final_sigmas_type: got 'sigma_min'; allowed: zero"),
+    (UNIPC, {**FLOW, "use_beta_sigmas": True}, "use_beta_sigmas: got True; allowed: false"),
+    (DPM, {**FLOW, "use_karras_sigmas": True}, "use_karras_sigmas: got True; allowed: false"),
     ("DDIMScheduler", {}, "clip_sample: got True; allowed: false"),
     ("DDIMScheduler", {"clip_sample": False, "timestep_spacing": "linspace"}, "timestep_spacing: got 'linspace'"),
-    ("DEISMultistepScheduler", FLOW, "use_flow_sigmas: got True; allowed: false"),
+    (MATCH, {"use_karras_sigmas": True, "use_beta_sigmas": True}, "use_beta_sigmas: got True; allowed: false beside"),
+    (MATCH, {"invert_sigmas": True}, "invert_sigmas: got True; allowed: false"),
     (
         "FlowMatchEulerDiscreteScheduler",
         {"use_dynamic_shifting": True},
         "use_dynamic_shifting: got True; allowed: false",
     ),
     ("FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, "stochastic_sampling: got True; allowed: false"),
-    ("EDMEulerScheduler", {"final_sigmas_type": "sigma_min"}, "final_sigmas_type: got 'sigma_min'; allowed: zero"),
     (PNDM, {"prediction_type": "v_prediction"}, "prediction_type: got 'v_prediction'; allowed: epsilon"),
     (PNDM, {"timestep_spacing": "linspace"}, "timestep_spacing: got 'linspace'; allowed: leading, trailing"),
     ("NoScheduler", {}, "_class_name: got 'NoScheduler'; allowed: DPMSolverMultistepScheduler"),
@@ -85,10 +98,31 @@ def test_json_is_data(text, said, tmp_path, capsys):
     assert code == 2 and said in shown.err and "Traceback" not in shown.err
 
 
-def test_one_step_of_a_range_of_no_width(tmp_path, capsys):
-    text = json.dumps({"_class_name": EULER, "use_karras_sigmas": True})
-    code, shown = run(tmp_path, capsys, text, "--steps", "1")
-    assert code == 2 and "use_karras_sigmas: got True; allowed: false for one step" in shown.err
+@pytest.mark.parametrize(
+    ("kind", "options", "more", "said"),
+    [
+        (MATCH, {}, ["--mu", "1"], "--mu: got 1; allowed with use_dynamic_shifting of a flow only"),
+        (MATCH, DYNAMIC, ["--mu", "nan"], "--mu: got nan; allowed: a finite number"),
+        (MATCH, DYNAMIC, ["--mu", "700"], "--mu: gives a shift of "),
+        (MATCH, {**DYNAMIC, "time_shift_type": "linear"}, ["--mu", "-1"], "--mu: gives a shift of -1; allowed: a shift above 0"),
+        (MATCH, DYNAMIC, ["--mu", "1", "--image-size", "64x64"], "--image-size: got 64x64 beside --mu; allowed: one of"),
+        (MATCH, DYNAMIC, ["--image-size", "1024"], "--image-size: got '1024'; allowed: WxH"),
+        (MATCH, DYNAMIC, ["--image-size", "8x1024"], "--image-size: got '8x1024'; allowed: both from 16"),
+        (MATCH, DYNAMIC, ["--sequence-length", "0"], "--sequence-length: got 0; allowed: 1 to"),
+        (MATCH, DYNAMIC, [], "use_dynamic_shifting: got True; allowed: false; true with --mu X, --image-size WxH or"),
+        (MATCH, {**DYNAMIC, "max_image_seq_len": 256}, ["--sequence-length", "9"], "max_image_seq_len: got 256; allowed: another"),
+        (UNIPC, {**FLOW, **DYNAMIC}, ["--image-size", "64x64"], "use_dynamic_shifting: got True; allowed: false; true with --mu X ("),
+        (DPM, {**FLOW, **DYNAMIC, "time_shift_type": "linear"}, ["--mu", "1"], "time_shift_type: got 'linear'; allowed: expo"),
+        (DPM, FLOW, ["--sigmas", "pipeline"], "--sigmas: got pipeline; allowed: scheduler; pipeline for flows of"),
+        (DPM, {**COSINE, "use_lu_lambdas": True}, ["--steps", "15"], "use_lu_lambdas: got True; allowed: false for 15 steps"),
+        (MATCH, {"shift_terminal": 0.1}, ["--steps", "1"], "shift_terminal: got 0.1; allowed: null; below 1, for 2 or more"),
+        ("DEISMultistepScheduler", FLOW, ["--steps", "1"], "use_flow_sigmas: got True; allowed: false for one step"),
+        ("EDMEulerScheduler", {"final_sigmas_type": "sigma_min"}, ["--steps", "1"], "final_sigmas_type: got 'sigma_min'"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_fit(kind, options, more, said, tmp_path, capsys):
+    code, shown = run(tmp_path, capsys, json.dumps({"_class_name": kind, **options}), *more)
+    assert code == 2 and said in shown.err and shown.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

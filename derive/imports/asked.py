@@ -1,0 +1,58 @@
+"""What a pipeline passes to ``set_timesteps`` beside the number of steps, as options of the command."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NoReturn
+
+from derive.errors import Fault, SpecError, show
+
+_MOST = 10**9
+_PIXELS = 16
+"""Side of a token: an autoencoder of 8 x 8 pixels, patches of 2 x 2 (Stable Diffusion 3, Flux)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """mu: of a dynamic shift. tokens: the size of the picture, from which it follows, instead.
+
+    sigmas: "scheduler", the class's own levels of a flow, or "pipeline", 1 - i/N before the shift, which those of Flux and
+    others pass.
+    """
+
+    mu: float | None = None
+    tokens: int | None = None
+    sigmas: str = "scheduler"
+
+
+def asked(mu: float | None, image_size: str | None, sequence_length: int | None, sigmas: str) -> Asked:
+    """The options; SpecError for a wrong value, or for two that say the same."""
+    given = {"--mu": mu, "--image-size": image_size, "--sequence-length": sequence_length}
+    said = [option for option, value in given.items() if value is not None]
+    if len(said) > 1:
+        refuse(said[1], f"got {given[said[1]]} beside {said[0]}; allowed: one of {', '.join(given)}")
+    if mu is not None and not math.isfinite(mu):
+        refuse("--mu", f"got {mu}; allowed: a finite number")
+    if sequence_length is not None and not 1 <= sequence_length <= _MOST:
+        refuse("--sequence-length", f"got {sequence_length}; allowed: 1 to {_MOST}")
+    return Asked(mu, _tokens(image_size) if image_size is not None else sequence_length, sigmas)
+
+
+def _tokens(size: str) -> int:
+    """Tokens of WxH pixels."""
+    sides = size.split("x")
+    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and len(side) < 6 for side in sides):
+        refuse("--image-size", f"got {show(size)}; allowed: WxH, like 1024x768")
+    tokens = (int(sides[0]) // _PIXELS) * (int(sides[1]) // _PIXELS)
+    if not tokens:
+        refuse("--image-size", f"got {show(size)}; allowed: both from {_PIXELS}")
+    return tokens
+
+
+def refuse(option: str, message: str) -> NoReturn:
+    """SpecError that names an option of the command."""
+    raise SpecError(Fault(message, f"import-config: {option}"))
+
+
+__all__ = ["Asked", "asked", "refuse"]
