@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from derive.errors import Fault, SpecError
 from derive.imports.draft import Fields
-from derive.imports.schedules import flow
+from derive.imports.schedules import flow, levels
 from derive.imports.settings import Settings
 from derive.imports.sigmas import idle
 from derive.imports.strided import moving
@@ -32,6 +32,32 @@ def dpm_multistep(settings: Settings) -> Fields:
     ends = bool(settings.get("euler_at_final")) or final == "zero"
     head: Fields = {"integrand": "data" if data else "noise", "variable": "lambda"}
     return _multistep(settings, head, weights, ends, settings["lower_order_final"])
+
+
+def dpm_singlestep(settings: Settings) -> Fields:
+    """Singlestep DPM-Solver and DPM-Solver++: the stages of a step lie on the points of the grid."""
+    settings.only("algorithm_type", ["dpmsolver", "dpmsolver++", "deis"], "the others add noise at every step")
+    data, zero = settings["algorithm_type"] != "dpmsolver", settings["final_sigmas_type"] == "zero"
+    if not data and zero:
+        settings.refuse("final_sigmas_type", "sigma_min (with algorithm_type dpmsolver, as in diffusers)")
+    if not zero and (chosen := levels(settings)):
+        settings.refuse(chosen, "false with final_sigmas_type sigma_min (a stage and its step would end at one level)")
+    exact = settings["solver_type"] == "heun"
+    second: Fields = {"order": 2, "back": 1} if exact else {"order": 2, "weights": "midpoint", "back": 1}
+    third: Fields = {"order": 3, "back": 2} if exact else {"order": 2, "nodes": [0, 2], "back": 2}
+    entries: dict[int, Fields] = {1: {"order": 1}, 2: second, 3: third}
+    rows = singlestep_orders(settings.steps, settings["solver_order"], settings["lower_order_final"], zero)
+    _counted(settings, len(rows))
+    head: Fields = {"integrand": "data" if data else "noise", "variable": "lambda"}
+    return {"family": "decisions", **head, "table": [entries[k] for k in rows]}
+
+
+def singlestep_orders(steps: int, order: int, lowered: bool, zero: bool) -> list[int]:
+    """The order of every step: 1, 2, 3 again and again; 1 for the last into sigma = 0, or ``lowered`` at the end of a block."""
+    out = [1 + i % order for i in range(steps)]
+    if zero or (lowered and steps % order == 0):
+        out[-1] = 1
+    return out
 
 
 def deis(settings: Settings) -> Fields:
@@ -187,6 +213,7 @@ def flow_heun(settings: Settings) -> Fields:
 
 METHODS: Mapping[str, tuple[Callable[[Settings], Fields], str, tuple[str, ...]]] = {
     "DPMSolverMultistepScheduler": (dpm_multistep, "dpm_multistep", ("arXiv:2211.01095", "arXiv:2206.00927")),
+    "DPMSolverSinglestepScheduler": (dpm_singlestep, "dpm_singlestep", ("arXiv:2211.01095", "arXiv:2206.00927")),
     "EDMDPMSolverMultistepScheduler": (dpm_multistep, "edm_dpm_multistep", ("arXiv:2211.01095", "arXiv:2206.00364")),
     "DEISMultistepScheduler": (deis, "deis", ("arXiv:2204.13902",)),
     "UniPCMultistepScheduler": (unipc, "unipc", ("arXiv:2302.04867",)),
@@ -202,4 +229,4 @@ METHODS: Mapping[str, tuple[Callable[[Settings], Fields], str, tuple[str, ...]]]
 }  # fmt: skip
 """By class: its method, the name of the solver, what it is built on."""
 
-__all__ = ["METHODS", "decisions", "flow"]
+__all__ = ["METHODS", "decisions", "flow", "singlestep_orders"]

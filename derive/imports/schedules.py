@@ -125,7 +125,9 @@ def truncates(settings: Settings) -> bool:
     return settings.kind == "DPMSolverMultistepScheduler" and settings["beta_schedule"] == "squaredcos_cap_v2"
 
 
-WHOLE = ("DPMSolverMultistepScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler")
+WHOLE = (
+    "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler",
+)  # fmt: skip
 """Classes that feed the network whole numbers."""
 MIDPOINT = "KDPM2DiscreteScheduler"
 """The class that calls the network between the points of its grid."""

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from derive.errors import Fault, SpecError, near_miss, show
 from derive.imports.asked import Asked
-from derive.imports.classes import DEFAULTS, REFUSED, known_keys
+from derive.imports.classes import DEFAULTS, IMPLIED, REFUSED, known_keys
 from derive.imports.reading import Config
 
 _LONGEST = 4096
@@ -101,7 +101,7 @@ def settle(config: Config, steps: int, asked: Asked) -> Settings:
     """The configuration with the defaults of its class. SpecError: every unknown key, wrong value and unknown class."""
     kind = _class(config)
     known, faults, notes = DEFAULTS[kind], [], []
-    values = dict(known)
+    values = {**IMPLIED.get(kind, {}), **known}
     for key, value in config.values.items():
         if key.startswith("_"):
             continue
