@@ -107,6 +107,9 @@ def laid(peer: Any, given: Mapping[str, Any], device: Any) -> Laid:
     name, timesteps = type(peer).__name__, peer.timesteps
     if name in _TABLES:
         timesteps = torch.unique_consecutive(timesteps)
+        timesteps = timesteps[
+            timesteps >= 0
+        ]  # trailing, 217 steps: arange goes on to -1, which is the table's other end
         return _once(Laid(_sigmas(peer, timesteps), timesteps))
     sigmas = peer.sigmas.detach().cpu().to(torch.float32)
     if name in _TWICE:
@@ -139,6 +142,11 @@ def _own(peer: Any, given: Mapping[str, Any], device: Any) -> Laid:
 def _sigmas(peer: Any, timesteps: torch.Tensor, final: float | None = None) -> torch.Tensor:
     """sigma/alpha at integer timesteps, and after the last: alpha_bar there ``final``, or what the peer ends with."""
     table = peer.alphas_cumprod.double().cpu()
+    outside = [t for t in timesteps.tolist() if not 0 <= t < len(table)]
+    if outside:
+        raise ValueError(
+            f"timesteps: got {outside[0]}; allowed: 0 to {len(table) - 1}, what the network was trained on"
+        )
     last = getattr(peer, "final_alpha_cumprod", 1.0) if final is None else final
     bars = torch.cat([table[timesteps.long().cpu()], torch.as_tensor(last, dtype=torch.float64).reshape(1)])
     return ((1 - bars) / bars).sqrt().float()

@@ -93,7 +93,12 @@ def grid_of_a_scheduler(case):
     made = scheduler(solver, peer)
     tables = not hasattr(peer, "sigmas")
     if tables:
-        bars = [*peer.alphas_cumprod.double()[peer.timesteps], getattr(peer, "final_alpha_cumprod", torch.tensor(1.0))]
+        times = peer.timesteps[peer.timesteps >= 0]  # trailing can go on to -1, by rounding
+        if int(times.max()) > 999:  # leading, an offset, and as many steps as the table has
+            with pytest.raises(ValueError, match="timesteps: got 1000; allowed: 0 to 999"):
+                made.set_timesteps(steps)
+            return
+        bars = [*peer.alphas_cumprod.double()[times], getattr(peer, "final_alpha_cumprod", torch.tensor(1.0))]
         levels = [float(((1 - b) / b).sqrt().float()) for b in bars]
     else:
         levels = peer.sigmas.tolist()
@@ -117,7 +122,7 @@ def grid_of_a_scheduler(case):
     else:
         assert made.sigmas.tolist() == once and len(made.timesteps) == len(once) - 1
         if "Heun" not in kind and len(once) == len(levels):
-            assert torch.equal(made.timesteps, peer.timesteps)
+            assert torch.equal(made.timesteps, times if tables else peer.timesteps)
     assert bool(torch.isfinite(made.timesteps.double()).all())
     end, calls = solved(made)
     assert calls == len(made.timesteps) == made.num_inference_steps or made.order > 1
@@ -127,6 +132,8 @@ def grid_of_a_scheduler(case):
 @FEW
 @given(grids(16))
 @example(("dpmpp_2m", "DPMSolverMultistepScheduler", {"timestep_spacing": "linspace"}, 1000))
+@example(("dpmpp_2m", "DDIMScheduler", {"timestep_spacing": "leading", "steps_offset": 1}, 1000))
+@example(("dpmpp_2m", "DDIMScheduler", {"timestep_spacing": "trailing"}, 217))
 @example(("dpmpp_3m", "DDIMScheduler", {"timestep_spacing": "trailing", ZERO: True}, 1))
 @example(("res_3s", "DDIMScheduler", {"timestep_spacing": "trailing", ZERO: True}, 2))
 @example(("dpmpp_2m", "DPMSolverMultistepScheduler", {"sigmas": SIGMAS[0], "final_sigmas_type": "sigma_min"}, 20))
