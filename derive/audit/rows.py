@@ -130,15 +130,21 @@ def _inside(count: int) -> range:
     return range((3 * count) // 8, (3 * count) // 4)
 
 
-def rows_of(sampler: Sampler, patterns: Sequence[Pattern] = PATTERNS) -> Rows:
-    """The sampler's rows: exact if its code allows, else on five grids of each pattern."""
+def rows_of(sampler: Sampler, patterns: Sequence[Pattern] = PATTERNS, refused: str = "") -> Rows:
+    """The sampler's rows: exact if its code allows, else on five grids of each pattern. refused: why not exact."""
     seen = integrand_of(sampler, grid(0))
     integrand = seen.integrand
+    if refused:
+        return _levels(sampler, integrand, patterns, refused)
     try:
         with Exactly(), torch.no_grad():
             return _exact(sampler, integrand, patterns, seen.calls)
     except Exception as error:  # foreign code: on numbers that are no floats it may throw anything
         refused = str(error) if isinstance(error, Inexact) else f"{type(error).__name__} on exact numbers"
+    return _levels(sampler, integrand, patterns, refused)
+
+
+def _levels(sampler: Sampler, integrand: str, patterns: Sequence[Pattern], refused: str) -> Rows:
     found = [_floats(sampler, integrand, p) for p in patterns]
     middles = tuple(tuple(rows[n] for n in _inside(len(rows))) for rows in found)
     return Rows(integrand, found[0], middles, " ".join(refused.split())[:100])

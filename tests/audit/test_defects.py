@@ -48,6 +48,11 @@ def test_a_slip_is_found(name, config, order, because):
     assert found.data["exact"] and found.wrong
 
 
+def test_another_formula_for_small_steps_is_no_false_alarm():
+    found = audited("3m_branch", {})
+    assert found.holds and found.data["order"] == 3 and "a branch for small steps" in found.how
+
+
 @pytest.mark.parametrize(("name", "config", "order"), [*GOOD, *slow(MORE_GOOD)])
 def test_without_it_the_same_is_as_claimed(name, config, order):
     found = audited(name, config)
