@@ -41,9 +41,11 @@ def grids(most):
     steps = st.one_of(st.integers(1, most), st.sampled_from([1, 2, 3, most]))
     of_sd = st.tuples(st.sampled_from([*ONE, *STAGED]), st.sampled_from(PLAIN), spaced, steps)
     shift = st.fixed_dictionaries({"shift": st.sampled_from([0.5, 1.0, 3.0, 12.0])})
-    matched = ["FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"]
-    of_flow = st.tuples(st.sampled_from([*FLOWS, "dpmpp_3m", "res_3s"]), st.sampled_from(matched), shift, steps)
-    return st.one_of(of_sd, of_sd, of_flow)
+    dynamic = st.floats(0.25, 4.0, width=16).map(lambda mu: {"use_dynamic_shifting": True, "mu": mu})
+    solvers, euler = st.sampled_from([*FLOWS, "dpmpp_3m", "res_3s"]), st.just("FlowMatchEulerDiscreteScheduler")
+    matched = st.one_of(euler, st.just("FlowMatchHeunDiscreteScheduler"))
+    of_flow = st.tuples(solvers, matched, shift, steps)
+    return st.one_of(of_sd, of_sd, of_flow, st.tuples(solvers, euler, dynamic, steps))
 
 
 def known(kind, options):
@@ -85,11 +87,12 @@ def grid_of_a_scheduler(case):
     from runtime.adapters.diffusers import scheduler
 
     solver, kind, options, steps = case
+    mu = {"mu": options["mu"]} if "mu" in options else {}  # of the size of a picture
     options = known(kind, options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         peer = getattr(diffusers, kind)(**options)
-        peer.set_timesteps(steps)
+        peer.set_timesteps(steps, **mu)
     made = scheduler(solver, peer)
     tables = not hasattr(peer, "sigmas")
     if tables:
@@ -114,7 +117,7 @@ def grid_of_a_scheduler(case):
         with pytest.raises(ValueError, match="the sample begins at alpha = 0"):
             made.set_timesteps(steps)
         return
-    made.set_timesteps(steps)
+    made.set_timesteps(steps, **mu)
     assert made._grid[0].tolist() == once
     if solver in STAGED or solver in ("flow_heun", "res_3s"):
         assert set(once) <= set(made.sigmas.tolist())
@@ -148,6 +151,33 @@ def test_the_grid_of_a_scheduler(case):
 def test_the_grid_of_a_scheduler_up_to_1000_steps(case):
     pytest.importorskip("diffusers")
     grid_of_a_scheduler(case)
+
+
+@FEW
+@given(st.sampled_from([*ONE, *STAGED]), st.integers(1, 14), st.floats(0, 1, exclude_max=True), st.booleans())
+def test_the_index_of_a_solve(solver, steps, share, looked_up):
+    """Begun at any grid point, by index or by its timestep: as many calls as are left, counted in ``timesteps``."""
+    pytest.importorskip("diffusers")
+    from runtime.adapters.diffusers import scheduler
+
+    made = scheduler(solver, **SD)
+    made.set_timesteps(steps)
+    opening = [i for i in range(len(made.timesteps)) if made._opens(i)]
+    assert len(opening) == steps and [made.index_for_timestep(made.timesteps[i]) for i in opening] == opening
+    begin = opening[int(share * steps)]
+    assert made.step_index is None and made.begin_index is None
+    if not looked_up:
+        made.set_begin_index(begin)
+    timesteps = made.timesteps[begin:]
+    x = torch.tensor([[0.3], [-1.1]])
+    for i, t in enumerate(timesteps):
+        x = made.step(network(made.scale_model_input(x, t), t), t, x).prev_sample
+        assert made.step_index == begin + i + 1
+    assert made.begin_index == (None if looked_up else begin) and bool(torch.isfinite(x).all())
+    with pytest.raises(IndexError):
+        made.step(x, timesteps[-1], x)
+    made.set_timesteps(steps)
+    assert made.step_index is None and made.begin_index is None
 
 
 def falling(low, high, most):
