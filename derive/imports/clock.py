@@ -69,7 +69,7 @@ def clock(settings: Settings) -> Fields:
         return _matched(settings)
     if settings.kind == "UniPCMultistepScheduler":
         return _corrected(settings)
-    for key in _SHARED:
+    for key in (*_SHARED, "use_lu_lambdas"):
         settings.only(key, [False], "beside use_flow_sigmas: the class takes levels above 1 for those of a flow")
     least = 1 / settings["num_train_timesteps"]
     out: Fields = {"kind": "clocked", "steps": settings.steps, "points": "inner", "u_start": 1 - least}

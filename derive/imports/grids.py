@@ -17,6 +17,7 @@ def grid(settings: Settings) -> Fields:
     if flow(settings):
         return clock(settings)
     settings.only("use_dynamic_shifting", [False], "a shift is of flows")
+    settings.only("shift_terminal", [None], "of flows")
     return _spaced(settings)
 
 

@@ -25,8 +25,8 @@ def dpm_multistep(settings: Settings) -> Fields:
     settings.only("algorithm_type", ["dpmsolver", "dpmsolver++", "deis"], "the others add noise at every step")
     data = settings["algorithm_type"] != "dpmsolver"
     final = settings["final_sigmas_type"]
-    if not data and final == "zero":
-        settings.refuse("final_sigmas_type", "sigma_min (with algorithm_type dpmsolver, as in diffusers)")
+    if settings["algorithm_type"] != "dpmsolver++" and final == "zero":
+        settings.refuse("final_sigmas_type", f"sigma_min (with algorithm_type {settings['algorithm_type']}, as in diffusers)")
     middle = "exact" if settings["solver_type"] == "heun" else "midpoint"
     weights = {1: "exact", 2: middle, 3: PUBLISHED_3M}
     ends = bool(settings.get("euler_at_final")) or final == "zero"
@@ -38,8 +38,8 @@ def dpm_singlestep(settings: Settings) -> Fields:
     """Singlestep DPM-Solver and DPM-Solver++: the stages of a step lie on the points of the grid."""
     settings.only("algorithm_type", ["dpmsolver", "dpmsolver++", "deis"], "the others add noise at every step")
     data, zero = settings["algorithm_type"] != "dpmsolver", settings["final_sigmas_type"] == "zero"
-    if not data and zero:
-        settings.refuse("final_sigmas_type", "sigma_min (with algorithm_type dpmsolver, as in diffusers)")
+    if settings["algorithm_type"] != "dpmsolver++" and zero:
+        settings.refuse("final_sigmas_type", f"sigma_min (with algorithm_type {settings['algorithm_type']}, as in diffusers)")
     if not zero and (chosen := levels(settings)):
         settings.refuse(chosen, "false with final_sigmas_type sigma_min (a stage and its step would end at one level)")
     exact = settings["solver_type"] == "heun"
