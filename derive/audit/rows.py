@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import mpmath
@@ -102,19 +103,21 @@ class Rows:
         if not self.exact or m.exponent is None:
             return None
         with mpmath.workdps(DIGITS):
-            return self._law(main, m.k, m.exponent)
+            return _law(self, main, m.k, m.exponent)
 
-    def _law(self, main: RowFound, k: int, exponent: int) -> sp.Expr | None:
-        width = len(leading.ratios(main.levels[-1].nodes) or ())
-        samples = []
-        for row in self.middle:
-            at = leading.ratios(row.levels[-1].nodes)
-            value = _value(row.moments[k], exponent)
-            if row.values == main.values and value is not None and at is not None and len(at) == width:
-                samples.append((at, value))
-            elif row.values == main.values:
-                return None
-        return leading.law(samples)
+
+@lru_cache(maxsize=64)
+def _law(rows: Rows, main: RowFound, k: int, exponent: int) -> sp.Expr | None:
+    width = len(leading.ratios(main.levels[-1].nodes) or ())
+    samples = []
+    for row in rows.middle:
+        at = leading.ratios(row.levels[-1].nodes)
+        value = _value(row.moments[k], exponent)
+        if row.values == main.values and value is not None and at is not None and len(at) == width:
+            samples.append((at, value))
+        elif row.values == main.values:
+            return None
+    return leading.law(samples)
 
 
 def _value(m: Moment, exponent: int) -> Fraction | None:

@@ -94,6 +94,7 @@ def test_a_sampler_that_throws_is_a_finding():
     assert found.failures == ("a run throws UnboundLocalError: x_t",)
 
 
+@pytest.mark.slow
 def test_vary_coeff_with_its_sum_is_as_claimed():
     found = adapted(f"{HERE}:sample_pec_vary_3m", {"right": True}, None)
     assert found.holds and found.data["order"] == 3 == found.data["order_by_jets"]

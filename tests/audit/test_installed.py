@@ -23,7 +23,17 @@ def foreign(monkeypatch):
     monkeypatch.setitem(PACKAGES, "foreign", FOREIGN)
 
 
-def test_a_package_is_a_line_a_target(foreign, capsys):
+@pytest.fixture(scope="module")
+def audited():
+    return list(installed.rows(FOREIGN))
+
+
+def test_a_package_is_a_line_a_target(foreign, audited, monkeypatch, capsys):
+    monkeypatch.setattr(installed, "rows", lambda chosen, said: iter(audited))
+    assert cli.main(["audit", "--all", "foreign"]) == 1
+    screen = capsys.readouterr().out.splitlines()
+    assert screen[1].split() == ["target", "verdict", "claimed", "found", "because"]
+    assert re.match(r"tests.audit.foreign:sample_plms --config order=2 +not as claimed +2 +1 +moment 1 is", screen[3])
     assert cli.main(["audit", "--all", "foreign", "--json"]) == 1
     said = json.loads(capsys.readouterr().out)
     heun, plms, nothing = said["audits"]
@@ -33,9 +43,8 @@ def test_a_package_is_a_line_a_target(foreign, capsys):
     assert cli.main(plms["command"].split()[3:]) == 1
 
 
-def test_the_table_has_the_command_and_names_what_is_left_out(foreign):
-    chosen = installed.package("foreign")
-    table = installed.markdown(chosen, list(installed.rows(chosen)))
+def test_the_table_has_the_command_and_names_what_is_left_out(foreign, audited):
+    table = installed.markdown(installed.package("foreign"), audited)
     assert table[4].startswith("| `tests.audit.foreign:sample_heun` | 2 | 2 |")
     assert table[5].startswith("| `tests.audit.foreign:sample_plms --config order=2` | 2 | **1** |")
     assert "`sample_ab3`" in table[-2] and "`sample_heun`" not in table[-2]
