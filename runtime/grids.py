@@ -21,7 +21,7 @@ from runtime.real import Real, log, real
 from runtime.spaced import clocked, spaced, spread
 
 Nodes = tuple[float, ...]
-Variable = Literal["t", "lambda", "log_sigma", "rho", "sigma", "alpha", "angle"]
+Variable = Literal["t", "lambda", "log_sigma", "rho", "sigma", "alpha", "angle", "sine_root"]
 
 
 # Schedule quantities as floats, and their inverse
@@ -43,6 +43,7 @@ _OF_TIME: Mapping[str, Callable[[Any, float], float]] = {
     "log_sigma": lambda c, t: float(log(c.sigma(real(t)))) if float(c.sigma(real(t))) else -math.inf,
     "alpha": lambda c, t: float(c.alpha(real(t))),
     "angle": lambda c, t: math.atan(math.exp(log_rho(c, t))),
+    "sine_root": lambda c, t: math.asin(min(float(c.sigma(real(t))), 1.0) ** 0.5),
 }
 
 
@@ -144,7 +145,9 @@ def uniform(
     t_end: float | None = None,
     final_zero: bool = True,
 ) -> Nodes:
-    """Equidistant in t, lambda = log(alpha/sigma), log_sigma, rho = sigma/alpha, sigma, alpha or angle = atan(rho).
+    """Equidistant in t, lambda = log(alpha/sigma), log_sigma, rho = sigma/alpha, sigma, alpha, angle = atan(rho) or sine_root.
+
+    sine_root: asin(sqrt(sigma)), the levels sin(u)^2 of F-PNDM (diffusers' IPNDM).
 
     In t the schedule's warp (the flow "shift", arXiv:2403.03206 eq. 23) is applied, once, here and nowhere else.
     lambda: DPM-Solver's logSNR grid (arXiv:2206.00927 section 3.3); t: its time_uniform and DDIM's linear.

@@ -176,7 +176,7 @@ def refute(proved: Claims, claimed: dict[str, int]) -> list[Fault]:
     faults = [
         Fault(f"{proof.values} give order 0: {proof.limiting}; allowed: weights that leave order 1", "method.weights")
         for proof in proved.schemes
-        if proof.order < 1
+        if proof.order < 1 and (proof.values or proof is proved.main)
     ][:1]
     main = proved.main
     if "order" in claimed and claimed["order"] > main.order:

@@ -214,6 +214,8 @@ class Oracle:
 
     def _solved(self, row: Row, start: Any, end: Any, h: Any, times: Sequence[Any]) -> list[Any]:
         """V w = mt in units of the row's own span."""
+        if not row.nodes:
+            return []
         mp, problem = self.mp, self.problem
         own = self.number(row.end)
         read = 1 + max((node.index for node in row.nodes if node.kind == "history"), default=0)

@@ -241,7 +241,8 @@ def global_order(tableau: Tableau, proofs: tuple[SchemeProof, ...], starter: Sch
 
 
 def _values(count: int) -> str:
-    return f"{count} value{'s' if count > 1 else ''}"
+    """In words; nothing for a row that is there to combine none."""
+    return f"{count} value{'s' if count > 1 else ''}" if count else ""
 
 
 def body(tableau: Tableau) -> tuple[int, int]:

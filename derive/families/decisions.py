@@ -47,7 +47,9 @@ UNIFORM = "uniform"
 """Adams-Bashforth weights of equal steps."""
 
 ENTRY: Parameters = {
-    "order": Integer(low=1, high=MAX_STEPS, doc="integrand values the step combines"),
+    "order": Integer(
+        low=0, high=MAX_STEPS, doc="integrand values the step combines; 0: it carries the state on, x' = Phi x"
+    ),
     "nodes": Integers(
         default=None, high=MAX_STEPS - 1, longest=MAX_STEPS, doc="which values, 0 the newest; default: the newest"
     ),
@@ -174,6 +176,8 @@ def _corrector_nodes(entry: Mapping[str, Any]) -> tuple[int, ...]:
 
 def _scheme(entry: Mapping[str, Any], key: str, kernel: Kernel, integrand: int) -> Scheme:
     order = entry["order"]
+    if not order:
+        return Scheme((), replace(_idle(entry, key, kernel), integrand=integrand))
     dropped = {k: alphabet().ring.zero for k in range(entry.get("taylor") or order, order)}
     weights, nodes = entry.get("weights", "exact"), _values(entry.get("nodes") or range(order))
     step = _row("predict", nodes, kernel, "exact" if weights == UNIFORM else weights, f"{key}.weights", dropped)
@@ -209,6 +213,16 @@ def _earlier(scheme: Scheme, entry: Mapping[str, Any], key: str, before: Scheme 
     span = span_row(step.name, [points[j] for j in nodes], kernel, ONE, moments)
     row = replace(step, nodes=points, moments=(), exact=(), back=back, span=span, inner=inner)
     return Scheme((), row)
+
+
+def _idle(entry: Mapping[str, Any], key: str, kernel: Kernel) -> Row:
+    """The row that combines no value: of order 0."""
+    said = [name for name in ("nodes", "back", "taylor") if entry.get(name)]
+    said += ["corrector"] if entry.get("corrector", "none") != "none" else []
+    said += ["weights"] if entry.get("weights", "exact") != "exact" else []
+    if said:
+        raise PoseError(f"{key}.{said[0]}", "beside order: 0, which combines no value; allowed: order from 1")
+    return span_row("carry", (), kernel)
 
 
 def _uniform(step: Row, kernel: Kernel, key: str, dropped: Mapping[int, PolyElement]) -> Row:

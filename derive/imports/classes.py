@@ -52,6 +52,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     },
     "KDPM2DiscreteScheduler": {**_BETAS, **_WIDER, **_LEVELS, **_NOISE, **_SPACING},
     "LMSDiscreteScheduler": {**_BETAS, **_LEVELS, **_NOISE, **_SPACING},
+    "IPNDMScheduler": {"num_train_timesteps": 1000, "trained_betas": None},
     "PNDMScheduler": {
         **_BETAS, **_NOISE, "skip_prk_steps": False, "set_alpha_to_one": False, "timestep_spacing": "leading",
         "steps_offset": 0,
@@ -88,7 +89,6 @@ REFUSED: Mapping[str, str] = {
     "CosineDPMSolverMultistepScheduler": _ANCESTRAL,
     "DDIMInverseScheduler": _INVERSE,
     "DPMSolverMultistepInverseScheduler": _INVERSE,
-    "IPNDMScheduler": "its grid begins at alpha = 0 where it divides by max(alpha, 1e-8) and loses the network's output",
 }
 """Classes of diffusers that are known and not imported, with the reason."""
 

@@ -14,6 +14,8 @@ def grid(settings: Settings) -> Fields:
     """The spec's grid. SpecError for what no grid here has."""
     if settings.kind.startswith("EDM"):
         return edm(settings)
+    if settings.kind == "IPNDMScheduler":
+        return {"kind": "uniform", "steps": settings.steps, "variable": "sine_root"}
     if flow(settings):
         return clock(settings)
     settings.only("use_dynamic_shifting", [False], "a shift is of flows")

@@ -26,7 +26,9 @@ def dpm_multistep(settings: Settings) -> Fields:
     data = settings["algorithm_type"] != "dpmsolver"
     final = settings["final_sigmas_type"]
     if settings["algorithm_type"] != "dpmsolver++" and final == "zero":
-        settings.refuse("final_sigmas_type", f"sigma_min (with algorithm_type {settings['algorithm_type']}, as in diffusers)")
+        settings.refuse(
+            "final_sigmas_type", f"sigma_min (with algorithm_type {settings['algorithm_type']}, as in diffusers)"
+        )
     middle = "exact" if settings["solver_type"] == "heun" else "midpoint"
     weights = {1: "exact", 2: middle, 3: PUBLISHED_3M}
     ends = bool(settings.get("euler_at_final")) or final == "zero"
@@ -39,7 +41,9 @@ def dpm_singlestep(settings: Settings) -> Fields:
     settings.only("algorithm_type", ["dpmsolver", "dpmsolver++", "deis"], "the others add noise at every step")
     data, zero = settings["algorithm_type"] != "dpmsolver", settings["final_sigmas_type"] == "zero"
     if settings["algorithm_type"] != "dpmsolver++" and zero:
-        settings.refuse("final_sigmas_type", f"sigma_min (with algorithm_type {settings['algorithm_type']}, as in diffusers)")
+        settings.refuse(
+            "final_sigmas_type", f"sigma_min (with algorithm_type {settings['algorithm_type']}, as in diffusers)"
+        )
     if not zero and (chosen := levels(settings)):
         settings.refuse(chosen, "false with final_sigmas_type sigma_min (a stage and its step would end at one level)")
     exact = settings["solver_type"] == "heun"
@@ -192,6 +196,19 @@ def pndm(settings: Settings) -> Fields:
     }  # fmt: skip
 
 
+def ipndm(settings: Settings) -> Fields:
+    """Adams-Bashforth weights of equal steps; the first step, from alpha = 0, takes the data to be 0 as the class does."""
+    if settings.steps == 1:
+        raise SpecError(
+            Fault("got 1; allowed: from 2 for IPNDMScheduler, whose only step gives 0", "import-config: --steps")
+        )
+    _counted(settings, settings.steps)
+    settings.notes.append("its first step leaves out what the network returns, as in diffusers: {order: 1} would not")
+    rows: list[Fields] = [{"order": min(i + 1, 4), "weights": "uniform"} for i in range(1, settings.steps)]
+    rows.insert(0, {"order": 0, "integrand": "data"})
+    return {"family": "decisions", "integrand": "noise", "variable": "rho", "table": rows}
+
+
 def flow_euler(settings: Settings) -> Fields:
     """Euler's method on the velocity."""
     return {
@@ -223,6 +240,7 @@ METHODS: Mapping[str, tuple[Callable[[Settings], Fields], str, tuple[str, ...]]]
     "HeunDiscreteScheduler": (heun, "heun_discrete", ("arXiv:2206.00364",)),
     "KDPM2DiscreteScheduler": (kdpm2, "kdpm2_discrete", ("arXiv:2206.00364", "arXiv:2206.00927")),
     "LMSDiscreteScheduler": (lms, "lms_discrete", ("arXiv:2206.00364",)),
+    "IPNDMScheduler": (ipndm, "ipndm", ("arXiv:2202.09778",)),
     "PNDMScheduler": (pndm, "pndm", ("arXiv:2202.09778",)),
     "FlowMatchEulerDiscreteScheduler": (flow_euler, "flow_match_euler", ("arXiv:2209.03003", "arXiv:2403.03206")),
     "FlowMatchHeunDiscreteScheduler": (flow_heun, "flow_match_heun", ("arXiv:2209.03003", "arXiv:2403.03206")),

@@ -28,6 +28,9 @@ def schedule(settings: Settings) -> Fields:
     """The spec's schedule."""
     if settings.kind.startswith("EDM"):
         return {"kind": "edm", "sigma_max": settings["sigma_max"], "sigma_min": 0}
+    if settings.kind == "IPNDMScheduler":
+        settings.only("trained_betas", [None], "as many as there are steps: the noise level of each, and no schedule")
+        return {"alpha": '"cos(pi*t/2)"', "sigma": '"sin(pi*t/2)"', "t": [1, 0]}
     if flow(settings):
         warp = shift(settings)
         return {"kind": "flow", "shift": warp} if warp != 1 else {"kind": "flow"}
@@ -142,6 +145,8 @@ def prediction(settings: Settings) -> Fields:
         return {"kind": "edm", "input": "c_noise", "input_scale": "edm", "sigma_data": settings["sigma_data"]}
     if settings.kind.startswith("FlowMatch"):
         return {"kind": "velocity", "time_scale": settings["num_train_timesteps"]}
+    if settings.kind == "IPNDMScheduler":
+        return {"kind": "v"}
     kind = PREDICTIONS[settings["prediction_type"]]
     if flow(settings):
         settings.only("prediction_type", ["flow_prediction", "epsilon", "sample"], "with use_flow_sigmas")

@@ -108,8 +108,8 @@ def _at_end(
 
 
 def _only_newest(row: Row) -> bool:
-    """Whether the row combines the value at t_n, exactly, and no other."""
-    return [(n.kind, n.index) for n in row.nodes] == [("history", 0)] and row.interpolatory
+    """Whether the row combines the value at t_n, exactly, and no other; or none."""
+    return not row.nodes or ([(n.kind, n.index) for n in row.nodes] == [("history", 0)] and row.interpolatory)
 
 
 def _reaching(low: Lowering, rows: Rows, end: str) -> Rows:

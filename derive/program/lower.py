@@ -88,7 +88,7 @@ def _tabled(tableau: Tableau, program: Program) -> tuple[tuple[str, Any, str], .
     """What a table of decisions adds."""
     if not tableau.table:
         return ()
-    reads = tuple(scheme.past + 1 for scheme in tableau.schemes)
+    reads = tuple(1 if all(row.given for row in scheme.rows) else scheme.past + 1 for scheme in tableau.schemes)
     found: tuple[tuple[str, Any, str], ...] = (
         ("TABLE", tableau.table, "the place in ROWS of every grid step's rows"),
         ("READS", reads, "grid points whose values each of ROWS combines, its corrector too"),

@@ -186,7 +186,7 @@ def _calls(scheme: Scheme, called: tuple[str, ...], shape: Shape) -> list[Phase]
 def _call(scheme: Scheme, row: Row, call: int, name: str, shape: Shape) -> Phase:
     past = shape.past(scheme.past)
     own = scheme.integrand
-    found = tuple(sorted({own, *shape.kept}))
+    found = tuple(sorted({*((own,) if row.nodes else ()), *shape.kept}))
     lasts = call < len(scheme.stages)
     operations, newest = shape.evaluation((own,) if call else found, call, lasts)
     here = {k: newest_of(k) for k in found} if call else dict(zip(found, newest, strict=True))

@@ -194,7 +194,8 @@ def _doc(row: Row, place: Place, i: int, count: int, order: str, of: str = "") -
         for n in sorted(row.nodes, key=lambda n: (n.kind, n.index))
     )
     if count == 1:
-        values = f"{order}{len(row.nodes)}" if order else f"{len(row.nodes)} value{'s' * (len(row.nodes) > 1)}{of}"
+        count = len(row.nodes)
+        values = f"{order}{count}" if order else f"{count or 'No'} value{'s' * (count > 1)}{of}"
         return f"{values}: x' = a x{terms}."
     where = (
         f"stage {i + 1} at theta = {shown(place.abscissa)}" if place is not END else f"the step{of and ', values' + of}"
@@ -239,6 +240,8 @@ def row_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Ex
     """(assignments, a, weight of every node) of a row that starts at ``s`` and ends at ``place``."""
     if row.back:
         return spanned(low, row)
+    if not row.nodes:
+        return [], low.propagator(place)[0], []
     past = max((n.index for n in row.nodes if n.kind == "history"), default=0)
     past = 0 if row.given or len(row.nodes) == 1 else past
     body = [

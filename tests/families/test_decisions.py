@@ -222,6 +222,17 @@ def test_the_body_of_a_table_has_whole_blocks():
         assert orders.count(2) >= (count - 3) // 3 - 1 and (0 not in orders or count < 7)
 
 
+def test_a_step_that_combines_no_value_is_allowed_outside_the_body():
+    """iPNDM of diffusers begins so; an order of 0 that a longer table repeats is refused."""
+    uniform = [{"order": 2, "weights": "uniform"}] * 3
+    first = build(Kernel(QQ(0)), [{"order": 0}, *uniform])
+    proof = prove(first, COST)
+    assert (proof.order, proof.global_order) == (1, 1) and [p.order for p in proof.schemes] == [0, 1]
+    assert refute(proof, {}) == [] and str(first.rows[0]).startswith("carry")
+    (fault,) = refute(prove(build(DATA, [{"order": 0}] * 3), COST), {})
+    assert fault.key == "method.weights" and "order 0" in fault.message
+
+
 def refused(entries: list[dict[str, Any]], start: str = "ramp") -> PoseError:
     with pytest.raises(PoseError) as found:
         build(DATA, entries, start)
@@ -259,6 +270,8 @@ def test_refusals_name_the_entry():
             "method.table[0].back",
             "got 1; allowed after a step in the same integrand with order 1",
         ),
+        ([{"order": 0, "weights": "bh2"}, {"order": 1}], "method.table[0].weights", "beside order: 0"),
+        ([{"order": 0, "corrector": "implicit"}, {"order": 1}], "method.table[0].corrector", "beside order: 0"),
         ([{"order": 1}, {"order": 2, "back": 2}], "method.table[1].back", "got 2; allowed after a step"),
         (
             [{"order": 1}, {"order": 2}, {"order": 2, "back": 1}],
@@ -449,7 +462,7 @@ def test_a_spec_with_nodes_and_integrands_reads_back_as_itself():
 @pytest.mark.parametrize(
     ("table", "key", "text"),
     [
-        ("{order: 7}", "method.table[0].order", "allowed 1 to 6"),
+        ("{order: 7}", "method.table[0].order", "allowed 0 to 6"),
         ("{order: 1}, {ordr: 2}", "method.table[1].ordr", "order"),
         ("{order: 1}, 3", "method.table[1]", "a mapping with the keys order, nodes"),
         ("{order: 1, corrector: full}", "method.table[0].corrector", "none, pseudo, implicit"),
