@@ -48,6 +48,14 @@ def test_a_slip_is_found(name, config, order, because):
     assert found.data["exact"] and found.wrong
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("right", "order"), [(False, 1), (True, 4)])
+def test_a_hybrid_with_one_past_value_twice_fails_on_equal_steps_too(right, order):
+    found = audited("pec423", {"right": right})
+    assert not found.holds and found.data["order"] == 1
+    assert {c.name: c.found for c in found.claims}["order on equal steps of lambda"] == order
+
+
 def test_another_formula_for_small_steps_is_no_false_alarm():
     found = audited("3m_branch", {})
     assert found.holds and found.data["order"] == 3 and "a branch for small steps" in found.how
