@@ -1,9 +1,13 @@
 """Flows whose clock depends on the picture, on the pipeline or on a last level, beside diffusers."""
 
+import math
+
 import numpy as np
 import pytest
 
-from derive.importing import Asked, asked
+from derive.errors import SpecError
+from derive.importing import Asked, asked, imported
+from derive.imports.reading import Config
 
 diffusers = pytest.importorskip("diffusers")
 from tests.imports.test_parity import CLOSE, DPM, UNIPC, apart, ours, theirs  # noqa: E402
@@ -54,3 +58,29 @@ def test_grid_and_trajectory_are_theirs(name, made):
         assert times == pytest.approx(their_times, rel=1e-6, abs=1e-3), steps
         assert plan.nodes == pytest.approx(scheduler.sigmas.tolist(), rel=2e-6, abs=1e-7), steps
         assert apart(seen, here) < CLOSE, steps
+
+
+def test_the_shift_is_that_of_the_picture(made):
+    """exp(mu), with mu on the straight line of the page."""
+    config = Config("c.json", {"_class_name": EULER, **FLUX})
+    shifts = [
+        imported(config, 4, also=also).spec.problem.schedule.parameters["shift"]
+        for also in (asked(None, "1024x768", None, "pipeline"), asked(None, None, 3072, "pipeline"), Asked(0.977))
+    ]
+    assert shifts[0] == shifts[1] and float(shifts[0]) == pytest.approx(math.exp(0.5 + 0.65 * 2816 / 3840), rel=1e-14)
+    assert float(shifts[2]) == pytest.approx(float(shifts[0]), rel=1e-3)
+
+
+def test_times_that_double_precision_cuts_one_below():
+    """Shift 3 at u = 7/10 is 7/8 exactly; 874 there. The spec keeps 875 and says with which times theirs is followed."""
+    config = Config("c.json", {"_class_name": UNIPC, **FLOW, "flow_shift": 3.0})
+    found = imported(config, 10, also=Asked(sigmas="pipeline"))
+    assert math.floor(1000 * found.call["nodes"][3]) == 874 and "nodes=[0.999999, " in found.text
+    assert imported(config, 10).call == {} and "nodes" not in imported(config, 10).text
+
+
+def test_a_rounding_in_the_middle_is_refused():
+    config = Config("c.json", {"_class_name": DPM, "use_exponential_sigmas": True})
+    assert imported(config, 11).spec and imported(config, 13).spec
+    with pytest.raises(SpecError, match=r"use_exponential_sigmas.*false for 12 steps; another --steps"):
+        imported(config, 12)
