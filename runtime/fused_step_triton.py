@@ -18,8 +18,8 @@ import triton.language as tl
 class Block(NamedTuple):
     """What a phase is given: the buffers, the row of its step, and which elements are this block's.
 
-    slots: where the slot of every buffer is written; row: the coefficients; first: the first element, a multiple of 64
-    in a block that is full; i: elements behind it; inside: which of them there are, None for all.
+    places: where a slot begins; row: the coefficients; i: the elements, from a multiple of 64 on in a full block; inside:
+    which of them there are, None for all.
     net, twin: where the network reads x' times ``scale``; None where it does not, as ``low`` is where nothing is lost.
     other: the second half of a pair, None without guidance; guide: (g, dx, dr, 1/dr) of the call; limits: (bound, factor) of
     the sample, None where x0 has no bound. Where all three are None the network's output is taken as it is.
@@ -33,11 +33,9 @@ class Block(NamedTuple):
     limits: Any
     net: Any
     twin: Any
-    slots: Any
+    places: Any
     row: Any
     scale: Any
-    stride: Any
-    first: Any
     i: Any
     inside: Any
 
@@ -50,10 +48,22 @@ def coefficient(block, column):
 
 @triton.jit
 def load_raw(block):
-    """The network's output, projected as :mod:`runtime.projection` says."""
-    raw = load_guided(block)
+    """The network's output, projected as :mod:`runtime.projection` says; the last that a phase loads.
+
+    A load stays before a barrier, so all are in flight when the first is waited for. Data take longer than the threads of a
+    block to meet.
+    """
+    raw = _load(block, block.raw)
+    if block.other is not None:
+        other = _load(block, block.other)
     if block.limits is not None:
-        x0 = estimate(block, raw)
+        x = load_state(block, 0)
+    if block.inside is None:
+        tl.debug_barrier()
+    if block.other is not None:
+        raw = guided(block, raw, other)
+    if block.limits is not None:
+        x0 = estimate(block, raw, x)
         s, factor, inverse = tl.load(block.limits), tl.load(block.limits + 1), tl.load(block.guide + 3)
         within = tl.where(x0 < -s, -s, tl.where(x0 > s, s, x0))
         raw = raw + inverse * (within * factor - x0)
@@ -61,33 +71,27 @@ def load_raw(block):
 
 
 @triton.jit
-def load_guided(block):
-    """The network's output; of a pair u + g (c - u)."""
-    if block.other is None:
-        return _load(block, block.raw + block.first)
-    else:
-        g = tl.load(block.guide)
-        other = _load(block, block.other + block.first)
-        raw = _load(block, block.raw + block.first)
-        return raw + g * (other - raw)
+def guided(block, raw, other):
+    """Of a pair: u + g (c - u)."""
+    return raw + tl.load(block.guide) * (other - raw)
 
 
 @triton.jit
-def estimate(block, raw):
-    """x0. The x is the phase's own: a phase that reads it does so once."""
-    return tl.load(block.guide + 1) * load_state(block, 0) + tl.load(block.guide + 2) * raw
+def estimate(block, raw, x):
+    """x0."""
+    return tl.load(block.guide + 1) * x + tl.load(block.guide + 2) * raw
 
 
 @triton.jit
 def load(block, slot):
     """An integrand."""
-    return _load(block, block.state + _place(block, slot))
+    return _load(block, block.state + block.places[slot])
 
 
 @triton.jit
 def load_state(block, slot):
     """A state: with what its type has lost."""
-    place = _place(block, slot)
+    place = block.places[slot]
     value = _load(block, block.state + place)
     if block.low is not None:
         value += _load(block, block.low + place)
@@ -97,13 +101,13 @@ def load_state(block, slot):
 @triton.jit
 def store(block, slot, value):
     """An integrand."""
-    _store(block, block.state + _place(block, slot), value)
+    _store(block, block.state + block.places[slot], value)
 
 
 @triton.jit
 def store_state(block, slot, value):
     """A state, and what its type loses."""
-    place = _place(block, slot)
+    place = block.places[slot]
     _store(block, block.state + place, value)
     if block.low is not None:
         high = value.to(block.state.dtype.element_ty).to(value.dtype)
@@ -115,15 +119,26 @@ def store_next(block, slot, value):
     """x', and what the network reads of it."""
     store_state(block, slot, value)
     if block.net is not None:
-        _store(block, block.net + block.first, value * block.scale)
+        _store(block, block.net, value * block.scale)
     if block.twin is not None:
-        _store(block, block.twin + block.first, value * block.scale)
+        _store(block, block.twin, value * block.scale)
 
 
 @triton.jit
-def _place(block, slot):
-    """The block's first element in the buffer."""
-    return tl.multiple_of(tl.load(block.slots + slot).to(tl.int64) * block.stride, 64) + block.first
+def _places(slots, stride, RING: tl.constexpr):
+    """Where the slots begin. All are read before a phase is: so the addresses of its loads are known together, and no store
+    waits until the slot of the next is read, which it might have changed.
+    """
+    places = (_place(slots, stride),)
+    for j in tl.static_range(RING):
+        places = places + (_place(slots + 1 + j, stride),)  # type: ignore[assignment]
+    return places
+
+
+@triton.jit
+def _place(slot, stride):
+    """Slots are not negative: a product with a number without a sign is fewer instructions."""
+    return tl.multiple_of(tl.load(slot).to(tl.uint32).to(tl.int64) * stride, 64)
 
 
 @triton.jit
@@ -179,7 +194,7 @@ def step(
         end = begin + n
         first = tl.multiple_of(begin // 64 * 64 + (tl.program_id(0) % blocks).to(tl.int64) * BLOCK, 64)
         orders = order + now * (2 + RING)
-        number = tl.load(orders)
+        number, places = tl.load(orders), _places(orders + 1, stride, RING)
         row = table + (sample.to(tl.int64) * rows + now) * COLUMNS
         scale = None
         if net is not None:
@@ -193,7 +208,7 @@ def step(
             PHASES(
                 number,
                 Block(
-                    state, low, raw, other, guide, limits, net, twin, orders + 1, row, scale, stride, first, every, None
+                    state, low, raw, other, guide, limits, net, twin, places, row, scale, first + every, None
                 ),
             )  # fmt: skip
         else:
@@ -203,7 +218,7 @@ def step(
                 PHASES(
                     number,
                     Block(
-                        state, low, raw, other, guide, limits, net, twin, orders + 1, row, scale, stride, j, some, inside
+                        state, low, raw, other, guide, limits, net, twin, places, row, scale, j + some, inside
                     ),
                 )  # fmt: skip
         _finish(counter, now, times, t, batch, THREADS)
@@ -260,7 +275,7 @@ def select(
         sample = tl.program_id(0).to(tl.int64)
         begin = sample * n
         end = begin + n
-        orders, row = order + now * (2 + RING) + 1, guide + (sample * rows + now) * 4
+        places, row = _places(order + now * (2 + RING) + 1, stride, 0), guide + (sample * rows + now) * 4
         every, some, bins = tl.arange(0, BLOCK), tl.arange(0, THREADS), tl.arange(0, BINS)
         k = tl.load(rule).to(tl.int32)
         rank, digit, inside = k, k, k
@@ -275,7 +290,7 @@ def select(
                 first = tl.multiple_of(at, 64)
                 if (first >= begin) & (first + BLOCK <= end):
                     block = Block(
-                        state, low, raw, other, row, limits, None, None, orders, row, None, stride, first, every, None
+                        state, low, raw, other, row, limits, None, None, places, row, None, first + every, None
                     )  # fmt: skip
                     found, least = _digits(_size(block), prefix, shift, least)
                     count += found
@@ -284,7 +299,7 @@ def select(
                     for j in tl.range(max(first, begin), stop, THREADS, num_stages=1):
                         there = j + some < stop
                         block = Block(
-                            state, low, raw, other, row, limits, None, None, orders, row, None, stride, j, some, there
+                            state, low, raw, other, row, limits, None, None, places, row, None, j + some, there
                         )  # fmt: skip
                         found, least_some = _digits(tl.where(there, _size(block), -1), prefix, shift, least_some)
                         count += found
@@ -307,7 +322,10 @@ def select(
 @triton.jit
 def _size(block):
     """The bits of |x0|."""
-    x0 = estimate(block, load_guided(block))
+    x, raw = load_state(block, 0), _load(block, block.raw)
+    if block.other is not None:
+        raw = guided(block, raw, _load(block, block.other))
+    x0 = estimate(block, raw, x)
     if x0.dtype == tl.float64:
         return x0.to(tl.int64, bitcast=True) & 0x7FFFFFFFFFFFFFFF
     else:
@@ -332,6 +350,6 @@ def _inverse(s):
 
 
 __all__ = [
-    "Block", "coefficient", "estimate", "load", "load_guided", "load_raw", "load_state", "select", "step", "store",
+    "Block", "coefficient", "estimate", "guided", "load", "load_raw", "load_state", "select", "step", "store",
     "store_next", "store_state",
 ]  # fmt: skip

@@ -22,9 +22,7 @@ WARPS = 8
 THREADS = 32 * WARPS
 """Of a block. Its elements: 16 bytes for every thread."""
 SELECTING = 1024
-"""Threads of the block that finds the threshold of a sample."""
-SELECTION = {"num_warps": SELECTING // 32, "enable_fp_fusion": False}
-"""How that kernel is compiled."""
+"""Threads of the block that finds the threshold of a sample; half of them where an element has two bytes."""
 ALIGNED = 64
 """Full blocks begin at a multiple of so many elements."""
 
@@ -32,12 +30,24 @@ ALIGNED = 64
 def options(words: int, projected: bool = False) -> dict[str, Any]:
     """How a kernel is compiled that moves so many streams; projected: with guidance or a bound.
 
-    Without a number of registers ptxas saves them, and waits for one load before it begins the next. With 64, four blocks
-    share a multiprocessor, and all loads are in flight at once; of more streams with 80. Nothing is spilled. A projected
-    step may have 16 more, of which it takes few: without them, in float16, loads wait for one another.
+    Without a number of registers ptxas saves them, and in half precision waits for one load before it begins the next. With
+    64, four blocks share a multiprocessor, and all loads are in flight at once; of more streams with 80. Nothing is spilled.
+    A projected step may have 16 more.
     """
     registers = (64 if words <= 10 else 80) + 16 * projected
     return {"num_warps": WARPS, "maxnreg": registers, "enable_fp_fusion": False}
+
+
+def selecting(size: int) -> int:
+    """Threads that find a threshold, of elements of so many bytes. Of half precision a thread has 8 numbers: 64 registers,
+    the most that 1024 threads may have, do not hold them.
+    """
+    return SELECTING if size > 2 else SELECTING // 2
+
+
+def selection(size: int) -> dict[str, Any]:
+    """How that kernel is compiled."""
+    return {"num_warps": selecting(size) // 32, "enable_fp_fusion": False}
 
 
 def more(paired: bool, bounded: bool, low: bool) -> int:
@@ -94,7 +104,8 @@ class Triton:
             "BLOCK": THREADS * wide,
             "THREADS": THREADS,
         }
-        bounded = {"RING": self.ring, "BLOCK": SELECTING * wide, "THREADS": SELECTING}
+        many, selected = selecting(state.element_size()), selection(state.element_size())
+        bounded = {"RING": self.ring, "BLOCK": many * wide, "THREADS": many, **selected}
         how = options(
             self._module.WORDS[low is not None] + more(paired, limits is not None, low is not None), guide is not None
         )
@@ -102,7 +113,7 @@ class Triton:
         def launch(raw: torch.Tensor) -> None:
             other = raw.view(-1)[total:] if paired else None
             if rule is not None:
-                select(state, low, raw, order, counter, other, guide, limits, rule, *sizes[:3], **bounded, **SELECTION)
+                select(state, low, raw, order, counter, other, guide, limits, rule, *sizes[:3], **bounded)
             step(
                 state, low, raw, order, table, counter, times, t, net, twin, scales, other, guide, limits, *sizes,
                 **constants, **how,

@@ -168,6 +168,8 @@ def _value(node: ast.expr, env: Mapping[str, Any], cells: list[Fraction], want: 
         return want.row[place]
     if name not in ("load", "load_state"):
         raise Unread(f"a value of {name}")
+    if seen.raws:
+        raise Unread("a load behind that of the network's output, which waits for what is loaded")
     seen.loads.append((place, cells[place], _STATES[name]))
     return cells[place]
 

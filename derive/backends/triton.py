@@ -100,7 +100,7 @@ def _function(kernel: Kernel, columns: Sequence[str]) -> list[str]:
     return [
         f"def {phase.name}(block):",
         *_doc(phase),
-        *(f"{INDENT}{value_name(value)} = {_loaded(value, home)}" for value, home in kernel.loads),
+        *(f"{INDENT}{value_name(value)} = {_loaded(value, home)}" for value, home in _last(kernel.loads)),
         *(f"{INDENT}{name} = coefficient(block, {i})" for i, name in enumerate(columns) if name in phase.coefficients),
         *(text for line in kernel.lines for text in _line(line)),
         *_stored(kernel),
@@ -116,6 +116,11 @@ def _doc(phase: Phase) -> list[str]:
     """Its formulas on one line, or one line each."""
     flat = f"{formulas(phase)}."
     return docstring(flat if len(flat) + len(INDENT) + 6 <= WIDTH else ",\n".join(formula_lines(phase)) + ".", INDENT)
+
+
+def _last(loads: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The network's output after everything else: what is done to it begins when all loads have."""
+    return sorted(loads, key=lambda load: load[1] == RAW)
 
 
 def _loaded(value: str, home: int) -> str:

@@ -93,6 +93,18 @@ def wide(code: str) -> tuple[int, int]:
     return sum(name.startswith("LDG") for name in names), sum(name.startswith("STG") for name in names)
 
 
+def behind(code: str) -> int:
+    """How many loads come after a store of 16 bytes, before a barrier or a branch: each waits for what it does not need."""
+    count, stored = 0, False
+    for name, _ in instructions(code):
+        if name.startswith(("BAR", "BRA", "BRX", "EXIT")):
+            stored = False
+        elif ".128" in name and name.startswith("STG"):
+            stored = True
+        count += stored and name.startswith("LDG")
+    return count
+
+
 def flights(code: str) -> list[int]:
     """How many loads of 16 bytes are in flight at once, group by group.
 

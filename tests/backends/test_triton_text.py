@@ -105,6 +105,7 @@ def test_every_changed_token_is_seen(name: str) -> None:
 
 STORE = "    store_next(block, 0, x_new)\n"
 LOAD = "    x = load_state(block, 0)\n"
+RAW = "    raw = load_raw(block)\n"
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,7 @@ LOAD = "    x = load_state(block, 0)\n"
         (LOAD, "    x = load_state(block, 0) + load_state(block, 0)\n"),
         (LOAD, "    x = load_state(block, 0 + 0)\n"),
         (LOAD, LOAD + LOAD),
+        (LOAD + RAW, RAW + LOAD),
         (LOAD, LOAD + "    x += x\n"),
         (LOAD, LOAD + "    x: tl.constexpr = x\n"),
         (LOAD, LOAD + "    block = x\n"),
