@@ -2,7 +2,7 @@
 
     python examples/audit_installed.py > docs/audit/installed.md
 
-Takes about ten minutes. What is not installed is left out; ``python -m derive audit --all PACKAGE`` shows one package.
+Takes a few minutes. What is not installed is left out; ``python -m derive audit --all PACKAGE`` shows one package.
 """
 
 from __future__ import annotations
