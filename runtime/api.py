@@ -215,12 +215,13 @@ class Solver:
         guidance: float | Sequence[float] | None = None,
         clip: float | None = None,
         threshold: tuple[float, float] | None = None,
+        keep_noise: bool = False,
     ) -> Loop:
         """The body of a solve on fixed buffers: what ``torch.compile`` and CUDA graphs take, one graph for any plan.
 
         See :mod:`runtime.loop`. x_T, history: as in ``init``. backend: "cpu", "cuda", "triton" or "torch"; None: the
         fastest that there is on x_T's device. storage: the type that states are kept in (None: x_T's); float16 and
-        bfloat16 keep a state as two numbers. guidance, clip, threshold: as in ``sample``; with guidance, x, t and what
+        bfloat16 keep a state as two numbers. guidance, clip, threshold, keep_noise: as in ``sample``; with guidance, x, t and what
         ``step`` takes are pairs. No gradient passes through it.
         ValueError where a backend is not there, NoCompilerError where it cannot be built.
         """
@@ -229,7 +230,7 @@ class Solver:
 
         self._own(plan)
         checks.sample(x_T, "x")
-        projected, kept = projection(guidance, clip, threshold), storage or x_T.dtype
+        projected, kept = projection(guidance, clip, threshold, keep_noise), storage or x_T.dtype
         chosen = engine(self, backend, x_T.device, kept, projected is not None)
         return Loop(self, plan, x_T, history, storage, chosen, projected)
 
@@ -267,6 +268,7 @@ class Solver:
         guidance: float | Sequence[float] | None = None,
         clip: float | None = None,
         threshold: tuple[float, float] | None = None,
+        keep_noise: bool = False,
         **options: Any,
     ) -> torch.Tensor:
         """Solve from x_T; returns a new tensor of x_T's shape, dtype and device.
@@ -299,6 +301,7 @@ class Solver:
         guidance: g, or one for each call of the network, which is then called on pairs, x [2B, *S] and t [2B], and returns
         its output u without the condition in the first half, c with it in the second; u + g (c - u) is taken.
         clip: the bound of the estimate of the data; threshold: instead, (quantile, most) of a dynamic threshold.
+        keep_noise: what is bounded goes beside the network's own noise, as in diffusers' DDIM; one call a step only.
         See :mod:`runtime.projection`; callbacks show the estimate as it is taken. A history is taken as it is given.
         ``torch.func.vmap`` (and any transform over it) needs check="off", since a look at mapped values is not possible.
         Batch 0: empty, model not called.
@@ -307,7 +310,7 @@ class Solver:
         checks.gradient(gradient, snapshots, parameters)
         if graph not in (None, False, True):
             raise ValueError(f"graph: got {graph!r}; allowed: True, False, None")
-        projected = projection(guidance, clip, threshold)
+        projected = projection(guidance, clip, threshold, keep_noise)
         chosen = Options(callback, progress or False, checks.hooks(hooks), check, projected)
         if plan is None:
             direction = "sampling" if direction is None else direction

@@ -100,10 +100,11 @@ class Loop:
         guidance: float | Sequence[float] | None = None,
         clip: float | None = None,
         threshold: tuple[float, float] | None = None,
+        keep_noise: bool = False,
     ) -> None:
         """Begin again, with this plan and this noise, in the same buffers; what was compiled or captured stays valid.
 
-        history: as in ``solver.init``. guidance, clip, threshold: other numbers for what the loop was made with; where
+        history: as in ``solver.init``. guidance, clip, threshold, keep_noise: others for what the loop was made with; where
         none is given, those that it has.
         ValueError if they do not fit: another shape, dtype or solver, more rows, or grids per sample of another number.
         """
@@ -118,7 +119,7 @@ class Loop:
                 f"plan: got {plan.steps} calls of the network, {plan.samples or 'one grid for all'} samples; allowed: up "
                 f"to {self._rows}, {self.samples if self.samples > 1 else 'one grid for all'}: make a new loop"
             )
-        wanted = projection(guidance, clip, threshold) or self.projection
+        wanted = projection(guidance, clip, threshold, keep_noise) or self.projection
         if wanted.kind != self.projection.kind:
             raise ValueError(
                 f"got {wanted}; allowed: what the loop was made with, {self.projection}, with other numbers"

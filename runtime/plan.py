@@ -67,6 +67,11 @@ class Plan:
         """Float64 [steps, 2], per-sample [steps, 2, B]: (dx, dr) of every call, x0 = dx x + dr raw; NaN where x0 is unknown."""
         return self._stack(lambda g: g.denoised[: self.steps])
 
+    @property
+    def alphas(self) -> torch.Tensor:
+        """Float64 [steps], per-sample [steps, B]: alpha where the grid step of every call ends."""
+        return self._stack(lambda g: g.alphas)
+
     def time(self, i: int) -> float | torch.Tensor:
         """What the network is fed before step ``i``: a float, per-sample a float64 tensor [B]."""
         self.check_index(i)

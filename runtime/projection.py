@@ -5,6 +5,8 @@
     x0'  = clip(x0, -s, s) f          a clip: s = bound, f = 1
     raw' = raw + (x0' - x0) / dr      a threshold: s = min(max(quantile of |x0|, 1), most) of the sample, f = 1/s
 
+With keep_noise the step takes x0' beside the noise of raw, not beside the one that belongs to x0': alpha' x0' + sigma' eps,
+the step of raw' = raw + alpha'/(b0 cr) (x0' - x0) where it is one call, a x + b0 (cx x + cr raw) (diffusers' DDIM).
 The threshold is that of Imagen (arXiv:2205.11487, section 2.3). An element that is not changed keeps its raw bit for bit,
 and where x0 does not depend on raw (sigma = 0), or is not known (noise at alpha = 0), all do. Each product and sum is
 rounded by itself, in this order, by every engine. Nothing is sorted: a quantile is two selections and what lies between.
@@ -29,11 +31,15 @@ LEAST = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """guidance: g, or one for each call of the network. clip: the bound. threshold: (quantile, most). None: there is none."""
+    """guidance: g, or one for each call of the network. clip: the bound. threshold: (quantile, most). None: there is none.
+
+    keep_noise: the bounded data goes beside the network's own noise.
+    """
 
     guidance: float | tuple[float, ...] | None = None
     clip: float | None = None
     threshold: tuple[float, float] | None = None
+    keep_noise: bool = False
 
     @property
     def pairs(self) -> bool:
@@ -53,13 +59,14 @@ class Projection:
     def rows(self, plan: Plan) -> torch.Tensor:
         """Float64 [steps, 4], per-sample [steps, 4, B]: (g, dx, dr, 1/dr) of every call; g = 1 without guidance.
 
-        (0, 0, 0) for the last three where x0 says nothing about raw. ValueError if there is not one g for each call.
+        With keep_noise alpha'/(b0 cr) for 1/dr. (0, 0, 0) for the last three where x0 says nothing about raw. ValueError if
+        there is not one g for each call, and for keep_noise of a method whose step is more than one call.
         """
         given = self.guidance if isinstance(self.guidance, tuple) else (self.guidance,) * plan.steps
         if len(given) != plan.steps:
             raise ValueError(f"guidance: got {len(given)} numbers; allowed: one, or {plan.steps}, one for each call")
         dx, dr = plan.estimates.unbind(1)
-        inverse = 1 / dr
+        inverse = _turned(plan) if self.keep_noise else 1 / dr
         known = torch.isfinite(dx) & torch.isfinite(inverse.float())
         scales = torch.tensor([1.0 if g is None else g for g in given], dtype=torch.float64)
         scales = scales.reshape(-1, *(1,) * (dx.dim() - 1)).expand_as(dx)
@@ -87,11 +94,18 @@ class Projected:
         projection.check(x)
         self.projection = projection
         self._rows = plan.placed(lambda: projection.rows(plan), x)
+        self.shown: torch.Tensor | None = None
+        """x0' of the last call beside which the noise was kept."""
 
     def __call__(self, i: int, x: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
         """What the step takes of call ``i``. x: [B, *S], where the network was asked; raw: [B, *S], of pairs [2B, *S]."""
         outputs = raw.chunk(2) if self.projection.pairs else (raw,)
-        return taken(self._rows[i], x, outputs, self._bounded if self.projection.clips else None)
+        return taken(self._rows[i], x, outputs, self._seen if self.projection.clips else None)
+
+    def _seen(self, x0: torch.Tensor) -> torch.Tensor:
+        inside = self._bounded(x0)
+        self.shown = inside if self.projection.keep_noise else None
+        return inside
 
     def _bounded(self, x0: torch.Tensor) -> torch.Tensor:
         """x0'."""
@@ -100,6 +114,15 @@ class Projected:
         sizes = x0.abs().reshape(x0.shape[0] if x0.dim() else 1, -1)
         s = limit(sizes, self.projection.rule(sizes.shape[1])).reshape(x0.shape[:1] + (1,) * (x0.dim() - 1))
         return x0.clamp(-s, s) * (1 / s)
+
+
+def _turned(plan: Plan) -> torch.Tensor:
+    """alpha'/(b0 cr) of every call: what x0 adds to raw where the step is to add alpha' as much to x."""
+    names = plan.columns
+    if plan.steps != plan.grid_steps or any(plan.memory) or not {"a", "b0", "cx", "cr", "cin"}.issuperset(names):
+        raise ValueError("keep_noise: got a method with stages or earlier values; allowed: one call a step, like ddim")
+    table = plan.table
+    return plan.alphas / (table[:, names.index("b0")] * (table[:, names.index("cr")] if "cr" in names else 1))
 
 
 def taken(
@@ -127,13 +150,19 @@ def limit(sizes: torch.Tensor, rule: Sequence[float]) -> torch.Tensor:
 # What a caller may pass
 
 
-def projection(guidance: Any = None, clip: Any = None, threshold: Any = None) -> Projection | None:
+def projection(
+    guidance: Any = None, clip: Any = None, threshold: Any = None, keep_noise: Any = False
+) -> Projection | None:
     """The projection that is wanted; None: none. TypeError or ValueError: the message has what is allowed."""
     if clip is not None and threshold is not None:
         raise ValueError("clip and threshold: got both; allowed: one of them")
+    if not isinstance(keep_noise, bool):
+        raise TypeError(f"keep_noise: got {keep_noise!r}; allowed: True, False")
+    if keep_noise and clip is None and threshold is None:
+        raise ValueError("keep_noise: got True; allowed with clip or threshold")
     if guidance is None and clip is None and threshold is None:
         return None
-    return Projection(_scales(guidance), _bound(clip), _threshold(threshold))
+    return Projection(_scales(guidance), _bound(clip), _threshold(threshold), keep_noise)
 
 
 def _scales(guidance: Any) -> float | tuple[float, ...] | None:

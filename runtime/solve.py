@@ -74,7 +74,9 @@ class Turn:
         if self.projected:
             raw = self.projected(i, state.x, raw)
         if options.callback:
-            _call_back(options.callback, plan, i, state.x, raw, self.denoiser[i])
+            dx, dr = self.denoiser[i]
+            kept = self.projected.shown if self.projected else None
+            _call_back(options.callback, plan, i, state.x, dx * state.x + dr * raw if kept is None else kept)
         state = self.solver.step(plan, i, state, raw)
         if self.after and plan.closes(i):
             with _noted("the hook after_step", plan, i):
@@ -116,11 +118,10 @@ def _evaluate(
     return checks.model_output(raw, like)
 
 
-def _call_back(callback: Callable, plan: Plan, i: int, x: torch.Tensor, raw: torch.Tensor, row: tuple) -> None:
+def _call_back(callback: Callable, plan: Plan, i: int, x: torch.Tensor, denoised: torch.Tensor) -> None:
     """callback(i, t, x, denoised) with tensors that stay valid."""
-    dx, dr = row
     with _noted("the callback", plan, i):
-        callback(i, plan.time(i), x.detach().clone(), (dx * x + dr * raw).detach())
+        callback(i, plan.time(i), x.detach().clone(), denoised.detach())
 
 
 def _replaced(state: State, x: Any, name: str) -> State:

@@ -32,6 +32,8 @@ class Tabulated:
     denoised: tuple[tuple[float, float], ...]
     history: tuple[Row, ...]
     """(cx, cr) of the integrand cx x + cr raw at each history node; of several that are kept one pair after the other."""
+    alphas: Row
+    """alpha at the node where the grid step of each call ends."""
 
 
 def tabulate(coefficients: Any, nodes: Sequence[float], history: int, inversion: bool) -> Tabulated:
@@ -48,6 +50,7 @@ def tabulate(coefficients: Any, nodes: Sequence[float], history: int, inversion:
         tuple(grid.time(v.node.t) for v in calls),
         tuple(grid.denoised(v.node) for v in calls),
         tuple(map(grid.kept, range(history))),
+        tuple(grid.alpha(v.step) for v in calls),
     )
 
 
@@ -101,6 +104,11 @@ class _Grid:
         except (ArithmeticError, ValueError):
             return math.nan, math.nan
         return dx, dr
+
+    def alpha(self, step: int) -> float:
+        """alpha at the end of a grid step; of a final denoising, at the last node."""
+        end = min(self.route.history + step + 1, len(self.times) - 1)
+        return float(self.c.alpha(real(self.times[end])))
 
     def evaluated(self, j: int) -> dict[str, float]:
         """What belongs to an evaluation at node j: cx, cr and, where there is one, cin, by column.

@@ -141,10 +141,13 @@ def unipc(settings: Settings) -> Fields:
 
 
 def euler(settings: Settings) -> Fields:
-    """DDIM and Euler's method in sigma: one and the same step; from zero SNR in the form that is regular there."""
-    zero = bool(settings.get("rescale_betas_zero_snr"))
-    form: Fields = {"integrand": "data", "variable": "lambda"} if zero else {"integrand": "noise", "variable": "rho"}
-    final = "lower_order" if zero else "keep"
+    """DDIM and Euler's method in sigma: one and the same step, in the form of data where the network does not return the noise.
+
+    At small alpha, with zero SNR at alpha = 0, that is the form without a difference of large numbers.
+    """
+    data = settings["prediction_type"] != "epsilon" or bool(settings.get("rescale_betas_zero_snr"))
+    form: Fields = {"integrand": "data", "variable": "lambda"} if data else {"integrand": "noise", "variable": "rho"}
+    final = "lower_order" if data else "keep"
     return {"family": "exponential_multistep", "steps": 1, **form, "weights": "exact", "start": "ramp", "final": final}
 
 

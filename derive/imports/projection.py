@@ -7,20 +7,19 @@ from derive.imports.settings import Settings
 
 
 def projected(settings: Settings) -> Fields:
-    """``clip`` or ``threshold`` of ``sample``; the variance that a network returns is left to its wrapper."""
+    """``clip`` or ``threshold`` of ``sample``, of DDIM beside the network's own noise.
+
+    The variance that a network returns is left to its wrapper.
+    """
     if settings.get("variance_type"):
         settings.notes.append(
             "variance_type: the network returns a variance beside the prediction; pass only the prediction"
         )
-    if settings.kind == "DDIMScheduler":
-        why = "DDIM keeps the noise of the network beside the projected data, which no step here does"
-        settings.only("clip_sample", [False], why)
-        settings.only("thresholding", [False], why)
-        return {}
+    kept = {"keep_noise": True} if settings.kind == "DDIMScheduler" else {}
     if settings.get("thresholding"):
-        return {"threshold": (settings["dynamic_thresholding_ratio"], settings["sample_max_value"])}
+        return {"threshold": (settings["dynamic_thresholding_ratio"], settings["sample_max_value"]), **kept}
     if settings.get("clip_sample"):
-        return {"clip": settings["clip_sample_range"]}
+        return {"clip": settings["clip_sample_range"], **kept}
     return {}
 
 

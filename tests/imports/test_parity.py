@@ -44,6 +44,7 @@ CASES = {
     "sd 1.5, karras": (DPM, {**SD, **KARRAS}),
     "sd 1.5, lu": (DPM, {**SD, "use_lu_lambdas": True}),
     "sd 1.5, ddim": (DDIM, {**SD, "clip_sample": False, "steps_offset": 1, "set_alpha_to_one": False}),
+    "ddim, defaults": (DDIM, {}),
     "sd 2.1 v": (DPM, {**SD, **V, **LEADING}),
     "sd 2.1 v, ddim, zero snr": (DDIM, {**SD, **V, **TRAILING, "clip_sample": False, "rescale_betas_zero_snr": True}),
     "sdxl": (EULER, {**SD, **LEADING}),

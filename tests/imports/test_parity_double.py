@@ -28,7 +28,7 @@ SCHEDULES = {
 }
 V = {"prediction_type": "v_prediction"}
 END = {"final_sigmas_type": "sigma_min"}
-SINGLE = "DPMSolverSinglestepScheduler"
+SINGLE, DDIM = "DPMSolverSinglestepScheduler", "DDIMScheduler"
 PNDM, LMS, KDPM2 = "PNDMScheduler", "LMSDiscreteScheduler", "KDPM2DiscreteScheduler"
 SKIP = {"skip_prk_steps": True, "steps_offset": 1}
 CASES = {
@@ -62,6 +62,10 @@ CASES = {
     "dpm++ 2s, sample": (SINGLE, {"prediction_type": "sample"}),
     "dpm 2s, v": (SINGLE, {**END, **V, "algorithm_type": "dpmsolver"}),
     "ipndm": ("IPNDMScheduler", {}),
+    "ddim, clipped": (DDIM, {}),
+    "ddim, v, clipped": (DDIM, {**V, "clip_sample_range": 0.7, "timestep_spacing": "trailing"}),
+    "ddim, data, clipped": (DDIM, {"prediction_type": "sample", "clip_sample_range": 0.4}),
+    "ddim, thresholding": (DDIM, {"thresholding": True, "dynamic_thresholding_ratio": 0.8, "sample_max_value": 1.5}),
     "kdpm2": (KDPM2, {}),
     "kdpm2, v": (KDPM2, V),
     "kdpm2, leading": (KDPM2, {"timestep_spacing": "leading", "steps_offset": 1}),
@@ -76,6 +80,7 @@ CASES = {
     "lms, trailing": (LMS, {"timestep_spacing": "trailing"}),
 }  # fmt: skip
 FAST = {
+    ("ddim, clipped", "scaled"): (5, 20), ("ddim, v, clipped", "linear"): (1, 10),
     ("pndm", "scaled"): (2, 5, 20), ("dpm++ 2s", "scaled"): (1, 2, 5, 20), ("dpm++ 3s", "scaled"): (5, 20),
     ("pndm, prk", "scaled"): (5, 20), ("kdpm2, v", "scaled"): (5, 20),
     ("lms, v", "scaled"): (5, 20), ("ipndm", "linear"): (2, 5, 20),

@@ -44,7 +44,6 @@ CASES = [
     (UNIPC, {**FLOW, "final_sigmas_type": "sigma_min"}, "final_sigmas_type: got 'sigma_min'; allowed: zero"),
     (UNIPC, {**FLOW, "use_beta_sigmas": True}, "use_beta_sigmas: got True; allowed: false"),
     (DPM, {**FLOW, "use_karras_sigmas": True}, "use_karras_sigmas: got True; allowed: false"),
-    ("DDIMScheduler", {}, "clip_sample: got True; allowed: false"),
     ("DDIMScheduler", {"clip_sample": False, "timestep_spacing": "linspace"}, "timestep_spacing: got 'linspace'"),
     (MATCH, {"use_karras_sigmas": True, "use_beta_sigmas": True}, "use_beta_sigmas: got True; allowed: false beside"),
     (MATCH, {"invert_sigmas": True}, "invert_sigmas: got True; allowed: false"),

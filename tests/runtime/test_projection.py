@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from generated import dpmpp_2m, dpmpp_3s, edm_heun, flow_ab3, unipc_2, vp_v_ab2
+from generated import ddim, dpmpp_2m, dpmpp_3s, edm_heun, flow_ab3, unipc_2, vp_v_ab2
 from runtime import NonFiniteError, ShapeError
 from runtime.projection import Projected, Projection, limit, projection
+from tests.backends.loops import NEEDS_COMPILER
 from tests.projections import WAYS
 from tests.runtime import sample_solver
 from tests.runtime.hand_written import flow, variant
@@ -336,3 +337,69 @@ def test_nothing_is_wanted() -> None:
     assert projection(clip=2) == Projection(clip=2.0)
     assert projection(2, None, (0.9, float("inf"))) == Projection(2.0, None, (0.9, float("inf")))
     assert projection(guidance=[1, 2]).kind == (True, False, False)
+
+
+@pytest.mark.parametrize("way", ["clip", "threshold", "guidance and clip", "guidance and threshold"])
+def test_keep_noise_by_hand(way: str) -> None:
+    """alpha' x0' + sigma' eps, eps the network's own; what a callback sees is x0'."""
+    plan, options = ddim.solver.plan(steps=6, grid="uniform"), WAYS[way]
+    x, want, shown, seen = X, [], [], []
+    for t, after in zip(plan.nodes, plan.nodes[1:]):
+        at, later = (torch.tensor([v], dtype=torch.float64) for v in (t, after))
+        u, c = without(x, at), given(x, at)
+        eps = u + options["guidance"] * (c - u) if "guidance" in options else u
+        (alpha, sigma), (alpha_after, sigma_after) = vp(at), vp(later)
+        x0 = (x - sigma * eps) / alpha
+        if "clip" in options:
+            x0 = x0.clamp(-options["clip"], options["clip"])
+        else:
+            s = limit(x0.abs().reshape(3, -1), Projection(**options).rule(20)).reshape(3, 1, 1)
+            x0 = x0.clamp(-s, s) / s
+        x = alpha_after * x0 + sigma_after * eps
+        want.append(x)
+        shown.append(x0)
+    hooks = {"after_step": lambda x, i, t: (seen.append(x.clone()), x)[1]}
+    given_data = []
+    ddim.solver.sample(
+        pairs if "guidance" in options else without, X, plan=plan, keep_noise=True, hooks=hooks,
+        callback=lambda i, t, x, denoised: given_data.append(denoised), **options,
+    )  # fmt: skip
+    assert len(seen) == 6
+    for got, by_hand in zip([*seen, *given_data], [*want, *shown]):
+        assert torch.allclose(got, by_hand, rtol=1e-11, atol=1e-12)
+    other = ddim.solver.sample(pairs if "guidance" in options else without, X, plan=plan, **options)
+    assert not torch.allclose(other, want[-1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("way", ["clip", "guidance and threshold"])
+@pytest.mark.parametrize("engine", ["torch", pytest.param("cpu", marks=NEEDS_COMPILER)])
+def test_keep_noise_in_the_loop(way: str, engine: str) -> None:
+    model, options = pairs if "guidance" in WAYS[way] else without, {**WAYS[way], "keep_noise": True}
+    plan = ddim.solver.plan(steps=7)
+    want = ddim.solver.sample(model, X, plan=plan, **options)
+    loop = ddim.solver.loop(plan, X, backend=engine, **options)
+    assert torch.allclose(loop.solved(model), want, rtol=1e-12, atol=1e-13)
+    loop.restart(plan, X, **WAYS[way])
+    assert torch.allclose(
+        loop.solved(model), ddim.solver.sample(model, X, plan=plan, **WAYS[way]), rtol=1e-12, atol=1e-13
+    )
+
+
+def test_keep_noise_changes_nothing_within_the_bound() -> None:
+    plain = ddim.solver.sample(without, X, steps=5)
+    assert torch.equal(ddim.solver.sample(without, X, steps=5, clip=1e3, keep_noise=True), plain)
+
+
+@pytest.mark.parametrize("solver", [dpmpp_2m.solver, edm_heun.solver, dpmpp_3s.solver, unipc_2.solver])
+def test_keep_noise_is_for_one_call_a_step(solver: Any) -> None:
+    with pytest.raises(
+        ValueError, match="keep_noise: got a method with stages or earlier values; allowed: one call a step"
+    ):
+        solver.sample(without, X, steps=4, clip=1.0, keep_noise=True)
+
+
+def test_keep_noise_alone() -> None:
+    with pytest.raises(ValueError, match="keep_noise: got True; allowed with clip or threshold"):
+        ddim.solver.sample(without, X, steps=4, keep_noise=True)
+    with pytest.raises(TypeError, match="keep_noise: got 1; allowed: True, False"):
+        ddim.solver.sample(without, X, steps=4, clip=1.0, keep_noise=1)
