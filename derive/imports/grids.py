@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from derive.imports.clock import clock
 from derive.imports.draft import Fields
-from derive.imports.schedules import SIGMAS, WHOLE, flow, lambdas, levels
+from derive.imports.schedules import SIGMAS, WHOLE, flow, lambdas, levels, preserving
 from derive.imports.settings import Settings
 from derive.imports.sigmas import dropped, edm, idle, in_levels
 from derive.imports.strided import STRIDED, final_zero, strided
@@ -25,9 +25,11 @@ def grid(settings: Settings) -> Fields:
 
 def _spaced(settings: Settings) -> Fields:
     """Whole training steps."""
-    for key, allowed, why in _FIXED:
-        settings.only(key, allowed, why)
+    settings.only("interpolation_type", ["linear"], "log_linear makes one level more than there are steps")
     if chosen := levels(settings):
+        if not preserving(settings):
+            settings.only("sigma_min", [None], "the table's own, but for continuous times of v_prediction with both")
+            settings.only("sigma_max", [None], "the table's own, but for continuous times of v_prediction with both")
         return in_levels(settings, chosen)
     if settings.kind in STRIDED and (moving := strided(settings)):
         return moving
@@ -42,14 +44,6 @@ def _spaced(settings: Settings) -> Fields:
     if not final_zero(settings):
         out["final_zero"] = False
     return out
-
-
-_FIXED = (
-    ("interpolation_type", ["linear"], "log_linear makes one level more than there are steps"),
-    ("timestep_type", ["discrete"], "of a table of training steps"),
-    ("sigma_min", [None], "the table's own"),
-    ("sigma_max", [None], "the table's own"),
-)
 
 
 def _used(settings: Settings) -> Fields:

@@ -26,6 +26,8 @@ PREDICTIONS = {"epsilon": "noise", "sample": "data", "v_prediction": "v", "flow_
 
 def schedule(settings: Settings) -> Fields:
     """The spec's schedule."""
+    if preserving(settings):
+        return {"alpha": '"1/sqrt(t**2 + 1)"', "sigma": '"t/sqrt(t**2 + 1)"', "t": [settings["sigma_max"], 0]}
     if settings.kind.startswith("EDM"):
         return {"kind": "edm", "sigma_max": settings["sigma_max"], "sigma_min": 0}
     if settings.kind == "IPNDMScheduler":
@@ -43,6 +45,16 @@ def schedule(settings: Settings) -> Fields:
         if kind:
             return {"kind": kind, "beta_start": first, "beta_end": last, "steps": steps}
     return {"kind": "table", "alphas_cumprod": table(settings)}
+
+
+def preserving(settings: Settings) -> bool:
+    """Whether v is of a path of unit variance whose time is sigma/alpha, and not of a table (Stable Video Diffusion, CosXL)."""
+    if settings.get("prediction_type") != "v_prediction":
+        return False
+    if settings.kind.startswith("EDM"):
+        return True
+    ranged = settings.get("sigma_min") is not None and settings.get("sigma_max") is not None
+    return settings.get("timestep_type") == "continuous" and ranged and bool(levels(settings))
 
 
 def table(settings: Settings) -> list[str]:
@@ -138,10 +150,17 @@ SIGMAS = ("EulerDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteSchedul
 """Classes whose linspace has places between training steps, at which sigma is on a straight line."""
 
 
+_CONTINUOUS = ("continuous", "v_prediction")
+"""Where Euler feeds the network log(sigma)/4; the one without the other changes nothing."""
+
+
 def prediction(settings: Settings) -> Fields:
     """What the network returns and is fed; the class's combinations that are none are refused."""
+    if preserving(settings) or (settings.get("timestep_type"), settings.get("prediction_type")) == _CONTINUOUS:
+        settings.only("sigma_data", [1.0], "of v_prediction: data of unit variance")
+        return {"kind": "v", "input": "c_noise"}
     if settings.kind.startswith("EDM"):
-        settings.only("prediction_type", ["epsilon"], "EDM's own network")
+        settings.only("prediction_type", ["epsilon", "v_prediction"], "of EDM")
         return {"kind": "edm", "input": "c_noise", "input_scale": "edm", "sigma_data": settings["sigma_data"]}
     if settings.kind.startswith("FlowMatch"):
         return {"kind": "velocity", "time_scale": settings["num_train_timesteps"]}
@@ -156,4 +175,15 @@ def prediction(settings: Settings) -> Fields:
     return {**out, "inner_input": "level_index"} if settings.kind == MIDPOINT else out
 
 
-__all__ = ["PREDICTIONS", "betas", "flow", "lambdas", "levels", "prediction", "schedule", "table", "truncates"]
+__all__ = [
+    "PREDICTIONS",
+    "betas",
+    "flow",
+    "lambdas",
+    "levels",
+    "prediction",
+    "preserving",
+    "schedule",
+    "table",
+    "truncates",
+]

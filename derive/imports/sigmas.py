@@ -6,7 +6,7 @@ from typing import Any
 
 from derive.imports.clock import flow
 from derive.imports.draft import Fields
-from derive.imports.schedules import SIGMAS, WHOLE, levels
+from derive.imports.schedules import SIGMAS, WHOLE, levels, preserving
 from derive.imports.settings import Settings
 from derive.imports.strided import final_zero
 from derive.imports.whole import differing
@@ -47,6 +47,9 @@ def dropped(settings: Settings, key: str) -> int:
 def in_levels(settings: Settings, chosen: str) -> Fields:
     """The grid of a key of :data:`KINDS`."""
     out: Fields = {"kind": KINDS[chosen], "steps": settings.steps}
+    if preserving(settings):
+        settings.only("final_sigmas_type", ["zero"], "with sigma_min and sigma_max: the other end is that of the table")
+        return {**out, "variable": "rho", "t_end": settings["sigma_min"]}
     if chosen != "use_beta_sigmas":
         out["variable"] = "rho"
     out["t_end"] = 0
