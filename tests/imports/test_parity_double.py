@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.imports.test_parity import SCALED, apart, options_of
-
 diffusers = pytest.importorskip("diffusers")
+from tests.imports.test_parity import SCALED, apart, options_of  # noqa: E402
+
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 
 STEPS = (1, 2, 5, 10, 20, 50)
