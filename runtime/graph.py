@@ -36,7 +36,8 @@ def sampled(
 ) -> torch.Tensor:
     """The sample at the end of the plan, in x_T's dtype. No gradient passes; model: as in ``sample``, fixed shapes."""
     projected = projected or Projection()
-    key = (solver, tuple(x_T.shape), x_T.dtype, x_T.device, plan.samples, projected.kind)
+    stream = torch.cuda.current_stream(x_T.device) if x_T.is_cuda else None  # what one has queued, another overtakes
+    key = (solver, tuple(x_T.shape), x_T.dtype, x_T.device, stream, plan.samples, projected.kind)
     with torch.no_grad():
         known = _known(model)
         found = known.pop(key, None)  # nobody else's before this solve is over: a second thread captures its own

@@ -224,7 +224,7 @@ def test_x_that_is_not_dense() -> None:
         ("karras", {"final_zero": 0}, r"final_zero: got 0 \(int\); allowed: True, False$"),
         ("karras", {"sigma_max": "80"}, r"sigma_max: got '80' \(str\); allowed: a real number, None$"),
         ("uniform", {"t_start": [1.0]}, r"t_start: got \[1.0\] \(list\); allowed: a real number, None$"),
-        ("uniform", {"variable": ["t"]}, r"variable: got \['t'\] \(list\); allowed: t, lambda, .*, angle$"),
+        ("uniform", {"variable": ["t"]}, r"variable: got \['t'\] \(list\); allowed: t, lambda, .*, angle, sine_root$"),
         ("leading", {"steps_offset": 1.0}, r"steps_offset: got 1.0 \(float\); allowed: an int$"),
         ("linspace", {"rounded": None}, r"rounded: got None \(NoneType\); allowed: True, False$"),
     ],
