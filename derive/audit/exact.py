@@ -136,6 +136,8 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 COMPARED = {"lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge, "eq": operator.eq, "ne": operator.ne,
             "less": operator.lt, "greater": operator.gt, "equal": operator.eq}  # fmt: skip
+NAMES = {"axis": "dim", "keepdims": "keepdim"}
+"""NumPy's words for torch's."""
 SAME = {
     "to", "float", "double", "half", "type", "cpu", "cuda", "contiguous", "clone", "detach", "requires_grad_",
     "as_tensor", "type_as", "nan_to_num",
@@ -148,10 +150,26 @@ def _dims(dims: Sequence[Any]) -> tuple[int, ...]:
 
 
 def _reduced(call: Callable[..., Any]) -> Callable[..., Exact]:
-    def found(x: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> Exact:
-        return Exact(np.asarray(call(entries(x), axis=dim, keepdims=keepdim), dtype=object))
+    """dim: None or empty for all, a number, or several."""
+
+    def found(x: Any, dim: Any = None, keepdim: bool = False) -> Exact:
+        axis = dim if dim is None or isinstance(dim, int) else tuple(dim) or None
+        return Exact(np.asarray(call(entries(x), axis=axis, keepdims=keepdim), dtype=object))
 
     return found
+
+
+def _mean(a: np.ndarray, axis: Any, keepdims: bool) -> Any:
+    """The sum over the product of the reduced sizes."""
+    sizes = a.shape if axis is None else [a.shape[i] for i in np.atleast_1d(axis)]
+    return np.sum(a, axis=axis, keepdims=keepdims) / mpmath.mpf(math.prod(sizes))
+
+
+def _flat(x: Exact, start_dim: int = 0, end_dim: int = -1) -> Exact:
+    """A scalar becomes [1], as torch has it."""
+    shape = x.array.shape or (1,)
+    start, end = start_dim % len(shape), end_dim % len(shape)
+    return Exact(x.array.reshape(*shape[:start], -1, *shape[end + 1 :]))
 
 
 def _filled(value: int) -> Callable[..., Exact]:
@@ -171,7 +189,7 @@ def _lerp(x: Any, y: Any, weight: Any) -> Any:
 
 
 def _joined(call: Callable[..., np.ndarray]) -> Callable[..., Exact]:
-    return lambda parts, dim=0, **_: Exact(call([entries(part) for part in parts], axis=dim))
+    return lambda parts, dim=0: Exact(call([entries(part) for part in parts], axis=dim))
 
 
 TABLE: dict[str, Callable[..., Any]] = {
@@ -185,7 +203,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "view": lambda x, *size: Exact(x.array.reshape(_dims(size))),
     "expand": lambda x, *size: Exact(np.broadcast_to(x.array, [n if m == -1 else m for m, n in zip(_dims(size), x.shape)])),
     "broadcast_to": lambda x, size: Exact(np.broadcast_to(x.array, tuple(size))),
-    "flatten": lambda x, *_: Exact(x.array.reshape(-1)),
+    "flatten": _flat,
     "unsqueeze": lambda x, dim: Exact(np.expand_dims(x.array, dim)),
     "squeeze": _squeezed,
     "repeat": lambda x, *size: Exact(np.tile(x.array, _dims(size))),
@@ -194,7 +212,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "flip": lambda x, *dims: Exact(np.flip(x.array, _dims(dims))),
     "diff": lambda x: Exact(np.diff(x.array)),
     "sum": _reduced(np.sum), "prod": _reduced(np.prod), "cumprod": lambda x, dim: Exact(np.cumprod(x.array, axis=dim)),
-    "mean": _reduced(lambda a, axis=None, keepdims=False: np.sum(a, axis=axis, keepdims=keepdims) * a.shape[axis or 0] / a.size),
+    "mean": _reduced(_mean),
     "max": lambda x: Exact(np.asarray(x.array.max(), dtype=object)),
     "min": lambda x: Exact(np.asarray(x.array.min(), dtype=object)),
     "stack": _joined(np.stack), "cat": _joined(np.concatenate), "concat": _joined(np.concatenate),
@@ -242,9 +260,8 @@ class Exact(torch.Tensor):
             name = "zeros_like"
         if name not in TABLE:
             raise Inexact(f"{name} of exact numbers")
-        return TABLE[name](
-            *args, **{key: v for key, v in (kwargs or {}).items() if key not in ("dtype", "device", "layout")}
-        )
+        named = {NAMES.get(key, key): v for key, v in (kwargs or {}).items()}
+        return TABLE[name](*args, **{key: v for key, v in named.items() if key not in ("dtype", "device", "layout")})
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]

@@ -1,0 +1,54 @@
+"""Operations on exact numbers beside torch's own on the same floats, and samplers that are right only if these agree."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from derive.audit.exact import Exact, Exactly, entries
+from derive.audit.judge import audit_sampler
+from derive.audit.samplers import KDiffusion
+from tests.audit import foreign_torch
+
+VALUES = torch.arange(24.0, dtype=torch.float64).reshape(2, 3, 4) / 8 - 1
+
+
+def exact(values: torch.Tensor) -> Exact:
+    return Exact(entries(values))
+
+
+def same(found: torch.Tensor, wanted: torch.Tensor) -> bool:
+    assert isinstance(found, Exact) and found.array.shape == wanted.shape
+    return all(abs(a - b) < 1e-15 for a, b in zip(found.array.reshape(-1), wanted.reshape(-1).tolist()))
+
+
+@pytest.mark.parametrize("name", ["mean", "sum"])
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize("dim", [None, 0, 1, -1, (0, 2), [1, -1], ()])
+def test_a_reduction_is_that_of_torch(name, dim, keepdim):
+    with Exactly():
+        found = getattr(torch, name)(exact(VALUES), dim=dim, keepdim=keepdim)
+    assert same(found, getattr(torch, name)(VALUES, dim=dim, keepdim=keepdim))
+
+
+def test_a_dimension_may_be_called_axis():
+    with Exactly():
+        x = exact(VALUES)
+        assert same(x.mean(axis=1, keepdims=True), VALUES.mean(axis=1, keepdims=True))
+        assert same(torch.cat([x, x], axis=1), torch.cat([VALUES, VALUES], axis=1))
+        assert same(x.mean(), VALUES.mean()) and same(x.mean(-1), VALUES.mean(-1))
+
+
+@pytest.mark.parametrize("dims", [(), (1,), (0, 1), (1, 2), (-2,)])
+def test_flatten_keeps_the_dimensions_before_and_after(dims):
+    with Exactly():
+        assert same(exact(VALUES).flatten(*dims), VALUES.flatten(*dims))
+        assert same(torch.flatten(exact(VALUES), *dims), torch.flatten(VALUES, *dims))
+        assert same(exact(VALUES[0, 0, 0]).flatten(), VALUES[0, 0, 0].flatten())
+
+
+@pytest.mark.parametrize("name", ["heun_mean"])
+def test_a_right_sampler_is_as_claimed(name):
+    function = getattr(foreign_torch, f"sample_{name}")
+    found = audit_sampler(KDiffusion(name, function, {}, 2), beside=False)
+    assert found.holds and found.data["order"] == 2 == found.data["order_by_jets"] and found.data["exact"]
