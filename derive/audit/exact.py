@@ -139,9 +139,9 @@ COMPARED = {"lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": opera
 NAMES = {"axis": "dim", "keepdims": "keepdim"}
 """NumPy's words for torch's."""
 SAME = {
-    "to", "float", "double", "half", "type", "cpu", "cuda", "contiguous", "clone", "detach", "requires_grad_",
-    "as_tensor", "type_as", "nan_to_num",
+    "float", "double", "half", "cpu", "cuda", "contiguous", "detach", "requires_grad_", "as_tensor", "type_as",
 }  # fmt: skip
+"""What returns the tensor itself, as torch does where the type is the same."""
 
 
 def _dims(dims: Sequence[Any]) -> tuple[int, ...]:
@@ -172,6 +172,20 @@ def _flat(x: Exact, start_dim: int = 0, end_dim: int = -1) -> Exact:
     return Exact(x.array.reshape(*shape[:start], -1, *shape[end + 1 :]))
 
 
+def _copied(x: Exact, *_: Any, **__: Any) -> Exact:
+    return Exact(x.array.copy())
+
+
+def _to(x: Exact, *args: Any, copy: bool = False, **_: Any) -> Exact:
+    """copy: by name, or the second flag after non_blocking."""
+    flags = [a for a in args if isinstance(a, bool)]
+    return _copied(x) if copy or flags[1:] == [True] else x
+
+
+def _typed(x: Exact, dtype: Any = None, **_: Any) -> Any:
+    return "torch.DoubleTensor" if dtype is None else x
+
+
 def _filled(value: int) -> Callable[..., Exact]:
     def found(x: Exact, *size: Any, **_: Any) -> Exact:
         return Exact(np.full(_dims(size) if size else x.array.shape, mpmath.mpf(value), dtype=object))
@@ -198,6 +212,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     **{f"{name}_": _in_place(BINARY[name]) for name in ("add", "sub", "mul", "div")},
     **{name: _compared(call) for name, call in COMPARED.items()},
     **{name: lambda x, *_, **__: x for name in SAME},
+    "clone": _copied, "nan_to_num": _copied, "to": _to, "type": _typed,
     "lerp": _apart(_lerp),
     "reshape": lambda x, *size: Exact(x.array.reshape(_dims(size))),
     "view": lambda x, *size: Exact(x.array.reshape(_dims(size))),
@@ -209,7 +224,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "repeat": lambda x, *size: Exact(np.tile(x.array, _dims(size))),
     "repeat_interleave": lambda x, count, dim=None: Exact(np.repeat(x.array, count, axis=dim)),
     "roll": lambda x, shifts, dims=None: Exact(np.roll(x.array, shifts, axis=dims)),
-    "flip": lambda x, *dims: Exact(np.flip(x.array, _dims(dims))),
+    "flip": lambda x, *dims: Exact(np.flip(x.array, _dims(dims)).copy()),
     "diff": lambda x: Exact(np.diff(x.array)),
     "sum": _reduced(np.sum), "prod": _reduced(np.prod), "cumprod": lambda x, dim: Exact(np.cumprod(x.array, axis=dim)),
     "mean": _reduced(_mean),
@@ -343,7 +358,7 @@ class Exactly(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
         if name in ("tensor", "as_tensor") and args and _holds(args[0]):
-            return Exact(entries(args[0]))
+            return Exact(entries(args[0]).copy() if name == "tensor" else entries(args[0]))
         if name == "full" and _holds(args[1:]):
             return Exact(np.full(tuple(args[0]), number(args[1]), dtype=object))
         out = func(*args, **(kwargs or {}))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from derive.audit.exact import Exact, Exactly, entries, number
-from derive.audit.sampler import Sampler
+from derive.audit.sampler import Sampler, kept
 
 PLACES = 16
 SHORT, MAIN, LAST = 12, 8, 4
@@ -60,7 +60,7 @@ def _error(sampler: Sampler, rate: Any, lams: Sequence[Any]) -> Any:
     start = [_fraction(text) for text in START]
     alpha, _ = sampler.scales(lams[0])
     states: list[torch.Tensor] = []
-    sampler.run(_data, Exact(np.array([[alpha * w for w in start]], dtype=object)), lams, states.append)
+    sampler.run(_data, Exact(np.array([[alpha * w for w in start]], dtype=object)), lams, kept(states))
     alpha, _ = sampler.scales(lams[-1])
     rho = mpmath.exp(-lams[0])
     exact = _taylor(start, rho, rate, mpmath.exp(-lams[-1]) - rho)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from derive.audit.sampler import Sampler
+from derive.audit.sampler import Sampler, kept
 from derive.measure.order import PATTERN, OrderFit, fit_order
 from derive.measure.problems import TanhNetwork
 from derive.measure.reference import dop853
@@ -78,7 +78,7 @@ def error(sampler: Sampler, lams: Sequence[float], rate: float, seed: int = 0) -
     states: list[torch.Tensor] = []
     alpha, _ = sampler.scales(lams[0])
     x = torch.as_tensor(alpha * _layers(seed)[-1]).reshape(1, 2)
-    sampler.run(lambda y, a, s: data(y, a, s, seed), x, lams, states.append)
+    sampler.run(lambda y, a, s: data(y, a, s, seed), x, lams, kept(states))
     w = states[-1].reshape(-1).double().numpy() / sampler.scales(lams[-1])[0]
     return float(np.linalg.norm(w - np.array(_exact(rate, lams[0], lams[-1], seed))))
 

@@ -60,6 +60,11 @@ PATHS: dict[str, Callable[[float], tuple[float, float]]] = {
 }
 
 
+def kept(states: list[torch.Tensor]) -> Accept:
+    """An ``accept`` that adds copies to ``states``: code may change its state in place afterwards."""
+    return lambda x: states.append(x.detach().clone())
+
+
 @dataclass
 class Recorder:
     """Calls and accepted states of one run: what a run on basis vectors shows.
@@ -82,7 +87,7 @@ class Recorder:
         return INTEGRANDS[self.integrand].data(x, unit, alpha, sigma)
 
     def accept(self, x: torch.Tensor) -> None:
-        self.states.append(x.detach().clone().reshape(-1))
+        kept(self.states)(x.reshape(-1))
 
     @property
     def start(self) -> torch.Tensor:
@@ -109,4 +114,4 @@ INTEGRANDS: dict[str, Integrand] = {
     "noise": Integrand(lambda x, f, a, s: (x - s * f) / a, lambda u, v: v[0] / u[0], lambda v: -v[1], 1),
 }
 
-__all__ = ["INTEGRANDS", "PATHS", "Accept", "Integrand", "Network", "Recorder", "Sampler"]
+__all__ = ["INTEGRANDS", "PATHS", "Accept", "Integrand", "Network", "Recorder", "Sampler", "kept"]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from derive.audit.probe import grid
-from derive.audit.sampler import Sampler
+from derive.audit.sampler import Sampler, kept
 from derive.measure.device import placed
 from derive.measure.traffic import counted
 
@@ -35,7 +35,7 @@ def digits(sampler: Sampler) -> list[tuple[float, float]]:
 def _responses(sampler: Sampler, lams: Sequence[float], dtype: torch.dtype) -> list[float]:
     """What each step adds for x0 = 1, x = 0 at the start: the sum of the weights up to there."""
     states: list[torch.Tensor] = []
-    sampler.run(lambda x, a, s: torch.ones_like(x), torch.zeros(1, 2, dtype=dtype), lams, states.append)
+    sampler.run(lambda x, a, s: torch.ones_like(x), torch.zeros(1, 2, dtype=dtype), lams, kept(states))
     return [float(x.reshape(-1)[0]) for x in states[1:]]
 
 

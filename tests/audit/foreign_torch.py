@@ -20,3 +20,35 @@ def sample_heun_mean(model, x, sigmas, extra_args=None, callback=None, disable=N
         e = _slope(model, x + dt * d, sigmas[i + 1])
         x = x + torch.stack([d, e]).mean(dim=0) * dt
     return x
+
+
+def sample_heun_clone(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """Heun, its predictor a copy that is stepped in place."""
+    for i in range(len(sigmas) - 1):
+        callback({"x": x, "i": i})
+        dt = sigmas[i + 1] - sigmas[i]
+        d = _slope(model, x, sigmas[i])
+        y = x.clone()
+        y.add_(d * dt)
+        if sigmas[i + 1] == 0:
+            return y
+        e = _slope(model, y, sigmas[i + 1])
+        x = x + (d + e) * (dt / 2)
+    return x
+
+
+def sample_heun_in_place(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """Heun; one state from end to end, written over in every step."""
+    x = x.to(x.dtype, copy=True)
+    for i in range(len(sigmas) - 1):
+        callback({"x": x, "i": i})
+        dt = sigmas[i + 1] - sigmas[i]
+        d = _slope(model, x, sigmas[i])
+        y = x.clone()
+        y += d * dt
+        if sigmas[i + 1] == 0:
+            return y
+        d += _slope(model, y, sigmas[i + 1])
+        d *= dt / 2
+        x += d
+    return x

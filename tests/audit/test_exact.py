@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from derive.audit import side
 from derive.audit.exact import Exact, Exactly, entries
 from derive.audit.judge import audit_sampler
+from derive.audit.probe import STEPS, grid
 from derive.audit.samplers import KDiffusion
 from tests.audit import foreign_torch
 
@@ -47,7 +49,45 @@ def test_flatten_keeps_the_dimensions_before_and_after(dims):
         assert same(exact(VALUES[0, 0, 0]).flatten(), VALUES[0, 0, 0].flatten())
 
 
-@pytest.mark.parametrize("name", ["heun_mean"])
+COPIES = {
+    "clone": lambda x: x.clone(),
+    "to, by name": lambda x: x.to(torch.float64, copy=True),
+    "to, in its place": lambda x: x.to("cpu", torch.float64, False, True),
+    "tensor": torch.tensor,
+    "flip": lambda x: x.flip(0),
+    "nan_to_num": lambda x: x.nan_to_num(),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_a_copy_is_one(name):
+    with Exactly():
+        x = exact(VALUES)
+        y = COPIES[name](x)
+        y += 1
+        y.mul_(2)
+        y -= 1
+        y /= 3
+        assert same(x, VALUES) and same(y, (2 * (COPIES["flip"](VALUES) if name == "flip" else VALUES) + 1) / 3)
+
+
+def test_what_torch_does_not_copy_is_the_same_tensor():
+    with Exactly():
+        x = exact(VALUES)
+        for y in (x.to(torch.float64), x.detach(), x.type(torch.float64), x.double()):
+            y += 1
+        assert same(x, VALUES + 4) and x.type() == VALUES.type()
+
+
+def test_states_that_are_written_over_are_kept_as_they_were():
+    found = []
+    for name in ("heun_mean", "heun_in_place"):
+        run = KDiffusion(name, getattr(foreign_torch, f"sample_{name}"), {}, 2)
+        found.append(side._responses(run, grid(0), torch.float64))
+    assert found[1] == pytest.approx(found[0], rel=1e-12) and len(set(found[1])) == len(found[1]) == STEPS
+
+
+@pytest.mark.parametrize("name", ["heun_mean", "heun_clone", "heun_in_place"])
 def test_a_right_sampler_is_as_claimed(name):
     function = getattr(foreign_torch, f"sample_{name}")
     found = audit_sampler(KDiffusion(name, function, {}, 2), beside=False)
