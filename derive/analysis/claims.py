@@ -20,7 +20,7 @@ class Claims:
 
     schemes: the proof of every scheme by order, the method last; starter: that of the starter; global_order: with the
     declared rules; history: integrand values kept; stability: computed when it is first read; kernels, reads, writes:
-    cost of one main step, all calls together.
+    cost of one main step, all calls together; of a table that of the step that most of its results have.
     """
 
     schemes: tuple[SchemeProof, ...]

@@ -154,6 +154,7 @@ class Program:
     steps: the ways to take a grid step, each the names of its phases by call; empty: every phase is a step.
     table: of a method whose grid steps are fixed in advance, the way of each of them, by its place in ``steps``.
     kept: the letters of the integrands that the history holds of each grid point.
+    results: of a table, the steps whose states are no stages of a later one (empty: all).
     """
 
     name: str
@@ -163,6 +164,7 @@ class Program:
     steps: tuple[tuple[str, ...], ...] = ()
     table: tuple[int, ...] = ()
     kept: str = "m"
+    results: tuple[int, ...] = ()
 
     def phase(self, name: str) -> Phase:
         """The phase of that name."""
@@ -177,9 +179,10 @@ class Program:
 
     @property
     def repeated(self) -> tuple[Phase, ...]:
-        """The way that the method goes on with; of a table the one that it uses most (the latest of such)."""
+        """The way that the method goes on with; of a table the one that most of its results have (the latest of such)."""
         if self.table:
-            return self.ways[max(self.table, key=lambda way: (self.table.count(way), way))]
+            uses = [self.table[i] for i in self.results] or self.table
+            return self.ways[max(uses, key=lambda way: (uses.count(way), way))]
         return next(way for way in self.ways if way[-1].name == "main")
 
     def __str__(self) -> str:

@@ -94,7 +94,8 @@ def lower(tableau: Tableau, problem: SemilinearProblem, name: str, scaled: bool)
     history = tableau.steps if tableau.corrects else tableau.steps - 1
     found = ways(tableau)
     table = tuple(found.index(way) for way in _taken(tableau))
-    return Program(name, phases, columns, history, found, table, "".join(LETTERS[k] for k in tableau.kept))
+    kept = "".join(LETTERS[k] for k in tableau.kept)
+    return Program(name, phases, columns, history, found, table, kept, tuple(tableau.results))
 
 
 def phases_of(

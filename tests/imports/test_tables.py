@@ -6,12 +6,14 @@ import json
 import pytest
 import torch
 
+from derive.backends.torch import headline
 from derive.cli import main
 from derive.families.decisions import PARAMETERS
 from derive.importing import imported
 from derive.imports.methods import LONGEST, singlestep_orders
 from derive.imports.reading import Config
-from derive.pipeline import new_solver
+from derive.pipeline import derive, new_solver
+from derive.spec import read_spec_text
 
 PNDM, SINGLE = "PNDMScheduler", "DPMSolverSinglestepScheduler"
 
@@ -62,6 +64,19 @@ def test_the_orders_of_singlestep_solvers_are_those_of_diffusers(order, lowered,
 
 def test_the_longest_table_is_that_of_its_family():
     assert PARAMETERS["table"].longest == LONGEST
+
+
+@pytest.mark.parametrize(
+    ("order", "formula", "reads", "writes"),
+    [(2, "x' = a x + b0 m0 + b1 m1", 3, 2), (3, "x' = a x + b0 m0 + b1 m1 + b2 m2", 4, 2)],
+)
+def test_the_cost_and_the_formula_are_those_of_the_step_that_ends_a_block(order, formula, reads, writes):
+    """Not those of its stages, of which there may be more: x, the network's output and the values since the start are read."""
+    text = imported(Config("scheduler_config.json", {"_class_name": SINGLE, "solver_order": order}), 9).text
+    found = derive(read_spec_text(text))
+    assert headline(found.program).split(",")[0] == formula
+    assert found.claims["cost"] == {"kernels": 1, "reads": reads, "writes": writes}
+    assert found.program.ways[found.tableau.repeated] == found.program.repeated
 
 
 @pytest.mark.slow
