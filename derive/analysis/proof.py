@@ -2,7 +2,8 @@ r"""The order of a scheme, by the engine that fits it, and the global order of a
 
 * rows over grid points whose weights solve a moment equation: moments with symbolic step ratios
   (:mod:`derive.analysis.order`), exact for every grid and every kernel;
-* stages, or weights that were typed: bicoloured trees at rational step ratios (:mod:`derive.analysis.trees`), exact;
+* stages, or weights that were typed: bicoloured trees at rational step ratios (:mod:`derive.analysis.trees`), exact; of a
+  block, whose abscissae the grid decides, at two tuples of ratios with large primes, and on equal steps;
 * the same for a kernel that is known by its moments only: jets over F_p (:mod:`derive.analysis.jet_scheme`), wrong with
   probability below 1e-15; its error terms are those of the constant kernel;
 * a table in decimals (``Scheme.digits`` = N): its conditions are met to 10^(10 - N), and a method that meets them exactly
@@ -15,7 +16,7 @@ Nothing here knows the family that made a scheme.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,6 +34,8 @@ MOMENTS = "moments with symbolic step ratios"
 TREES = "bicoloured trees, exact"
 JETS = "jets over F_p (wrong with probability below 1e-15)"
 DECIMALS = "bicoloured trees, to 1e-{}: decimals of an exact method (Newton-Kantorovich)"
+AT_RATIOS = ", at rational step ratios"
+"""How a block is proved, whose abscissae the grid decides: at both of PROBES."""
 SHOWN = 3
 """Error terms that a message shows."""
 
@@ -95,12 +98,25 @@ def prove_scheme(scheme: Scheme, kernel: Kernel) -> SchemeProof:
 
 
 def _of_block(scheme: Scheme, kernel: Kernel) -> SchemeProof:
-    """The order at step ratios with large primes; what fails, and the leading error, on equal steps if they have no more."""
-    ratios = tuple(ONE * f.numerator / f.denominator for f in PROBES[0])
-    found, equal = (prove_scheme(block(scheme, r), kernel) for r in (ratios, (ONE,) * len(ratios)))
-    shown = equal if equal.order == found.order else found
-    uniform = equal.order if equal.order > found.order else None
-    return replace(shown, stiff_order=found.stiff_order, weak=found.weak, uniform=uniform)
+    """The lowest order at step ratios with large primes; what fails, and the leading error, on equal steps if they have no more."""
+    probes = [tuple(ONE * f.numerator / f.denominator for f in probe) for probe in PROBES]
+    every = [prove_scheme(block(scheme, ratios), kernel) for ratios in probes]
+    equal = prove_scheme(block(scheme, (ONE,) * len(probes[0])), kernel)
+    every.append(equal)
+    found = min(every, key=lambda proof: proof.order)
+    return replace(
+        equal if equal.order == found.order else found,
+        stiff_order=_least(proof.stiff_order for proof in every),
+        weak=_least(proof.weak for proof in every),
+        uniform=equal.order if equal.order > found.order else None,
+        engine=found.engine + AT_RATIOS,
+    )
+
+
+def _least(orders: Iterable[int | None]) -> int | None:
+    """The lowest of these orders; None if there is one that is not known."""
+    known = list(orders)
+    return None if None in known else min(k for k in known if k is not None)
 
 
 def _corrected(predicted: SchemeProof, corrected: SchemeProof, row: Row) -> SchemeProof:

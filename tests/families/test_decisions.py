@@ -14,6 +14,7 @@ from sympy import QQ
 
 from derive.analysis.block import block
 from derive.analysis.claims import prove, refute
+from derive.analysis.order import PROBES
 from derive.analysis.proof import body, prove_scheme
 from derive.blocks import results
 from derive.errors import InternalError, SpecError
@@ -200,6 +201,17 @@ def test_steps_from_earlier_states_are_blocks(kernel, entries, order, uniform, g
     proof = prove(build(kernel, entries), COST)
     assert (proof.order, proof.global_order) == (order, global_order)
     assert proof.main.uniform == uniform
+
+
+def test_the_order_of_a_block_is_the_lowest_at_all_ratios_that_are_tried(monkeypatch):
+    """Three values have order 3 on equal steps and 2 on others: no order more for a tuple of ratios that is special."""
+    scheme = build(DATA, [{"order": 1}, TWO, THREE]).schemes[2]
+    equal = (Fraction(1),) * len(PROBES[0])
+    for probes in ((equal, PROBES[0]), (PROBES[1], equal)):
+        monkeypatch.setattr("derive.analysis.proof.PROBES", probes)
+        found = prove_scheme(scheme, DATA)
+        assert (found.order, found.uniform) == (2, 3)
+    assert found.engine == "bicoloured trees, exact, at rational step ratios"
 
 
 @pytest.mark.parametrize("weights", ["exact", "midpoint"])
