@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 from derive.audit import side
 from derive.audit.exact import DIGITS, GAP
-from derive.audit.finding import Audit, Claim, Grid, Wrong
+from derive.audit.finding import Audit, Claim, Grid, Wrong, joined
 from derive.audit.jets import jet_order
 from derive.audit.leading import text
 from derive.audit.measured import harmless, measured, plain
@@ -17,6 +18,7 @@ from derive.audit.probe import LEVELS, Weights
 from derive.audit.rows import Rows, coarse, rows_of
 from derive.audit.sampler import Sampler
 from derive.errors import DeriveError
+from derive.measure.order import OrderFit
 
 CAP = 512
 """Steps of the longest measured run."""
@@ -47,6 +49,7 @@ def audit_sampler(sampler: Sampler, beside: bool = True) -> Audit:
         claims.append(Claim("order on equal steps of lambda", None, equal, "by the moments"))
     holds = claims[0].holds
     failures, notes = _beside(sampler) if beside else ([], [])
+    failures = [*_not_finite(fit, own), *failures]
     tables = [_moments(rows, shown), _measured(fit, own)]
     if not holds:
         tables.insert(1, _weights(shown))
@@ -60,8 +63,8 @@ def audit_sampler(sampler: Sampler, beside: bool = True) -> Audit:
         "moment_ratios": [_law(rows, m) for m in main.moments[: main.values]],
         "order_by_jets": jet,
         "measured_order": fit.order,
-        "measured_estimate": round(fit.order_estimate, 3),
-        "measured_own": round(own.order_estimate, 3),
+        "measured_estimate": _rounded(fit.order_estimate),
+        "measured_own": _rounded(own.order_estimate),
     }
     what = f"{sampler.what}; its rows combine the {rows.integrand} prediction"
     what += f", drift with K = {float(rows.rate):.3g}" if abs(rows.rate - 1) > 1e-6 else ""
@@ -69,6 +72,17 @@ def audit_sampler(sampler: Sampler, beside: bool = True) -> Audit:
         sampler.target, what, _how(rows, jet), tuple(claims), wrong, tuple(failures),
         (*sampler.notes, *notes), tuple(tables), data,
     )  # fmt: skip
+
+
+def _rounded(estimate: float) -> float | None:
+    """None where no two errors gave an exponent."""
+    return round(estimate, 3) if math.isfinite(estimate) else None
+
+
+def _not_finite(*fits: OrderFit) -> list[str]:
+    """Measured runs whose end is no number."""
+    counts = sorted({line.steps for fit in fits for line in fit.table if not math.isfinite(line.error)})
+    return [f"{joined([str(n) for n in counts])} measured steps: the state is not finite"] if counts else []
 
 
 def _branches(rows: Rows, jet: int | None, fit: Any, claimed: int | None) -> bool:
@@ -236,11 +250,15 @@ def _measured(fit: Any, own: Any) -> Grid:
     rows = []
     for line in fit.table:
         other = by_steps.get(line.steps)
-        cells = [str(line.steps), f"{line.error:.2e}", _exponent(line.p)]
-        cells += [f"{other.error:.2e}", _exponent(other.p)] if other else ["", ""]
+        cells = [str(line.steps), _error(line.error), _exponent(line.p)]
+        cells += [_error(other.error), _exponent(other.p)] if other else ["", ""]
         rows.append(tuple(cells))
     head = ("N", "error", "order", "error, own start and end", "order")
     return Grid("measured on a nonlinear, non-autonomous network, uneven steps", head, tuple(rows))
+
+
+def _error(value: float) -> str:
+    return f"{value:.2e}" if math.isfinite(value) else "not finite"
 
 
 def _exponent(p: float | None) -> str:

@@ -84,11 +84,11 @@ def error(sampler: Sampler, lams: Sequence[float], rate: float, seed: int = 0) -
 
 
 def measured(sampler: Sampler, rate: float, shape: Callable[[int], list[float]], cap: int = 256) -> OrderFit:
-    """The fit over N = 16, 32, .., cap steps."""
+    """The fit over N = 16, 32, .., cap steps; an error below 1e-13 is 0, one that is not finite remains so."""
 
     def found(n: int) -> Any:
         value = error(sampler, shape(n), rate)
-        return value if value > 1e-13 else 0.0
+        return 0.0 if value <= 1e-13 else value  # not a number remains one
 
     return fit_order(found, cap, first=16, tolerance=NEAR)
 

@@ -197,12 +197,15 @@ def problem(solver: Emitted, seed: int) -> tuple[Network, Exact]:
 
 
 def fit_order(error: Callable[[int], Any], cap: int, first: int = 32, tolerance: float = 0.02) -> OrderFit:
-    """The protocol on a function N -> error: double N until two Richardson exponents agree near an integer."""
+    """The protocol on a function N -> error: double N until two Richardson exponents agree near an integer.
+
+    An error that is 0 or not finite is in the table and gives no exponent.
+    """
     table: list[Line] = []
     n, coarse = first, None
     while n <= cap:
         fine = error(n)
-        p = log2(float(coarse / fine)) if coarse and fine else None
+        p = log2(float(coarse / fine)) if _usable(coarse) and _usable(fine) else None
         before = table[-1].p if table else None
         table.append(Line(n, float(fine), p, None if p is None or before is None else 2 * p - before))
         if _settled(table[-2:], tolerance):
@@ -210,6 +213,11 @@ def fit_order(error: Callable[[int], Any], cap: int, first: int = 32, tolerance:
         n, coarse = 2 * n, fine
     found = [q for q in (table[-1].richardson, table[-1].p) if q is not None]
     return OrderFit(found[0] if found else float("nan"), tuple(table), False)
+
+
+def _usable(error: Any) -> bool:
+    """Whether an exponent can be taken of it: known, not 0, finite."""
+    return bool(error) and isfinite(float(error))
 
 
 def _settled(last: Sequence[Line], tolerance: float) -> bool:
