@@ -9,6 +9,8 @@ from typing import NoReturn
 from derive.errors import Fault, SpecError, show
 
 _MOST = 10**9
+LEAST_SHIFT, MOST_SHIFT = 1e-6, 1000.0
+"""Of the clock of a flow."""
 _PIXELS = 16
 """Side of a token: an autoencoder of 8 x 8 pixels, patches of 2 x 2 (Stable Diffusion 3, Flux)."""
 
@@ -55,4 +57,4 @@ def refuse(option: str, message: str) -> NoReturn:
     raise SpecError(Fault(message, f"import-config: {option}"))
 
 
-__all__ = ["Asked", "asked", "refuse"]
+__all__ = ["LEAST_SHIFT", "MOST_SHIFT", "Asked", "asked", "refuse"]

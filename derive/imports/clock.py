@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from derive.imports.asked import refuse
+from derive.imports.asked import LEAST_SHIFT, MOST_SHIFT, refuse
 from derive.imports.draft import Fields
 from derive.imports.settings import Settings
 
@@ -13,7 +13,6 @@ _PASSED = ("FlowMatchEulerDiscreteScheduler", "UniPCMultistepScheduler")
 """Classes to which a pipeline may pass sigmas."""
 _EXPONENTIAL = ("DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "DEISMultistepScheduler")
 """Classes whose shift is e^mu."""
-_MOST = 1000.0
 
 
 def flow(settings: Settings) -> bool:
@@ -29,9 +28,9 @@ def shift(settings: Settings) -> float:
     if linear and settings.kind in _EXPONENTIAL:
         settings.refuse("time_shift_type", "exponential (the class takes no other)")
     mu = _mu(settings)
-    value = mu if linear else math.exp(min(mu, _MOST))
-    if not 0 < value <= _MOST:
-        refuse("--mu", f"gives a shift of {value:g}; allowed: a shift above 0, at most {_MOST:g}")
+    value = mu if linear else math.exp(min(mu, MOST_SHIFT))
+    if not LEAST_SHIFT <= value <= MOST_SHIFT:
+        refuse("--mu", f"gives a shift of {value:g}; allowed: a shift from {LEAST_SHIFT:g} to {MOST_SHIFT:g}")
     return value
 
 

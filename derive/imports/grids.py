@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from derive.imports.clock import clock
+from derive.imports.clock import clock, flow
 from derive.imports.draft import Fields
-from derive.imports.schedules import SIGMAS, WHOLE, flow, lambdas, levels, preserving
+from derive.imports.schedules import SIGMAS, WHOLE, lambdas, levels, preserving
 from derive.imports.settings import Settings
 from derive.imports.sigmas import dropped, edm, idle, in_levels
 from derive.imports.strided import STRIDED, final_zero, strided

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from derive.errors import Fault, SpecError
 from derive.imports.draft import Fields
-from derive.imports.schedules import flow, levels
+from derive.imports.schedules import levels
 from derive.imports.settings import Settings
 from derive.imports.sigmas import idle
 from derive.imports.strided import moving
@@ -20,30 +20,27 @@ PUBLISHED_3M = {"moments": {2: "phi3"}}
 """The third-order row of DPM-Solver++(3M) as published has half of its second moment."""
 
 
+def _dpm(settings: Settings) -> tuple[Fields, bool]:
+    """The form of DPM-Solver or DPM-Solver++, and whether the grid ends at sigma = 0."""
+    kind, zero = settings["algorithm_type"], settings["final_sigmas_type"] == "zero"
+    settings.only("algorithm_type", ["dpmsolver", "dpmsolver++", "deis"], "the others add noise at every step")
+    if kind != "dpmsolver++" and zero:
+        settings.refuse("final_sigmas_type", f"sigma_min (with algorithm_type {kind}, as in diffusers)")
+    return {"integrand": "noise" if kind == "dpmsolver" else "data", "variable": "lambda"}, zero
+
+
 def dpm_multistep(settings: Settings) -> Fields:
     """DPM-Solver and DPM-Solver++, orders 1 to 3."""
-    settings.only("algorithm_type", ["dpmsolver", "dpmsolver++", "deis"], "the others add noise at every step")
-    data = settings["algorithm_type"] != "dpmsolver"
-    final = settings["final_sigmas_type"]
-    if settings["algorithm_type"] != "dpmsolver++" and final == "zero":
-        settings.refuse(
-            "final_sigmas_type", f"sigma_min (with algorithm_type {settings['algorithm_type']}, as in diffusers)"
-        )
+    head, zero = _dpm(settings)
     middle = "exact" if settings["solver_type"] == "heun" else "midpoint"
     weights = {1: "exact", 2: middle, 3: PUBLISHED_3M}
-    ends = bool(settings.get("euler_at_final")) or final == "zero"
-    head: Fields = {"integrand": "data" if data else "noise", "variable": "lambda"}
+    ends = bool(settings.get("euler_at_final")) or zero
     return _multistep(settings, head, weights, ends, settings["lower_order_final"])
 
 
 def dpm_singlestep(settings: Settings) -> Fields:
     """Singlestep DPM-Solver and DPM-Solver++: the stages of a step lie on the points of the grid."""
-    settings.only("algorithm_type", ["dpmsolver", "dpmsolver++", "deis"], "the others add noise at every step")
-    data, zero = settings["algorithm_type"] != "dpmsolver", settings["final_sigmas_type"] == "zero"
-    if settings["algorithm_type"] != "dpmsolver++" and zero:
-        settings.refuse(
-            "final_sigmas_type", f"sigma_min (with algorithm_type {settings['algorithm_type']}, as in diffusers)"
-        )
+    head, zero = _dpm(settings)
     if not zero and (chosen := levels(settings)):
         settings.refuse(chosen, "false with final_sigmas_type sigma_min (a stage and its step would end at one level)")
     exact = settings["solver_type"] == "heun"
@@ -52,7 +49,6 @@ def dpm_singlestep(settings: Settings) -> Fields:
     entries: dict[int, Fields] = {1: {"order": 1}, 2: second, 3: third}
     rows = singlestep_orders(settings.steps, settings["solver_order"], settings["lower_order_final"], zero)
     _counted(settings, len(rows))
-    head: Fields = {"integrand": "data" if data else "noise", "variable": "lambda"}
     return {"family": "decisions", **head, "table": [entries[k] for k in rows]}
 
 
@@ -250,4 +246,4 @@ METHODS: Mapping[str, tuple[Callable[[Settings], Fields], str, tuple[str, ...]]]
 }  # fmt: skip
 """By class: its method, the name of the solver, what it is built on."""
 
-__all__ = ["METHODS", "decisions", "flow", "singlestep_orders"]
+__all__ = ["METHODS", "decisions", "singlestep_orders"]

@@ -7,9 +7,9 @@ any other is written out as a table.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, NoReturn
 
 from derive.imports.clock import flow, shift
 from derive.imports.draft import Fields
@@ -17,6 +17,8 @@ from derive.imports.settings import Settings
 from derive.symbolic.chebyshev import CONTEXT
 
 _DIGITS = 17
+_LEAST, _FIXED = CONTEXT.mpf("1e-300"), -20
+COSINE = "squaredcos_cap_v2"
 ZERO_SNR = "5.9604644775390625e-08"
 """2^-24, which diffusers writes in the place of the last alpha_bar, 0."""
 NEARLY_ZERO = "1e-30"
@@ -40,9 +42,10 @@ def schedule(settings: Settings) -> Fields:
     if settings["trained_betas"] is None and not settings.get("rescale_betas_zero_snr"):
         kind = {"linear": "vp_linear", "scaled_linear": "vp_scaled_linear"}.get(settings["beta_schedule"])
         first, last = settings["beta_start"], settings["beta_end"]
-        if kind and not (first <= last < 1):
+        if kind and first > last:
             settings.refuse("beta_end", f"from beta_start, {first}, and below 1")
         if kind:
+            table(settings)
             return {"kind": kind, "beta_start": first, "beta_end": last, "steps": steps}
     return {"kind": "table", "alphas_cumprod": table(settings)}
 
@@ -58,19 +61,42 @@ def preserving(settings: Settings) -> bool:
 
 
 def table(settings: Settings) -> list[str]:
-    """alpha_bar by training step, as decimals."""
+    """alpha_bar by training step, as decimals. SpecError where they do not fall from below 1 to above 1e-300."""
     bars = _bars(betas(settings))
     rescaled = bool(settings.get("rescale_betas_zero_snr"))
-    if rescaled:
+    if rescaled and bars[-1] < bars[0]:
         roots = [CONTEXT.sqrt(bar) for bar in bars]
-        bars = [((root - roots[-1]) * roots[0] / (roots[0] - roots[-1])) ** 2 for root in roots]
-    texts = [CONTEXT.nstr(bar, _DIGITS, min_fixed=-(10**6), max_fixed=10**6) for bar in bars]
+        bars = [zero_snr(root, roots[0], roots[-1]) for root in roots]
+    texts = ["0" if bar < _LEAST else CONTEXT.nstr(bar, _DIGITS, min_fixed=_FIXED, max_fixed=1) for bar in bars]
     if rescaled and settings.kind == "DDIMScheduler":
         settings.only("prediction_type", ["sample", "v_prediction"], "beside rescale_betas_zero_snr")
         texts[-1] = NEARLY_ZERO
     elif rescaled:
         texts[-1] = ZERO_SNR
+    rows = [CONTEXT.mpf(1), *map(CONTEXT.mpf, texts), CONTEXT.mpf(0)]
+    if wrong := [row for above, row in itertools.pairwise(rows) if row >= above]:
+        refuse_levels(
+            settings, f"(alpha_bar falls from below 1 to above 1e-300; here {CONTEXT.nstr(wrong[0], 3)} is a row)"
+        )
     return texts
+
+
+def refuse_levels(settings: Settings, why: str) -> NoReturn:
+    """SpecError at the key that the levels of the table come from."""
+    given = settings["trained_betas"] is not None
+    key = "trained_betas" if given else "beta_schedule" if settings["beta_schedule"] == COSINE else "beta_end"
+    settings.refuse(key, f"{'another' if key == 'beta_schedule' else 'others'} {why}")
+
+
+def zero_snr(root: Any, first: Any, last: Any) -> Any:
+    """alpha_bar where that of the last step is 0, of sqrt(alpha_bar) and its ends (arXiv:2305.08891, Algorithm 1)."""
+    return ((root - last) * (first / (first - last))) ** 2
+
+
+def cosine(steps: int, number: Callable[[float], Any], field: Any) -> list[Any]:
+    """beta_j of squaredcos_cap_v2. number: makes one of the ``field``, which has ``cos`` and ``pi``."""
+    at = [(number(j) / steps + number(0.008)) / number(1.008) * field.pi / 2 for j in range(steps + 1)]
+    return [min(1 - b / a, number(0.999)) for a, b in itertools.pairwise(field.cos(angle) ** 2 for angle in at)]
 
 
 def betas(settings: Settings) -> list[Any]:
@@ -80,12 +106,8 @@ def betas(settings: Settings) -> list[Any]:
         if len(given) != steps:
             settings.refuse("num_train_timesteps", f"{len(given)}, the length of trained_betas")
         return [_exact(beta) for beta in given]
-    if settings["beta_schedule"] == "squaredcos_cap_v2":
-        bar = [
-            CONTEXT.cos((_exact(j) / steps + _exact(0.008)) / _exact(1.008) * CONTEXT.pi / 2) ** 2
-            for j in range(steps + 1)
-        ]
-        return [min(1 - b / a, _exact(0.999)) for a, b in itertools.pairwise(bar)]
+    if settings["beta_schedule"] == COSINE:
+        return cosine(steps, _exact, CONTEXT)
     low, high = _exact(settings["beta_start"]), _exact(settings["beta_end"])
     root = settings["beta_schedule"] == "scaled_linear"
     low, high = (CONTEXT.sqrt(low), CONTEXT.sqrt(high)) if root else (low, high)
@@ -137,7 +159,7 @@ def truncates(settings: Settings) -> bool:
     """Whether a place between training steps is cut off, not rounded."""
     if levels(settings) in ("use_exponential_sigmas", "use_beta_sigmas"):
         return True
-    return settings.kind == "DPMSolverMultistepScheduler" and settings["beta_schedule"] == "squaredcos_cap_v2"
+    return settings.kind == "DPMSolverMultistepScheduler" and settings["beta_schedule"] == COSINE
 
 
 WHOLE = (
@@ -178,12 +200,14 @@ def prediction(settings: Settings) -> Fields:
 __all__ = [
     "PREDICTIONS",
     "betas",
-    "flow",
+    "cosine",
     "lambdas",
     "levels",
     "prediction",
     "preserving",
+    "refuse_levels",
     "schedule",
     "table",
     "truncates",
+    "zero_snr",
 ]

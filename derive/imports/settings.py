@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from derive.errors import Fault, SpecError, near_miss, show
-from derive.imports.asked import Asked
+from derive.imports.asked import LEAST_SHIFT, MOST_SHIFT, Asked
 from derive.imports.classes import DEFAULTS, IMPLIED, REFUSED, known_keys
 from derive.imports.reading import Config
 
 _LONGEST = 4096
+_LEAST_BETA = 1e-10
+"""Of a single training step; what is below is far from changing 1 in single precision."""
 Check = tuple[str, Callable[[Any], bool]]
 
 
@@ -20,13 +22,20 @@ def _whole(low: int, high: int) -> Check:
     return f"a whole number {low} to {high}", lambda v: type(v) is int and low <= v <= high
 
 
-def _number(low: float, high: float, open_low: bool = False) -> Check:
-    said = f"a number {'above' if open_low else 'from'} {low:g} to {high:g}"
-    return said, lambda v: type(v) in (int, float) and (low < v if open_low else low <= v) and v <= high
+def _number(low: float, high: float) -> Check:
+    return f"a number from {low:g} to {high:g}", lambda v: type(v) in (int, float) and low <= v <= high
+
+
+def _beta(value: Any) -> bool:
+    return type(value) in (int, float) and _LEAST_BETA <= value < 1
 
 
 def _word(*options: str) -> Check:
     return ", ".join(options), lambda v: isinstance(v, str) and v in options
+
+
+def _or_zero(check: Check) -> Check:
+    return f"0 or {check[0]}", lambda v: (type(v) in (int, float) and v == 0) or check[1](v)
 
 
 def _or_none(check: Check) -> Check:
@@ -36,25 +45,24 @@ def _or_none(check: Check) -> Check:
 _FLAG: Check = ("true or false", lambda v: type(v) is bool)
 _PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction")
 _BETAS: Check = (
-    f"null or 2 to {_LONGEST} numbers above 0 and below 1",
-    lambda v: (
-        v is None
-        or (isinstance(v, list) and 2 <= len(v) <= _LONGEST and all(type(b) in (int, float) and 0 < b < 1 for b in v))
-    ),
+    f"null or 2 to {_LONGEST} numbers from {_LEAST_BETA:g} and below 1",
+    lambda v: v is None or (isinstance(v, list) and 2 <= len(v) <= _LONGEST and all(map(_beta, v))),
 )
-_POSITIVE = _number(0, 1e6, True)
+_RATE: Check = (f"a number from {_LEAST_BETA:g} and below 1", _beta)
+_SHIFT = _number(LEAST_SHIFT, MOST_SHIFT)
+_POSITIVE = _number(1e-9, 1e6)
 CHECKS: Mapping[str, Check] = {
-    "num_train_timesteps": _whole(2, _LONGEST), "beta_start": _number(0, 1, True), "beta_end": _number(0, 1, True),
+    "num_train_timesteps": _whole(2, _LONGEST), "beta_start": _RATE, "beta_end": _RATE,
     "beta_schedule": _word("linear", "scaled_linear", "squaredcos_cap_v2"), "trained_betas": _BETAS,
     "prediction_type": _word(*_PREDICTIONS), "solver_order": _whole(1, 3), "steps_offset": _whole(0, _LONGEST),
     "timestep_spacing": _word("linspace", "leading", "trailing"), "final_sigmas_type": _word("zero", "sigma_min"),
     "dynamic_thresholding_ratio": _number(0, 1), "sample_max_value": _number(1, 1e6),
-    "clip_sample_range": _POSITIVE, "flow_shift": _number(0, 1000, True), "shift": _number(0, 1000, True),
+    "clip_sample_range": _POSITIVE, "flow_shift": _SHIFT, "shift": _SHIFT,
     "lambda_min_clipped": ("a number or -Infinity", lambda v: type(v) in (int, float) and v < math.inf),
     "variance_type": _or_none(_word("learned", "learned_range")), "time_shift_type": _word("exponential", "linear"),
-    "sigma_data": _POSITIVE, "sigma_min": _or_none(_POSITIVE), "sigma_max": _or_none(_POSITIVE), "rho": _POSITIVE,
+    "sigma_data": _POSITIVE, "sigma_min": _or_none(_POSITIVE), "sigma_max": _or_none(_POSITIVE), "rho": _number(0.1, 1e6),
     "sigma_schedule": _word("karras", "exponential"), "interpolation_type": _word("linear", "log_linear"),
-    "timestep_type": _word("discrete", "continuous"), "shift_terminal": _or_none(_number(0, 1)),
+    "timestep_type": _word("discrete", "continuous"), "shift_terminal": _or_none(_or_zero(_number(1e-9, 1))),
     "base_shift": _number(-1e3, 1e3), "max_shift": _number(-1e3, 1e3), "base_image_seq_len": _whole(1, 10**9),
     "max_image_seq_len": _whole(1, 10**9),
     "disable_corrector": ("a list of whole numbers", lambda v: isinstance(v, list) and all(type(i) is int for i in v)),
@@ -108,7 +116,7 @@ def settle(config: Config, steps: int, asked: Asked) -> Settings:
         if key not in known_keys():
             faults.append(config.fault(key, f"unknown key; allowed: {', '.join(known)}{near_miss(key, known)}"))
         elif key not in known:
-            if value not in (None, False):
+            if value is not None and value is not False:
                 notes.append(f"{key}: {show(value)} is not read by {kind}, here as there")
         elif fault := _wrong(config, key, value):
             faults.append(fault)

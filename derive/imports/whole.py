@@ -7,14 +7,13 @@ below. So the numbers are made as they are there, and compared with the exact on
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
 from derive.imports.clock import shift
-from derive.imports.schedules import lambdas, truncates
+from derive.imports.schedules import cosine, lambdas, refuse_levels, truncates, zero_snr
 from derive.imports.settings import Settings
 from runtime.grids import beta_quantile
 
@@ -128,6 +127,8 @@ def _places(settings: Settings, chosen: str) -> list[float]:
     import numpy as np
 
     bars = _bars(settings)
+    if not (bool((bars.diff() < 0).all()) and bars[-1] > 0 and bars[0] < 1):
+        refuse_levels(settings, f"beside {chosen} (alpha_bar falls from below 1 to above 0 in single precision)")
     sigmas = np.asarray(((1 - bars) / bars) ** 0.5)
     table, low, high = np.log(sigmas), sigmas[0].item(), sigmas[-1].item()
     ramp = np.linspace(0, 1, settings.steps)
@@ -164,7 +165,7 @@ def _bars(settings: Settings) -> Any:
     elif settings["beta_schedule"] == "scaled_linear":
         betas = torch.linspace(first**0.5, last**0.5, steps, dtype=torch.float32) ** 2
     else:
-        betas = torch.tensor(_cosine(steps), dtype=torch.float32)
+        betas = torch.tensor(cosine(steps, float, math), dtype=torch.float32)
     rescaled = bool(settings.get("rescale_betas_zero_snr"))
     bars = torch.cumprod(1.0 - (_rescaled(betas) if rescaled else betas), dim=0)
     if rescaled:
@@ -172,20 +173,12 @@ def _bars(settings: Settings) -> Any:
     return bars
 
 
-def _cosine(steps: int) -> list[float]:
-    bar = [math.cos((j / steps + 0.008) / 1.008 * math.pi / 2) ** 2 for j in range(steps + 1)]
-    return [min(1 - b / a, 0.999) for a, b in itertools.pairwise(bar)]
-
-
 def _rescaled(betas: Any) -> Any:
-    """Betas whose last alpha_bar is 0 (arXiv:2305.08891, Algorithm 1), by the operations of diffusers."""
+    """Betas whose last alpha_bar is 0, by the operations of diffusers."""
     import torch
 
     roots = torch.cumprod(1.0 - betas, dim=0).sqrt()
-    first, last = roots[0].clone(), roots[-1].clone()
-    roots -= last
-    roots *= first / (first - last)
-    bars = roots**2
+    bars = zero_snr(roots, roots[0], roots[-1])
     return 1 - torch.cat([bars[0:1], bars[1:] / bars[:-1]])
 
 

@@ -57,6 +57,23 @@ CASES = [
     (PNDM, {"timestep_spacing": "linspace"}, "timestep_spacing: got 'linspace'; allowed: leading, trailing"),
     ("NoScheduler", {}, "_class_name: got 'NoScheduler'; allowed: DPMSolverMultistepScheduler"),
 ]
+SNR, KARRAS = {"rescale_betas_zero_snr": True}, {"use_karras_sigmas": True}
+EXTREME = [
+    ("DDIMScheduler", {**SNR, "beta_end": 1, "prediction_type": "v_prediction"}, "beta_end: got 1; allowed: a number"),
+    (EULER, {**SNR, "beta_end": 1}, "beta_end: got 1; allowed: a number from 1e-10 and below 1"),
+    (EULER, {**SNR, "beta_end": 0.9}, "beta_end: got 0.9; allowed: others (alpha_bar falls from below 1 to above 1e-300"),
+    (EULER, {**SNR, "beta_end": 0.1}, "beta_end: got 0.1; allowed: others (alpha_bar falls"),
+    (EULER, {"beta_end": 0.999}, "beta_end: got 0.999; allowed: others (alpha_bar falls"),
+    (DPM, {**KARRAS, "trained_betas": [1e-300] * 1000}, "allowed: null or 2 to 4096 numbers from 1e-10 and below 1"),
+    (DPM, {**KARRAS, "trained_betas": [0.999999] * 1000}, "allowed: others (alpha_bar falls from below 1 to above 1e-300"),
+    (EULER, {"trained_betas": [0.999999] * 1000}, "allowed: others (alpha_bar falls from below 1 to above 1e-300"),
+    (DPM, {**KARRAS, "trained_betas": [0.3] * 1000}, "allowed: others beside use_karras_sigmas (alpha_bar falls from"),
+    (DPM, {**KARRAS, "trained_betas": [1e-8] * 1000}, "allowed: others beside use_karras_sigmas (alpha_bar falls from"),
+    ("EDMEulerScheduler", {"sigma_data": 1e-320}, "sigma_data: got 1e-320; allowed: a number from 1e-09 to 1e+06"),
+    ("EDMEulerScheduler", {"rho": 1e-320}, "rho: got 1e-320; allowed: a number from 0.1 to 1e+06"),
+    (MATCH, {"shift": 1e-320}, "shift: got 1e-320; allowed: a number from 1e-06 to 1000"),
+    (MATCH, {"shift_terminal": 1e-320}, "shift_terminal: got 1e-320; allowed: null or 0 or a number from 1e-09 to 1"),
+]  # fmt: skip
 
 
 def run(tmp_path, capsys, text, *more):
@@ -72,6 +89,20 @@ def test_refused_by_name(kind, options, said, tmp_path, capsys):
     assert code == 2 and shown.out == ""
     assert said in shown.err and shown.err.count("\n") == 1
     assert str(tmp_path / "scheduler_config.json") + ":1:" in shown.err
+
+
+@pytest.mark.parametrize(("kind", "options", "said"), EXTREME)
+def test_numbers_that_no_table_holds(kind, options, said, tmp_path, capsys):
+    """Each of them is read, but what follows from it is not: alpha_bar of 0 or 1, a number below every float."""
+    code, shown = run(tmp_path, capsys, json.dumps({"_class_name": kind, **options}))
+    assert code == 2 and shown.out == ""
+    assert said in shown.err and shown.err.count("\n") == 1
+
+
+def test_a_long_table_of_small_levels_is_read_back(tmp_path, capsys):
+    betas = json.dumps({"_class_name": EULER, "num_train_timesteps": 4096, "trained_betas": [0.1] * 4096})
+    code, shown = run(tmp_path, capsys, betas)
+    assert code == 0 and "3.77849336097" in shown.out  # 0.9^4096 = 3.778e-188
 
 
 @pytest.mark.parametrize("kind", REFUSED)
@@ -103,7 +134,8 @@ def test_json_is_data(text, said, tmp_path, capsys):
         (MATCH, {}, ["--mu", "1"], "--mu: got 1; allowed with use_dynamic_shifting of a flow only"),
         (MATCH, DYNAMIC, ["--mu", "nan"], "--mu: got nan; allowed: a finite number"),
         (MATCH, DYNAMIC, ["--mu", "700"], "--mu: gives a shift of "),
-        (MATCH, {**DYNAMIC, "time_shift_type": "linear"}, ["--mu", "-1"], "--mu: gives a shift of -1; allowed: a shift above 0"),
+        (MATCH, DYNAMIC, ["--mu", "-700"], "--mu: gives a shift of 9.85968e-305; allowed: a shift from 1e-06 to 1000"),
+        (MATCH, {**DYNAMIC, "time_shift_type": "linear"}, ["--mu", "-1"], "--mu: gives a shift of -1; allowed: a shift from 1e-06"),
         (MATCH, DYNAMIC, ["--mu", "1", "--image-size", "64x64"], "--image-size: got 64x64 beside --mu; allowed: one of"),
         (MATCH, DYNAMIC, ["--image-size", "1024"], "--image-size: got '1024'; allowed: WxH"),
         (MATCH, DYNAMIC, ["--image-size", "8x1024"], "--image-size: got '8x1024'; allowed: both from 16"),
