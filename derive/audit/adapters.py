@@ -51,8 +51,10 @@ def _module(name: str) -> ModuleType:
     try:
         sys.path.insert(0, str(Path.cwd()))
         return importlib.import_module(name)
-    except ImportError as error:
-        raise SpecError(Fault(f"cannot be imported: {str(error)[:160]}", f"audit: {show(name)}")) from error
+    except (Exception, SystemExit) as error:  # foreign code: whatever it throws
+        said = " ".join(str(error).split())[:160]
+        why = said if isinstance(error, ImportError) else f"{type(error).__name__}: {said}"
+        raise SpecError(Fault(f"cannot be imported: {why}", f"audit: {show(name)}")) from error
     finally:
         sys.path.remove(str(Path.cwd()))
 

@@ -115,9 +115,28 @@ class Audit:
         }
 
 
+def thrown(error: BaseException) -> str:
+    """What foreign code threw, in a line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+
+
+def not_run(
+    target: str,
+    what: str,
+    how: str,
+    claimed: int | None,
+    failure: str,
+    because: str = "it does not run",
+    source: str = "",
+) -> Audit:
+    """The audit of what has no order, since it does not run to the end."""
+    claim = Claim("order", claimed, None, because, source)
+    return Audit(target, what, how, (claim,), failures=(failure,), data={"order": None, "claimed": claimed})
+
+
 def joined(words: Sequence[str]) -> str:
     """``a, b and c``."""
     return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + (words[-1] if words else "")
 
 
-__all__ = ["Audit", "Claim", "Grid", "Wrong", "joined"]
+__all__ = ["Audit", "Claim", "Grid", "Wrong", "joined", "not_run", "thrown"]

@@ -9,14 +9,14 @@ from typing import Any
 
 from derive.audit import side
 from derive.audit.exact import DIGITS, GAP
-from derive.audit.finding import Audit, Claim, Grid, Wrong, joined
+from derive.audit.finding import Audit, Claim, Grid, Wrong, joined, not_run, thrown
 from derive.audit.jets import jet_order
 from derive.audit.leading import text
 from derive.audit.measured import harmless, measured, plain
 from derive.audit.moments import Moment, exact_moment, moment, right
 from derive.audit.probe import LEVELS, Weights
 from derive.audit.rows import Rows, coarse, rows_of
-from derive.audit.sampler import Sampler
+from derive.audit.sampler import Sampler, Unusable
 from derive.errors import DeriveError
 from derive.measure.order import OrderFit
 
@@ -30,13 +30,13 @@ def audit_sampler(sampler: Sampler, beside: bool = True) -> Audit:
     """The audit. ``beside``: with digits, values that are not finite, and cost."""
     try:
         rows = rows_of(sampler)
+        jet = _jets(sampler, rows)
+        fit = measured(sampler, float(rows.rate), harmless, CAP)
+        own = measured(sampler, float(rows.rate), plain, CAP)
     except DeriveError:
         raise
-    except Exception as error:  # foreign code: whatever it throws is a finding
+    except (Exception, SystemExit) as error:  # foreign code: whatever it throws is a finding
         return _thrown(sampler, error)
-    jet = _jets(sampler, rows)
-    fit = measured(sampler, float(rows.rate), harmless, CAP)
-    own = measured(sampler, float(rows.rate), plain, CAP)
     if _branches(rows, jet, fit, sampler.claimed):
         floats = rows_of(sampler, refused="a branch for small steps")
         rows, jet = (floats, None) if floats.main.order >= (sampler.claimed or 0) else (rows, jet)
@@ -99,7 +99,7 @@ def _jets(sampler: Sampler, rows: Rows) -> int | None:
         return None
     try:
         return jet_order(sampler, rows.rate)
-    except Exception:  # foreign code on numbers that are no floats; the measurement remains
+    except (Exception, SystemExit):  # foreign code on numbers that are no floats; the measurement remains
         return None
 
 
@@ -116,12 +116,15 @@ def _how(rows: Rows, jet: int | None) -> str:
     return f"{how}; measured on a tanh network, up to {CAP} steps"
 
 
-def _thrown(sampler: Sampler, error: Exception) -> Audit:
-    """The audit of a sampler that does not run."""
-    text = f"a run throws {type(error).__name__}: {' '.join(str(error).split())[:160]}"
-    claim = Claim("order", sampler.claimed, None, "it does not run", sampler.source)
-    data = {"order": None, "claimed": sampler.claimed}
-    return Audit(sampler.target, sampler.what, "one run on an uneven grid", (claim,), failures=(text,), data=data)
+def _thrown(sampler: Sampler, error: BaseException) -> Audit:
+    """The audit of a sampler that does not run, or shows nothing."""
+    how = "one run on an uneven grid"
+    if isinstance(error, Unusable):
+        return not_run(
+            sampler.target, sampler.what, how, sampler.claimed, f"a run {error}", f"it {error}", sampler.source
+        )
+    text = f"a run throws {thrown(error)}"
+    return not_run(sampler.target, sampler.what, how, sampler.claimed, text, source=sampler.source)
 
 
 def _order(rows: Rows, fit: Any, jet: int | None) -> tuple[int, str]:
@@ -290,7 +293,7 @@ def _beside(sampler: Any) -> tuple[list[str], list[str]]:
 def _digits(sampler: Sampler) -> list[str]:
     try:
         found = side.digits(sampler)
-    except (RuntimeError, ValueError, TypeError) as error:
+    except (Exception, SystemExit) as error:
         return [f"not run in float32: {str(error)[:80]}"]
     shown = ", ".join(f"{e:.1e} at h = {h:.2g}" for h, e in found)
     return [

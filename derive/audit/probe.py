@@ -16,7 +16,7 @@ import mpmath
 import torch
 
 from derive.audit.exact import DIGITS, log
-from derive.audit.sampler import INTEGRANDS, Recorder, Sampler
+from derive.audit.sampler import INTEGRANDS, Recorder, Sampler, Unusable
 
 STEPS = 24
 PATTERN = (1.0, 0.7, 1.3, 0.85, 1.15, 0.6, 1.4, 0.9, 1.25)
@@ -66,12 +66,14 @@ def grid(level: int, steps: int = STEPS, pattern: Sequence[float] = PATTERN) -> 
 
 
 def probe(sampler: Sampler, integrand: str, lams: Sequence[float], calls: int | None = None) -> Probed:
-    """The rows of a run over ``lams``. RuntimeError if the sampler does not accept a state at every grid point.
+    """The rows of a run over ``lams``. Unusable if there is no state at every grid point, or no call.
 
     calls: how many there will be, if that is known (8 a step at most).
     """
     recorder = Recorder(integrand, 8 * len(lams) if calls is None else calls + 2, isinstance(lams[0], mpmath.mpf))
     sampler.run(recorder.network, recorder.start, lams, recorder.accept)
+    if not recorder.at:
+        raise Unusable("never calls the network")
     states = recorder.states
     ends = _ends(sampler, states, lams)
     rows = tuple(_row(sampler, recorder, integrand, n, ends) for n in range(len(ends) - 1))
@@ -83,8 +85,8 @@ def _ends(sampler: Sampler, states: Sequence[torch.Tensor], lams: Sequence[float
     if len(states) == len(lams):
         return list(zip(lams, states))
     groups = getattr(sampler, "grid_points", [])
-    if len(groups) != len(states):
-        raise RuntimeError(f"{len(states)} final states on a grid of {len(lams)} points")
+    if not groups or len(groups) != len(states):
+        raise Unusable(f"shows {len(states)} final states on a grid of {len(lams)} points")
     return [(lams[i], state) for i, state in zip(groups, states)]
 
 

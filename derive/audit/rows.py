@@ -142,7 +142,7 @@ def rows_of(sampler: Sampler, patterns: Sequence[Pattern] = PATTERNS, refused: s
     try:
         with Exactly(), torch.no_grad():
             return _exact(sampler, integrand, patterns, seen.calls)
-    except Exception as error:  # foreign code: on numbers that are no floats it may throw anything
+    except (Exception, SystemExit) as error:  # foreign code: on numbers that are no floats it may throw anything
         refused = str(error) if isinstance(error, Inexact) else f"{type(error).__name__} on exact numbers"
     return _levels(sampler, integrand, patterns, refused)
 

@@ -18,6 +18,10 @@ Network = Callable[[torch.Tensor, float, float], torch.Tensor]
 Accept = Callable[[torch.Tensor], None]
 
 
+class Unusable(RuntimeError):
+    """A run that ends and shows nothing; its message says what it does instead."""
+
+
 class Sampler(Protocol):
     """A solver of somebody else. State: [1, n] of the dtype that it is given, or exact where the grid is of mpf."""
 
@@ -62,7 +66,18 @@ PATHS: dict[str, Callable[[float], tuple[float, float]]] = {
 
 def kept(states: list[torch.Tensor]) -> Accept:
     """An ``accept`` that adds copies to ``states``: code may change its state in place afterwards."""
-    return lambda x: states.append(x.detach().clone())
+
+    def accept(x: torch.Tensor) -> None:
+        states.append(state(x).detach().clone())
+
+    return accept
+
+
+def state(x: object) -> torch.Tensor:
+    """x. Unusable if it is no tensor."""
+    if not isinstance(x, torch.Tensor):
+        raise Unusable("returns no state" if x is None else f"returns a {type(x).__name__} for a state")
+    return x
 
 
 @dataclass
@@ -87,7 +102,7 @@ class Recorder:
         return INTEGRANDS[self.integrand].data(x, unit, alpha, sigma)
 
     def accept(self, x: torch.Tensor) -> None:
-        kept(self.states)(x.reshape(-1))
+        kept(self.states)(state(x).reshape(-1))
 
     @property
     def start(self) -> torch.Tensor:
@@ -114,4 +129,4 @@ INTEGRANDS: dict[str, Integrand] = {
     "noise": Integrand(lambda x, f, a, s: (x - s * f) / a, lambda u, v: v[0] / u[0], lambda v: -v[1], 1),
 }
 
-__all__ = ["INTEGRANDS", "PATHS", "Accept", "Integrand", "Network", "Recorder", "Sampler", "kept"]
+__all__ = ["INTEGRANDS", "PATHS", "Accept", "Integrand", "Network", "Recorder", "Sampler", "Unusable", "kept", "state"]

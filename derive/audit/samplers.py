@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from derive.audit.sampler import Accept, Network, variance_exploding
+from derive.audit.sampler import Accept, Network, Unusable, state, variance_exploding
 from derive.audit.wide import arithmetic
 from derive.errors import Fault, SpecError, near_miss
 
@@ -116,9 +116,9 @@ class KDiffusion:
 
         called: list[torch.Tensor] = []
 
-        def model(state: torch.Tensor, sigma: torch.Tensor, **_: Any) -> torch.Tensor:
-            called.append(state.detach().clone())
-            return network(state, 1.0, sigma.reshape(-1)[0].item())
+        def model(x: torch.Tensor, sigma: torch.Tensor, **_: Any) -> torch.Tensor:
+            called.append(x.detach().clone())
+            return network(x, 1.0, sigma.reshape(-1)[0].item())
 
         def callback(info: Mapping[str, Any]) -> None:
             nonlocal accepted
@@ -129,9 +129,12 @@ class KDiffusion:
         self._like = x
         with arithmetic(x), torch.no_grad():
             end = self.function(model, x, sigmas, callback=callback, disable=True, **self.options)
+        if not called:
+            raise Unusable("never calls the network")
+        state(end)
         if not accepted and len(called) == len(lams) - 1:  # no callback: one call a step is at the state
-            for state in called:
-                accept(state)
+            for at in called:
+                accept(at)
         if accepted == len(lams) - 1 or len(called) == len(lams) - 1:
             accept(end)
 

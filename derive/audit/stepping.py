@@ -17,7 +17,7 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from derive.audit.finding import Audit, Claim, Grid, Wrong
+from derive.audit.finding import Audit, Claim, Grid, Wrong, not_run, thrown
 from derive.audit.stepping_trees import HIGHEST, conditions
 
 DIGITS = 60
@@ -39,6 +39,15 @@ def audit_step(step: Callable[..., Any], target: str, order: int | None) -> Audi
     """The audit; the claim is ``order``, or the attribute of that name of the step."""
     claimed = order if order is not None else getattr(step, "order", None)
     linear = shape_of(step) == 5
+    kind = "a semilinear equation, by step(f, t, x, h, L)" if linear else "an ordinary equation, by step(f, t, x, h)"
+    try:
+        return _audited(step, target, claimed, kind)
+    except (Exception, SystemExit) as error:  # foreign code: whatever it throws is a finding
+        return not_run(target, f"one step of {kind}", "one step", claimed, f"a step throws {thrown(error)}")
+
+
+def _audited(step: Callable[..., Any], target: str, claimed: int | None, kind: str) -> Audit:
+    linear = shape_of(step) == 5
     claims, wrong, tables = [], [], []
     proof = None if linear else _proved(step, claimed)
     for name, spectrum in SPECTRA.items() if linear else (("", None),):
@@ -52,7 +61,6 @@ def audit_step(step: Callable[..., Any], target: str, order: int | None) -> Audi
         tables.append(Grid(f"error of one step{', ' + name if name else ''} ({how})", ("h", "error", "exponent"), rows))
         if spectrum is not None:
             wrong += _constant(step, spectrum)
-    kind = "a semilinear equation, by step(f, t, x, h, L)" if linear else "an ordinary equation, by step(f, t, x, h)"
     data = {"order": min(c.found or 0 for c in claims), "claimed": claimed}
     how = "errors of one step from exact values, h halved"
     if proof is not None:
@@ -72,7 +80,7 @@ def _proved(step: Callable[..., Any], claimed: int | None) -> tuple[int, int, li
     """The order conditions in fractions; None if the code does not take these."""
     try:
         return conditions(step, min(max(claimed or 0, 3) + 1, HIGHEST))
-    except Exception:  # foreign code on numbers that are no floats
+    except (Exception, SystemExit):  # foreign code on numbers that are no floats
         return None
 
 

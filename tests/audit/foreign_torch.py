@@ -58,3 +58,46 @@ def sample_long_runs_lost_2m(model, x, sigmas, extra_args=None, callback=None, d
     """Heun, but its state is no number after more than 100 steps."""
     x = sample_heun_mean(model, x, sigmas, extra_args, callback, disable)
     return x * float("nan") if len(sigmas) > 101 else x
+
+
+def sample_without_network_2m(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """Forgets its network."""
+    return 2 * x
+
+
+def sample_without_network_shown_2m(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """The same, with its states shown."""
+    for i in range(len(sigmas) - 1):
+        callback({"x": x, "i": i})
+    return x
+
+
+def sample_without_state_2m(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """Forgets to return its state."""
+    sample_heun_mean(model, x, sigmas, extra_args, callback, disable)
+
+
+def sample_without_any_2m(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """Forgets its callback as well; two calls a step."""
+    sample_heun_mean(model, x, sigmas, extra_args, lambda info: None, disable)
+
+
+def sample_hidden_2m(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """Two calls a step, and no callback."""
+    return sample_heun_mean(model, x, sigmas, extra_args, lambda info: None, disable)
+
+
+def sample_leaves_2m(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """Ends the process."""
+    raise SystemExit("bye")
+
+
+def sample_long_runs_throw_2m(model, x, sigmas, extra_args=None, callback=None, disable=None):
+    """Takes 100 steps at most."""
+    assert len(sigmas) < 102, "too long"
+    return sample_heun_mean(model, x, sigmas, extra_args, callback, disable)
+
+
+def step_leaves(f, t, x, h):
+    """A step that ends the process."""
+    raise SystemExit(3)
