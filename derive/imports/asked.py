@@ -17,7 +17,7 @@ _PIXELS = 16
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """mu: of a dynamic shift. tokens: the size of the picture, from which it follows, instead.
+    """mu: of a dynamic shift. tokens: the size of the picture, from which it follows, instead; said: the option that gave it.
 
     sigmas: "scheduler", the class's own levels of a flow, or "pipeline", 1 - i/N before the shift, which those of Flux and
     others pass.
@@ -26,6 +26,7 @@ class Asked:
     mu: float | None = None
     tokens: int | None = None
     sigmas: str = "scheduler"
+    said: tuple[str, str] = ("--sequence-length", "")
 
 
 def asked(mu: float | None, image_size: str | None, sequence_length: int | None, sigmas: str) -> Asked:
@@ -38,7 +39,9 @@ def asked(mu: float | None, image_size: str | None, sequence_length: int | None,
         refuse("--mu", f"got {mu}; allowed: a finite number")
     if sequence_length is not None and not 1 <= sequence_length <= _MOST:
         refuse("--sequence-length", f"got {sequence_length}; allowed: 1 to {_MOST}")
-    return Asked(mu, _tokens(image_size) if image_size is not None else sequence_length, sigmas)
+    if image_size is not None:
+        return Asked(mu, _tokens(image_size), sigmas, ("--image-size", image_size))
+    return Asked(mu, sequence_length, sigmas)
 
 
 def _tokens(size: str) -> int:

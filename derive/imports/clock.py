@@ -53,9 +53,10 @@ def _mu(settings: Settings) -> float:
 def asked_for_nothing(settings: Settings) -> None:
     """SpecError for an option of the command that this configuration does not read."""
     asked, dynamic = settings.asked, flow(settings) and settings.get("use_dynamic_shifting")
-    for option, given in (("--mu", asked.mu), ("--sequence-length", asked.tokens)):
+    option, size = asked.said
+    for name, given, text in (("--mu", asked.mu, ""), (option, asked.tokens, size)):
         if given is not None and not dynamic:
-            refuse(option, f"got {given:g}; allowed with use_dynamic_shifting of a flow only")
+            refuse(name, f"got {text or f'{given:g}'}; allowed with use_dynamic_shifting of a flow only")
     if asked.sigmas == "pipeline" and not (flow(settings) and settings.kind in _PASSED):
         refuse("--sigmas", f"got pipeline; allowed: scheduler; pipeline for flows of {', '.join(_PASSED)}")
 

@@ -132,6 +132,8 @@ def test_json_is_data(text, said, tmp_path, capsys):
     ("kind", "options", "more", "said"),
     [
         (MATCH, {}, ["--mu", "1"], "--mu: got 1; allowed with use_dynamic_shifting of a flow only"),
+        (MATCH, {}, ["--image-size", "512x512"], "--image-size: got 512x512; allowed with use_dynamic_shifting of a flow"),
+        (MATCH, {}, ["--sequence-length", "99"], "--sequence-length: got 99; allowed with use_dynamic_shifting of a flow"),
         (MATCH, DYNAMIC, ["--mu", "nan"], "--mu: got nan; allowed: a finite number"),
         (MATCH, DYNAMIC, ["--mu", "700"], "--mu: gives a shift of "),
         (MATCH, DYNAMIC, ["--mu", "-700"], "--mu: gives a shift of 9.85968e-305; allowed: a shift from 1e-06 to 1000"),
@@ -169,6 +171,14 @@ def test_numbers_of_steps_that_pndm_has_not(options, steps, said, tmp_path, caps
     text = json.dumps({"_class_name": PNDM, **options})
     code, shown = run(tmp_path, capsys, text, "--steps", steps)
     assert code == 2 and said in shown.err
+
+
+def test_a_zero_that_the_class_does_not_read_is_said(tmp_path, capsys):
+    code, shown = run(
+        tmp_path, capsys, json.dumps({"_class_name": MATCH, "stages": 0, "gamma": None, "clip_sample": False})
+    )
+    assert code == 0 and f"# stages: 0 is not read by {MATCH}, here as there" in shown.out
+    assert shown.out.count("is not read by") == 1
 
 
 def test_a_file_that_differs_is_kept(tmp_path, capsys):
