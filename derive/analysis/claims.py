@@ -121,6 +121,8 @@ class Claims:
             weak = f", {main.weak} with weights at z = 0" if main.weak is not None else ""
             lines.append(f"stiff order {self.stiff_order}{weak}")
         lines.append(f"leading error {main.shown_error}")
+        if any(proof.steps > 1 for proof in self.schemes):
+            lines.append("error and limits of a block are per grid step: h is that of the grid, not the block's length")
         lines += str(self.stability).splitlines()
         calls, kernels = self.evaluations_per_step, self.kernels
         most = "at most " if self.body and calls > 1 else ""
@@ -176,9 +178,14 @@ def refute(proved: Claims, claimed: dict[str, int]) -> list[Fault]:
     faults = [
         Fault(f"{proof.values} give order 0: {proof.limiting}; allowed: weights that leave order 1", "method.weights")
         for proof in proved.schemes
-        if proof.order < 1 and (proof.values or proof is proved.main)
+        if proof.order < 1 and proof.values
     ][:1]
     main = proved.main
+    if main.order < 1 and not main.values:
+        message = (
+            "the steps that a longer table repeats combine no value (order: 0); allowed: entries of order from 1 there"
+        )
+        faults = [Fault(message, "method.table")]
     if "order" in claimed and claimed["order"] > main.order:
         residual = f" (residual {main.residual})" if main.residual else ""
         message = f"order {claimed['order']} is not provable: {main.limiting}{residual}; provable order {main.order}"

@@ -203,9 +203,9 @@ def _earlier(scheme: Scheme, entry: Mapping[str, Any], key: str, before: Scheme 
     last = max(node.index for node in step.nodes)
     if last > back:
         raise PoseError(f"{key}.nodes", f"got a value of {last} steps ago; allowed: 0 to {back}, those since the start")
-    inner = before.output if before is not None else None
-    stage_of = inner is not None and not (before.stages or before.corrector or inner.given)  # type: ignore[union-attr]
-    if not stage_of or inner.back != back - 1 or inner.integrand != step.integrand or inner.past > inner.back:  # type: ignore[union-attr]
+    inner = before.output if before is not None and not (before.stages or before.corrector) else None
+    stage_of = inner is not None and bool(inner.nodes) and not inner.given and inner.integrand == step.integrand
+    if inner is None or not stage_of or inner.back != back - 1 or inner.past > inner.back:
         what = f"back {back - 1} and values since then" if back > 1 else "order 1 and no corrector"
         raise PoseError(f"{key}.back", f"got {back}; allowed after a step in the same integrand with {what}")
     points, nodes = past(back + 1), [back - node.index for node in reversed(step.nodes)]

@@ -242,7 +242,7 @@ def test_a_step_that_combines_no_value_is_allowed_outside_the_body():
     assert (proof.order, proof.global_order) == (1, 1) and [p.order for p in proof.schemes] == [0, 1]
     assert refute(proof, {}) == [] and str(first.rows[0]).startswith("carry")
     (fault,) = refute(prove(build(DATA, [{"order": 0}] * 3), COST), {})
-    assert fault.key == "method.weights" and "order 0" in fault.message
+    assert fault.key == "method.table" and "combine no value (order: 0); allowed: entries of order" in fault.message
 
 
 def refused(entries: list[dict[str, Any]], start: str = "ramp") -> PoseError:
@@ -285,6 +285,7 @@ def test_refusals_name_the_entry():
         ([{"order": 0, "weights": "bh2"}, {"order": 1}], "method.table[0].weights", "beside order: 0"),
         ([{"order": 0, "corrector": "implicit"}, {"order": 1}], "method.table[0].corrector", "beside order: 0"),
         ([{"order": 1}, {"order": 2, "back": 2}], "method.table[1].back", "got 2; allowed after a step"),
+        ([{"order": 0}, TWO], "method.table[1].back", "got 1; allowed after a step in the same integrand with order 1"),
         (
             [{"order": 1}, {"order": 2}, {"order": 2, "back": 1}],
             "method.table[2].back",
