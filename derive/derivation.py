@@ -291,7 +291,7 @@ def _by_moments(proof: Claims, tableau: Tableau) -> list[str]:
 
 def _by_trees(proof: Claims) -> list[str]:
     main = proof.main
-    stiff = []
+    stiff, of = [], f" of a grid step, of which a block has {main.steps}" if main.steps > 1 else ""
     if main.stiff_order is not None:
         stiff = [f"- Stiff order {main.stiff_order}; {main.weak} with the weights at $z = 0$ (arXiv:1311.4600)."]
     return [
@@ -300,5 +300,5 @@ def _by_trees(proof: Claims) -> list[str]:
         "",
         f"- Order **{proof.order}**, by {main.engine}; not {proof.order + 1}: {main.because}.",
         *stiff,
-        f"- Leading error `{main.leading}` $h^{{{proof.order + 1}}}$, of norm ${main.constant[1]:.6g}$.",
+        f"- Leading error{of} `{main.leading}` $h^{{{proof.order + 1}}}$, of norm ${main.constant[1]:.6g}$.",
     ]

@@ -41,6 +41,17 @@ class EndPoint:
     def limited(self) -> bool:
         return self.value != inf
 
+    def shared(self, steps: int) -> EndPoint:
+        """In units of one of so many steps that make up this one; without the equation, which is that of all."""
+        if steps == 1 or not self.value or not self.limited:
+            return self
+        digits = str(sp.Float(self.digits, DIGITS) / steps) if self.digits else ""
+        try:
+            exact = str(Fraction(self.exact) / steps) if self.exact else ""
+        except ValueError:
+            exact = f"({self.exact})/{steps}"
+        return EndPoint(self.value / steps, exact, digits)
+
     def __str__(self) -> str:
         return "no limit" if not self.limited else self.exact or f"{self.value:.10g}"
 

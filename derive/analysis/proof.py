@@ -39,6 +39,9 @@ AT_RATIOS = ", at rational step ratios"
 SHOWN = 3
 """Error terms that a message shows."""
 
+Term = tuple[str, sp.Expr]
+"""A tree and the coefficient of the leading error there."""
+
 
 @dataclass(frozen=True, slots=True)
 class SchemeProof:
@@ -47,7 +50,8 @@ class SchemeProof:
     stiff_order: order uniform in the stiffness (None where the kernel is constant or open and rows have stages);
     weak: the same with weights at z = 0; engine: how it was proved; constant: (exact text, value) of the error constant;
     leading: the leading error on a uniform grid; variable_grid: its coefficients on any grid, by derivative; function:
-    the error-constant function; predictor, embedded: orders of these outputs; residual: of the condition that fails.
+    the error-constant function; steps: the grid steps that it takes at once (a block), its leading error is that over
+    their number, in powers of their mean; predictor, embedded: orders of these outputs; residual: of the condition that fails.
     """
 
     order: int
@@ -66,6 +70,7 @@ class SchemeProof:
     """The order on equal steps of the variable, of rows that are proved by moments."""
     values: str = ""
     """What the output combines, in words."""
+    steps: int = 1
     row: RowOrder | None = None
     """The proof by moments in full, where that is the engine."""
 
@@ -100,8 +105,9 @@ def prove_scheme(scheme: Scheme, kernel: Kernel) -> SchemeProof:
 def _of_block(scheme: Scheme, kernel: Kernel) -> SchemeProof:
     """The lowest order at step ratios with large primes; what fails, and the leading error, on equal steps if they have no more."""
     probes = [tuple(ONE * f.numerator / f.denominator for f in probe) for probe in PROBES]
-    every = [prove_scheme(block(scheme, ratios), kernel) for ratios in probes]
-    equal = prove_scheme(block(scheme, (ONE,) * len(probes[0])), kernel)
+    steps = scheme.output.back + 1
+    every = [_by_trees(block(scheme, ratios), kernel, steps) for ratios in probes]
+    equal = _by_trees(block(scheme, (ONE,) * len(probes[0])), kernel, steps)
     every.append(equal)
     found = min(every, key=lambda proof: proof.order)
     return replace(
@@ -178,7 +184,8 @@ def _by_moments(row: Row, kernel: Kernel) -> SchemeProof:
     )
 
 
-def _by_trees(scheme: Scheme, kernel: Kernel) -> SchemeProof:
+def _by_trees(scheme: Scheme, kernel: Kernel, steps: int = 1) -> SchemeProof:
+    """By bicoloured trees, or jets; ``steps``: grid steps that the scheme takes at once (a block), for the error of one."""
     rate = kernel.rate if kernel.closed else 0 * ONE
     ratios = tuple(ONE * f.numerator / f.denominator for f in PROBES[0])
     step = scheme.step(ratios, rate)
@@ -190,7 +197,8 @@ def _by_trees(scheme: Scheme, kernel: Kernel) -> SchemeProof:
     if not kernel.closed and scheme.digits is None:
         jets = certify_scheme(scheme, None)
         order, engine, predictor, embedded = jets.order, JETS, jets.predictor, jets.embedded
-    terms = _error_terms(scheme, rate) if scheme.past else found.violated  # without history, ratios do not matter
+    failed = _error_terms(scheme, rate) if scheme.past else found.violated  # without history, ratios do not matter
+    terms = [(str(c.tree), _number(c.error * steps ** (c.tree.order - 1))) for c in failed]
     stiff = stiff_order(step) if kernel.closed and kernel.rate != 0 else None
     first = next((c for c in found.violated if c.tree.order == order + 1), None)
     return SchemeProof(
@@ -206,6 +214,7 @@ def _by_trees(scheme: Scheme, kernel: Kernel) -> SchemeProof:
         predictor=predictor,
         embedded=embedded,
         values=_values(len(scheme.output.nodes)),
+        steps=steps,
     )
 
 
@@ -219,15 +228,14 @@ def _error_terms(scheme: Scheme, rate: Any) -> tuple[trees.Condition, ...]:
     return trees.order(step, tolerance=trees.bound(scheme.digits)).violated
 
 
-def _norm(terms: tuple[trees.Condition, ...]) -> tuple[str, float]:
+def _norm(terms: Sequence[Term]) -> tuple[str, float]:
     """The Euclidean norm of the coefficients of the leading error (Hairer-Norsett-Wanner, II.5)."""
-    total = sp.Add(*(_number(c.error) ** 2 for c in terms))
-    root = sp.sqrt(total)
+    root = sp.sqrt(sp.Add(*(error**2 for _, error in terms)))
     return str(root), float(root)
 
 
-def _listed(terms: tuple[trees.Condition, ...]) -> str:
-    shown = " + ".join(f"{_number(c.error)} {c.tree}" for c in terms[:SHOWN]).replace("+ -", "- ")
+def _listed(terms: Sequence[Term]) -> str:
+    shown = " + ".join(f"{error} {tree}" for tree, error in terms[:SHOWN]).replace("+ -", "- ")
     return shown + (f" + .. ({len(terms)} trees)" if len(terms) > SHOWN else "")
 
 

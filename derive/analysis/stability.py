@@ -3,7 +3,8 @@ r"""What is said about the stability of a tableau: the lines of one screen, and 
 Zero-stability always. A constant kernel has a real and an imaginary interval of h lambda. Where integrand and variable
 are a pair of the diffusion test (:mod:`derive.analysis.gaussian`), the largest steps in lambda: relative to sigma at
 kappa = 0 (parasitic noise), absolutely at kappa = 1 and at the worst kappa between. All on grids uniform in lambda (or
-in the method's variable); maps, slices and 30 digits are in the modules this one calls.
+in the method's variable) and in units of a grid step, of which a block has several; maps, slices and 30 digits are in the
+modules this one calls.
 """
 
 from __future__ import annotations
@@ -45,12 +46,16 @@ class Posed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Gaussian:
-    """End points of the diffusion test. noise: parasitic noise at kappa = 0; data: kappa = 1; worst: over kappa."""
+    """End points of the diffusion test. noise: parasitic noise at kappa = 0; data: kappa = 1; worst: over kappa.
+
+    reach: steps beyond it were not looked at.
+    """
 
     noise: EndPoint
     data: EndPoint
     worst: EndPoint
     kappa: float
+    reach: float = REACH
 
     def as_dict(self) -> dict[str, Any]:
         """No limit is ``null``."""
@@ -59,37 +64,41 @@ class Gaussian:
             "data_limit": _entry(self.data),
             "worst_limit": _entry(self.worst),
             "worst_kappa": _rounded(self.kappa, 4) if self.worst.limited else None,
-            "searched_to": REACH,
+            "searched_to": _rounded(self.reach),
         }
 
     def __str__(self) -> str:
         if not any(end.limited for end in (self.noise, self.data, self.worst)):
-            return f"Gaussian data: no limit for steps in lambda (up to {REACH:.0f})"
+            return f"Gaussian data: no limit for steps in lambda (up to {self.reach:.4g})"
         at = f" at kappa = {self.kappa:.3f}" if self.worst.limited else ""
         return (
-            f"Gaussian data, largest steps in lambda (up to {REACH:.0f}): parasitic noise {_shown(self.noise)}; "
+            f"Gaussian data, largest steps in lambda (up to {self.reach:.4g}): parasitic noise {_shown(self.noise)}; "
             f"along the data {_shown(self.data)}; between {_shown(self.worst)}{at}"
         )
 
 
 @dataclass(frozen=True)
 class StabilitySummary:
-    """zero: of the method's rows; the intervals and the diffusion test are computed when they are first read."""
+    """zero: of the method's rows; the intervals and the diffusion test are computed when they are first read.
+
+    steps: grid steps that the scheme takes at once (a block); limits are those of one of them.
+    """
 
     scheme: Scheme
     rate: Any
     zero: ZeroStability
     pair: Pair | None
+    steps: int = 1
 
     @cached_property
     def real(self) -> EndPoint | None:
         """(-real, 0) of h lambda for a constant kernel."""
-        return real_interval(self._step, self._corrected) if self.rate == 0 else None
+        return real_interval(self._step, self._corrected).shared(self.steps) if self.rate == 0 else None
 
     @cached_property
     def imaginary(self) -> EndPoint | None:
         """(-i imaginary, i imaginary) for a constant kernel."""
-        return imaginary_interval(self._step, self._corrected) if self.rate == 0 else None
+        return imaginary_interval(self._step, self._corrected).shared(self.steps) if self.rate == 0 else None
 
     @cached_property
     def gaussian(self) -> Gaussian | None:
@@ -101,7 +110,8 @@ class StabilitySummary:
         noise, data = limit(test, 0, "z", precise=True), limit(test, 1, "w", precise=True)
         if data.value <= lowest.value:
             lowest, kappa = data, 1.0
-        return Gaussian(noise, data, lowest, kappa)
+        noise, data, lowest = (end.shared(self.steps) for end in (noise, data, lowest))
+        return Gaussian(noise, data, lowest, kappa, REACH / self.steps)
 
     @property
     def _step(self) -> Any:
@@ -147,7 +157,10 @@ def of_scheme(tableau: Tableau, place: int, problem: Posed | None = None) -> Sta
     integrand = tableau.schemes[place].integrand
     rate = tableau.kernel_of(tableau.schemes[place]).rate
     pair = pair_of(problem.of(integrand), rate) if problem else None
-    return StabilitySummary(scheme, rate, zero_stability(weights), pair)
+    steps = tableau.back[place] + 1
+    if steps > 1 and pair and pair[1] != "lambda":
+        pair = None  # its grid is geometric, and the places of a block's stages would depend on h
+    return StabilitySummary(scheme, rate, zero_stability(weights), pair, steps)
 
 
 def pair_of(problem: Posed, rate: Any) -> Pair | None:

@@ -6,6 +6,7 @@ across it and 1 along it; the curve beside it shows what becomes of noise that t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -79,15 +80,17 @@ def _diffusion(found: StabilitySummary) -> list[str]:
     if found.pair is None:
         return []
     limits = [g.value for g in (found.gaussian.noise, found.gaussian.worst) if g.limited] if found.gaussian else []
-    reach = float(np.clip(1.5 * max(limits, default=4.0), 2.0, 10.0))
+    reach = float(np.clip(1.5 * max(limits, default=4.0), 2.0, 10.0)) * found.steps
     made = diffusion_map(DiffusionTest(found.scheme, found.pair), reach=reach, points=(81, 161))
+    made = replace(made, h=made.h / found.steps)
     steps = "equal steps in lambda" if found.pair[1] == "lambda" else f"steps that are geometric in {found.pair[1]}"
     share = float((made.amplification <= 1 + 1e-9).mean())
     pictures = [
         picture(
             _map(made), "stability-map", "Amplification of Gaussian data",
             f"A map of kappa and h; {100 * share:.0f} percent of it is not amplified.",
-            inline(f"Largest amplification $|\\zeta|$ of $x/\\alpha$ a step, {steps}. Blue: not amplified; black line: 1."),
+            inline(f"Largest amplification $|\\zeta|$ of $x/\\alpha$ a {_taken_at_once(found)}, {steps}. Blue: not amplified; "
+                   "black line: 1."),
         )
     ]  # fmt: skip
     if np.shape(made.parasitic) != np.shape(made.h):  # one solution only: a one-step method
@@ -101,6 +104,11 @@ def _diffusion(found: StabilitySummary) -> list[str]:
                    "method makes dies out, above 1 it outgrows $\\sigma$."),
         ),
     ]  # fmt: skip
+
+
+def _taken_at_once(found: StabilitySummary) -> str:
+    """``step``, or ``block of 3 steps``."""
+    return "step" if found.steps == 1 else f"block of {found.steps} steps"
 
 
 def _map(made: DiffusionMap) -> Figure:
@@ -144,7 +152,8 @@ def _plane(found: StabilitySummary) -> list[str]:
     window = _around(stability_map(step, corrected=corrected, window=WINDOW, points=POINTS))
     real, imag = np.linspace(*window[:2], POINTS), np.linspace(*window[2:], POINTS)
     size = largest_root(characteristic(step, arithmetic(step, 0.0), real + 1j * imag[:, None], corrected=corrected))
-    area = float((size <= 1).mean()) * (window[1] - window[0]) * (window[3] - window[2])
+    real, imag = real / found.steps, imag / found.steps
+    area = float((size <= 1).mean()) * (real[-1] - real[0]) * (imag[-1] - imag[0])
     caption = "Where $|\\zeta| \\le 1$ for $\\dot x = \\mu x$: $w = \\mu h$, the eigenvalue times the step in the method's variable."
     what = f"A region of area {area:.2f}, to the left of the imaginary axis but for small parts."
     drawn = _region(real, imag, size)

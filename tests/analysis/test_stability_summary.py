@@ -11,7 +11,7 @@ from sympy import QQ, field
 from derive.analysis import stability
 from derive.analysis.exponential_roots import limit
 from derive.analysis.gaussian import DiffusionTest
-from derive.analysis.intervals import inside_exactly, parameter_ring
+from derive.analysis.intervals import EndPoint, inside_exactly, parameter_ring
 from derive.analysis.linear_multistep import LinearMultistep, adams_series, momentum
 from derive.analysis.stability import pair_of, summary
 from derive.analysis.zero_stability import parasitic, product_growth, ratio_limit, zero_stability
@@ -271,9 +271,7 @@ def test_a_bounded_region_holds_no_sector():
 
 
 def test_the_worst_is_at_the_data_where_nothing_between_is_worse(monkeypatch):
-    def at(value):
-        return SimpleNamespace(value=value, limited=True)
-
+    at = EndPoint
     found = {("z", 0): at(9.0), ("w", 1): at(2.0)}
     monkeypatch.setattr(stability, "limit", lambda test, kappa, frame, precise: found[frame, kappa])
     monkeypatch.setattr(stability, "worst", lambda test: (at(3.0), 0.5))

@@ -16,6 +16,7 @@ from derive.analysis.block import block
 from derive.analysis.claims import prove, refute
 from derive.analysis.order import PROBES
 from derive.analysis.proof import body, prove_scheme
+from derive.analysis.stability import summary
 from derive.blocks import results
 from derive.errors import InternalError, SpecError
 from derive.families import exponential_multistep, exponential_rk, linear_multistep, predictor_corrector
@@ -30,6 +31,7 @@ from derive.program.verify import verify
 from derive.spec import read_spec_text
 from derive.symbolic.moments import alphabet
 from derive.tableau import MAX_INTEGRANDS, Kernel
+from tests.analysis.stability_schemes import posed
 from tests.families.exact_field import E, H, K, phi, residuals, solve, weights
 from tests.families.published import nodes
 
@@ -212,6 +214,51 @@ def test_the_order_of_a_block_is_the_lowest_at_all_ratios_that_are_tried(monkeyp
         found = prove_scheme(scheme, DATA)
         assert (found.order, found.uniform) == (2, 3)
     assert found.engine == "bicoloured trees, exact, at rational step ratios"
+
+
+def amplified(tableau: Any, w: Any) -> Any:
+    """x after the table over its start for x' = mu x, w = mu h, from the nodes of its rows: quadrature over each block."""
+    states: list[Any] = [1]
+    for place in tableau.table:
+        row = tableau.schemes[place].output
+        start, own = len(states) - 1 - row.back, row.span or row
+        nodes = [start + n.index if row.back else start - n.index for n in own.nodes]
+        count = row.back + 1
+        thetas = [K(QQ(i - start, count)) for i in nodes]
+        powers = [[theta**k if k else K.one for theta in thetas] for k in range(len(nodes))]
+        weights = [Fraction(str(b.as_expr())) for b in solve(powers, [K(QQ(1, k + 1)) for k in range(len(nodes))])]
+        states.append(states[start] + count * w * sum(b * states[j] for b, j in zip(weights, nodes, strict=True)))
+    return states[-1]
+
+
+@pytest.mark.parametrize(("entries", "order"), [([{"order": 1}, TWO], 2), ([{"order": 1}, TWO, THREE], 3)])
+def test_limits_and_errors_of_blocks_are_those_of_a_grid_step(entries, order):
+    """On x' = mu x: amplified just beyond the limit of h mu and not before; e^w less the table's, over its steps."""
+    tableau, count = build(Kernel(QQ(0)), entries), len(entries)
+    found = prove(tableau, COST)
+    end = Fraction(found.stability.as_dict()["real_interval"]["value"]).limit_denominator(10**8)
+    assert (
+        abs(amplified(tableau, -end * Fraction(999, 1000))) < 1 < abs(amplified(tableau, -end * Fraction(1001, 1000)))
+    )
+    assert found.main.steps == count and "per grid step" in str(found)
+    if found.main.uniform is None:  # of its terms N[N[N]] alone is not zero here
+        w = Fraction(1, 10**6)
+        series = sum((count * w) ** k / factorial(k) for k in range(8))
+        error = (series - amplified(tableau, w)) / count / w ** (order + 1)
+        assert abs(error - Fraction(2, 3)) < 1e-5 and found.main.leading == "1/6 N[N,N] + 2/3 N[N[N]]"
+
+
+def test_limits_of_blocks_on_gaussian_data_are_those_of_a_grid_step():
+    """A block of two steps is the step of the one-step method, of twice the length."""
+    entries = [{"order": 1}, {"order": 2, "back": 1, "weights": "midpoint"}] * 2
+    table = summary(build(NOISE, entries), posed(0, 1, "lambda")).gaussian
+    plain = exponential_rk.build(NOISE, "last", "midpoint", "keep", nodes=[Fraction(1, 2)])
+    one = summary(plain, posed(0, 1, "lambda")).gaussian
+    assert table.worst.limited and table.worst.value == pytest.approx(one.worst.value / 2, rel=1e-12)
+    assert table.data.value == one.data.value / 2 and table.kappa == one.kappa
+    assert table.as_dict()["searched_to"] == 20 and "(up to 20)" in str(table)
+    flow = build(Kernel(QQ(0)), [{"order": 1}, TWO])  # a grid that is geometric in rho has other stages
+    assert summary(flow, posed(0, 1, "rho")).gaussian is None
 
 
 @pytest.mark.parametrize("weights", ["exact", "midpoint"])
