@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from derive.imports.clock import flow
 from derive.imports.draft import Fields
@@ -48,6 +48,7 @@ def in_levels(settings: Settings, chosen: str) -> Fields:
     """The grid of a key of :data:`KINDS`."""
     out: Fields = {"kind": KINDS[chosen], "steps": settings.steps}
     if preserving(settings):
+        _ranged(settings)
         settings.only("final_sigmas_type", ["zero"], "with sigma_min and sigma_max: the other end is that of the table")
         return {**out, "variable": "rho", "t_end": settings["sigma_min"]}
     if chosen != "use_beta_sigmas":
@@ -92,12 +93,37 @@ _BELOW = 1e-9
 def _ends(settings: Settings) -> Fields:
     """First and last finite training step of the spacing, of which Euler, Heun and LMS take the range."""
     spacing, steps, total = settings["timestep_spacing"], settings.steps, settings["num_train_timesteps"]
+    if spacing != "linspace" and steps > total:
+        few(settings)
     if spacing == "trailing":
         return {"t_end": round(total - (steps - 1) * (total / steps)) - 1}
     if spacing == "linspace":
         return {"t_end": 0} if steps > 1 else {"t_start": 0, "t_end": 0}
     offset = settings["steps_offset"]
-    return {"t_start": (steps - 1) * (total // steps) + offset, "t_end": offset}
+    first = (steps - 1) * (total // steps) + offset
+    if first >= total:
+        within(settings, first)
+    return {"t_start": first, "t_end": offset}
+
+
+def within(settings: Settings, first: int) -> NoReturn:
+    """SpecError for a first training step that the table has not, which an offset makes."""
+    offset, total = settings["steps_offset"], settings["num_train_timesteps"]
+    most = total - 1 - (first - offset)
+    settings.refuse("steps_offset", f"0 to {most} for {settings.steps} steps (--steps) of {total} training steps")
+
+
+def few(settings: Settings) -> NoReturn:
+    """SpecError: there are fewer training steps than steps."""
+    settings.refuse(
+        "num_train_timesteps", f"more for {settings.steps} steps (--steps), each a training step of its own"
+    )
+
+
+def _ranged(settings: Settings) -> None:
+    """SpecError unless sigma_min is below sigma_max."""
+    if settings["sigma_min"] >= settings["sigma_max"]:
+        settings.refuse("sigma_min", f"below sigma_max, {settings['sigma_max']}")
 
 
 def edm(settings: Settings) -> Fields:
@@ -105,6 +131,7 @@ def edm(settings: Settings) -> Fields:
     for key in ("sigma_min", "sigma_max"):
         if settings[key] is None:
             settings.refuse(key, "a number above 0")
+    _ranged(settings)
     kind: Any = settings["sigma_schedule"]
     out: Fields = {"kind": kind, "steps": settings.steps}
     if kind == "karras":
@@ -117,4 +144,4 @@ def edm(settings: Settings) -> Fields:
     return out
 
 
-__all__ = ["dropped", "edm", "idle", "in_levels"]
+__all__ = ["dropped", "edm", "few", "idle", "in_levels", "within"]

@@ -74,6 +74,21 @@ EXTREME = [
     (MATCH, {"shift": 1e-320}, "shift: got 1e-320; allowed: a number from 1e-06 to 1000"),
     (MATCH, {"shift_terminal": 1e-320}, "shift_terminal: got 1e-320; allowed: null or 0 or a number from 1e-09 to 1"),
 ]  # fmt: skip
+VIDEO = {**KARRAS, "timestep_type": "continuous", "prediction_type": "v_prediction"}
+OFFSET = {"timestep_spacing": "leading", "steps_offset": 999}
+NO_GRID = [
+    (DPM, {"lambda_min_clipped": 100}, "lambda_min_clipped: got 100; allowed: at most 4.61, log(alpha/sigma) of training"),
+    (DPM, {"lambda_min_clipped": 4}, "lambda_min_clipped: got 4; allowed: less (2 of 1000 training steps are left for"),
+    ("EDMEulerScheduler", {"sigma_min": 80.0}, "sigma_min: got 80.0; allowed: below sigma_max, 80.0"),
+    ("EDMDPMSolverMultistepScheduler", {"sigma_max": 0.001}, "sigma_min: got 0.002; allowed: below sigma_max, 0.001"),
+    (EULER, {**VIDEO, "sigma_min": 9.0, "sigma_max": 2.0}, "sigma_min: got 9.0; allowed: below sigma_max, 2.0"),
+    (EULER, {**KARRAS, **OFFSET}, "steps_offset: got 999; allowed: 0 to 49 for 20 steps (--steps) of 1000 training steps"),
+    (EULER, {**OFFSET, "steps_offset": 50}, "steps_offset: got 50; allowed: 0 to 49 for 20 steps (--steps)"),
+    (DPM, {**OFFSET, "steps_offset": 60}, "steps_offset: got 60; allowed: 0 to 59 for 20 steps (--steps)"),
+    ("DDIMScheduler", OFFSET, "steps_offset: got 999; allowed: 0 to 49 for 20 steps (--steps)"),
+    (EULER, {**KARRAS, "timestep_spacing": "trailing", "num_train_timesteps": 9}, "num_train_timesteps: got 9; allowed: more"),
+    (DPM, {"num_train_timesteps": 9}, "num_train_timesteps: got 9; allowed: more for 20 steps (--steps)"),
+]  # fmt: skip
 
 
 def run(tmp_path, capsys, text, *more):
@@ -97,6 +112,18 @@ def test_numbers_that_no_table_holds(kind, options, said, tmp_path, capsys):
     code, shown = run(tmp_path, capsys, json.dumps({"_class_name": kind, **options}))
     assert code == 2 and shown.out == ""
     assert said in shown.err and shown.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("kind", "options", "said"), NO_GRID)
+def test_grids_that_no_solve_begins_on(kind, options, said, tmp_path, capsys):
+    code, shown = run(tmp_path, capsys, json.dumps({"_class_name": kind, **options}))
+    assert code == 2 and shown.out == ""
+    assert said in shown.err and shown.err.count("\n") == 1
+
+
+def test_the_largest_offset_is_followed(tmp_path, capsys):
+    code, shown = run(tmp_path, capsys, json.dumps({"_class_name": EULER, **KARRAS, **OFFSET, "steps_offset": 49}))
+    assert code == 0 and "t_end: 49, t_start: 999}" in shown.out
 
 
 def test_a_long_table_of_small_levels_is_read_back(tmp_path, capsys):
