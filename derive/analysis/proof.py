@@ -49,9 +49,10 @@ class SchemeProof:
 
     stiff_order: order uniform in the stiffness (None where the kernel is constant or open and rows have stages);
     weak: the same with weights at z = 0; engine: how it was proved; constant: (exact text, value) of the error constant;
-    leading: the leading error on a uniform grid; variable_grid: its coefficients on any grid, by derivative; function:
-    the error-constant function; steps: the grid steps that it takes at once (a block), its leading error is that over
-    their number, in powers of their mean; predictor, embedded: orders of these outputs; residual: of the condition that fails.
+    leading: the leading error on a uniform grid (of a block that has more order there, at other ratios); variable_grid: its
+    coefficients on any grid, by derivative; function: the error-constant function; steps: the grid steps that it takes at
+    once (a block), its leading error is that over their number, in powers of their mean; predictor, embedded: orders of
+    these outputs; residual: of the condition that fails.
     """
 
     order: int

@@ -97,7 +97,7 @@ def _proved(material: Material) -> Iterator[str]:
         yield f"Order {claim('stiff_order', claims['stiff_order'])} uniformly in the stiffness."
     leading = claim("error_constant.leading", claims["error_constant"]["leading"])
     where = "at rational step ratios" if main.steps > 1 and main.uniform is not None else "on equal steps"
-    yield f"Leading error {tag('code', leading)} {where}{', a grid step' if main.steps > 1 else ''}."
+    yield f"Leading error {tag('code', leading)} {where}{', of a grid step' if main.steps > 1 else ''}."
     if claims["zero_stable"]:
         yield "Zero-stable" + (" on every grid." if claims["history"] else ": a one-step method.")
     yield f"By {inline(claims['proof'])}."

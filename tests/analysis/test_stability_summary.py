@@ -1,7 +1,6 @@
 """Zero-stability, linear multistep pairs with momentum, and what is said about a tableau."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from sympy import QQ, field
 from derive.analysis import stability
 from derive.analysis.exponential_roots import limit
 from derive.analysis.gaussian import DiffusionTest
-from derive.analysis.intervals import EndPoint, inside_exactly, parameter_ring
+from derive.analysis.intervals import NOWHERE, UNLIMITED, EndPoint, inside_exactly, parameter_ring
 from derive.analysis.linear_multistep import LinearMultistep, adams_series, momentum
 from derive.analysis.stability import pair_of, summary
 from derive.analysis.zero_stability import parasitic, product_growth, ratio_limit, zero_stability
@@ -301,3 +300,19 @@ def test_a_root_on_the_circle_is_not_inside_and_one_beside_it_is():
     assert not inside_exactly((QQ(1), QQ(-3, 2), QQ(1, 2)))
     assert inside_exactly((QQ(1), -near - QQ(1, 2), near / 2))
     assert not inside_exactly((QQ(1), 1 / near - QQ(1, 2), -1 / near / 2))
+
+
+@pytest.mark.parametrize(
+    ("end", "shared"),
+    [
+        (EndPoint(2.0, "2", "2.0", "w - 2 = 0"), (2 / 3, "2/3")),
+        (EndPoint(3**0.5, "sqrt(3)"), (3**0.5 / 3, "(sqrt(3))/3")),
+        (EndPoint(0.3), (0.3 / 3, "")),
+        (UNLIMITED, (np.inf, "no limit")),
+        (NOWHERE, (0.0, "0")),
+    ],
+)
+def test_an_end_point_in_units_of_a_third(end, shared):
+    found = end.shared(3)
+    assert (found.value, found.exact) == (pytest.approx(shared[0], rel=1e-15), shared[1])
+    assert end.shared(1) is end and (not found.digits or float(found.digits) == pytest.approx(shared[0], rel=1e-15))

@@ -7,15 +7,21 @@ import re
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from sympy import QQ
 
 from derive import check, pipeline, reporting
+from derive.analysis.stability import summary
 from derive.cli import main
+from derive.families import decisions
+from derive.report import stability
 from derive.spec import read_spec, read_spec_text
+from derive.tableau import Kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = """\
@@ -292,6 +298,19 @@ def test_a_page_takes_less_than_twenty_seconds(tmp_path, name):
     assert ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime < 20
 
 
+def test_the_region_of_a_block_is_that_of_a_grid_step():
+    """Two steps at once: a quarter of the area of the midpoint rule's, and an axis to -1."""
+    tableau = decisions.build(Kernel(QQ(0)), [{"order": 1}, {"order": 2, "back": 1}])
+
+    def area(found):
+        (drawn,) = stability._plane(found)
+        return float(re.search("A region of area ([0-9.]+)", drawn)[1])
+
+    block = summary(tableau)
+    assert block.real.exact == "1"
+    assert area(block) == pytest.approx(area(replace(block, steps=1)) / 4, abs=0.01)
+
+
 def test_a_page_of_a_table_says_what_belongs_to_which_step(pages):
     """Weights of every distinct scheme under its steps; the stability of one of them, which is named; the others beside it."""
     text, derived = pages("table")
@@ -300,9 +319,9 @@ def test_a_page_of_a_table_says_what_belongs_to_which_step(pages):
     wanted = ["Step 0: 1 value of noise", "Step 1: 2 values of data", "Step 2: 2 values of data (0, 2 steps ago)"]
     wanted += ["Steps 3 to 5: 3 values of data", "Step 6: 1 value of data, corrected and evaluated again"]
     assert heads == [*wanted, "Step 7: 1 value of data"] and len(heads) == len(tableau.schemes)
-    stability = text[text.index('id="stability"') : text.index('id="convergence"')]
-    assert "(steps 3 to 5: 3 values of data)" in stability and "<h4>Step 0: 1 value of noise</h4>" in stability
-    assert stability.count("<h4>") == len(tableau.schemes) - 1
+    told = text[text.index('id="stability"') : text.index('id="convergence"')]
+    assert "(steps 3 to 5: 3 values of data)" in told and "<h4>Step 0: 1 value of noise</h4>" in told
+    assert told.count("<h4>") == len(tableau.schemes) - 1
     assert "Of the weakest of the steps that the table repeats, steps 3 to 5: 3 values of data." in text
     assert "data: kernel exp(-h*(1 - theta)); noise: kernel exp(h*(1 - theta))" in text.lower()
     assert "which repeat steps 3 to 5." in text and ">data and noise in lambda<" in text
