@@ -358,7 +358,8 @@ class Exactly(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
         if name in ("tensor", "as_tensor") and args and _holds(args[0]):
-            return Exact(entries(args[0]).copy() if name == "tensor" else entries(args[0]))
+            made = Exact(entries(args[0]))
+            return made.clone() if name == "tensor" else made
         if name == "full" and _holds(args[1:]):
             return Exact(np.full(tuple(args[0]), number(args[1]), dtype=object))
         out = func(*args, **(kwargs or {}))

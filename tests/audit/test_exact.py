@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mpmath
 import pytest
 import torch
 
@@ -69,6 +70,13 @@ def test_a_copy_is_one(name):
         y -= 1
         y /= 3
         assert same(x, VALUES) and same(y, (2 * (COPIES["flip"](VALUES) if name == "flip" else VALUES) + 1) / 3)
+
+
+def test_a_tensor_of_one_number_is_exact():
+    with Exactly():
+        value = mpmath.mpf(3) / 7
+        for make in (torch.tensor, torch.as_tensor):
+            assert make(value).item() == value and make([value, 1.0]).tolist() == [value, 1]
 
 
 def test_what_torch_does_not_copy_is_the_same_tensor():
