@@ -198,6 +198,13 @@ def _squeezed(x: Exact, dim: Any = None) -> Exact:
     return Exact(array.squeeze() if dim is None else array.squeeze(dim) if array.shape[dim] == 1 else array)
 
 
+def _expanded(x: Exact, *size: Any) -> Exact:
+    """-1 keeps a size; new dimensions come first."""
+    wanted = _dims(size)
+    old = (1,) * (len(wanted) - x.array.ndim) + x.array.shape
+    return Exact(np.broadcast_to(x.array, [n if m == -1 else m for m, n in zip(wanted, old)]))
+
+
 def _lerp(x: Any, y: Any, weight: Any) -> Any:
     return x + (y - x) * weight
 
@@ -216,7 +223,7 @@ TABLE: dict[str, Callable[..., Any]] = {
     "lerp": _apart(_lerp),
     "reshape": lambda x, *size: Exact(x.array.reshape(_dims(size))),
     "view": lambda x, *size: Exact(x.array.reshape(_dims(size))),
-    "expand": lambda x, *size: Exact(np.broadcast_to(x.array, [n if m == -1 else m for m, n in zip(_dims(size), x.shape)])),
+    "expand": _expanded,
     "broadcast_to": lambda x, size: Exact(np.broadcast_to(x.array, tuple(size))),
     "flatten": _flat,
     "unsqueeze": lambda x, dim: Exact(np.expand_dims(x.array, dim)),

@@ -50,6 +50,14 @@ def test_flatten_keeps_the_dimensions_before_and_after(dims):
         assert same(exact(VALUES[0, 0, 0]).flatten(), VALUES[0, 0, 0].flatten())
 
 
+@pytest.mark.parametrize("size", [(2, 3), (5, 2, 3), (-1, 3), (4, -1, 3)])
+def test_expand_adds_dimensions_in_front(size):
+    x = torch.tensor([[1.0], [2.0]], dtype=torch.float64)
+    with Exactly():
+        assert same(exact(x).expand(*size), x.expand(*size))
+        assert same(exact(x[:1, 0]).expand(2, 3), x[:1, 0].expand(2, 3))
+
+
 COPIES = {
     "clone": lambda x: x.clone(),
     "to, by name": lambda x: x.to(torch.float64, copy=True),
