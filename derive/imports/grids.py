@@ -11,7 +11,7 @@ from derive.imports.schedules import SIGMAS, WHOLE, lambdas, levels, preserving
 from derive.imports.settings import Settings
 from derive.imports.sigmas import dropped, edm, few, idle, in_levels, within
 from derive.imports.strided import STRIDED, final_zero, strided
-from runtime.spaced import spaced
+from runtime.grids import spaced
 
 
 def grid(settings: Settings) -> Fields:
