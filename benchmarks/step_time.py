@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 import platform
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -35,17 +36,22 @@ SOLVERS = (
 SIZES = (1 << 10, 1 << 16, 1 << 20, 1 << 22)
 
 
-def least(runs: list[Callable[[], object]], elements: int) -> list[float]:
-    """The least time of each, by turns."""
+def taken(runs: list[Callable[[], object]], elements: int) -> list[list[float]]:
+    """The times of each, by turns."""
     inner = max(1, (1 << 16) // elements)
-    found = [float("inf")] * len(runs)
-    for _ in range(30 if elements > 1 << 18 else 100):
-        for i, run in enumerate(runs):
+    found: list[list[float]] = [[] for _ in runs]
+    for _ in range(60 if elements > 1 << 18 else 100):
+        for times, run in zip(found, runs):
             began = time.perf_counter()
             for _ in range(inner):
                 run()
-            found[i] = min(found[i], (time.perf_counter() - began) / inner)
+            times.append((time.perf_counter() - began) / inner)
     return found
+
+
+def ratio(one: list[float], other: list[float]) -> float:
+    """The median over the turns: the two of a turn are disturbed alike."""
+    return round(statistics.median(a / b for a, b in zip(one, other)), 2)
 
 
 def calls(plan: Any) -> range:
@@ -84,16 +90,16 @@ def measure(name: str, elements: int) -> dict[str, Any]:
     steps = [stepping(fused, plan, elements), stepping(solver, plan, elements)]
     x = torch.zeros(elements)
     copy = Copy(streams, solver._step.RING + 2, x)
-    copied, took, in_place = least([lambda: copy.step(x), *steps], elements)
+    copied, took, in_place = taken([lambda: copy.step(x), *steps], elements)
     return {
         "solver": name,
         "elements": elements,
         "streams": round(streams / number, 2),
-        "floor_us": round(1e6 * copied / number, 3),
-        "fused_us": round(1e6 * took / number, 3),
-        "torch_us": round(1e6 * in_place / number, 3),
-        "fused_over_floor": round(took / copied, 2),
-        "torch_over_fused": round(in_place / took, 2),
+        "floor_us": round(1e6 * min(copied) / number, 3),
+        "fused_us": round(1e6 * min(took) / number, 3),
+        "torch_us": round(1e6 * min(in_place) / number, 3),
+        "fused_over_floor": ratio(took, copied),
+        "torch_over_fused": ratio(in_place, took),
     }
 
 
@@ -120,7 +126,7 @@ def main() -> int:
         load = round(os.getloadavg()[0], 1)
         machine = {"processor": platform.machine(), "cores": os.cpu_count(), "compiler": compiler, "load": load}
         report = {
-            "what": "float32, one thread, least of many; load: other jobs that ran meanwhile, 0 on a quiet machine",
+            "what": "float32, one thread; times: least of many; ratios: median of turns; load: other jobs meanwhile",
             "machine": machine | {"python": platform.python_version(), "torch": torch.__version__},
             "figures": figures,
         }
