@@ -271,7 +271,7 @@ class Tableau:
 
     @property
     def repeated(self) -> int:
-        """The scheme that a run goes on with: the last one; of a table the one that it uses most, the latest of such."""
+        """The scheme that a run goes on with: the last one; of a table the one that most results have, the latest of such."""
         return blocks.most_used(self.table, self.back) if self.table else len(self.schemes) - 1
 
     @property
@@ -281,7 +281,7 @@ class Tableau:
 
     @property
     def body(self) -> tuple[int, int]:
-        """(first, last) step that a longer table repeats: from the first to the last use of the scheme that it uses most."""
+        """(first, last) step that a longer table repeats: from the first to the last block of the kind that it uses most."""
         return blocks.body(self.table, self.back)
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from derive.analysis.proof import SchemeProof, body, global_order, principal, prove_scheme
+from derive.analysis.proof import SchemeProof, global_order, principal, prove_scheme
 from derive.analysis.stability import Posed, StabilitySummary, summary
 from derive.errors import Fault
 from derive.tableau import Tableau
@@ -154,7 +154,7 @@ def prove(tableau: Tableau, cost: tuple[int, int, int], problem: Posed | None = 
         reads=cost[1],
         writes=cost[2],
         principal=principal(tableau, proofs),
-        body=body(tableau) if tableau.table else None,
+        body=tableau.body if tableau.table else None,
         switches=switches(tableau),
         kept=len(tableau.kept),
     )

@@ -270,11 +270,6 @@ def _values(count: int) -> str:
     return f"{count} value{'s' if count > 1 else ''}" if count else ""
 
 
-def body(tableau: Tableau) -> tuple[int, int]:
-    """(first, last) step of a table's body: from the first to the last use of the scheme that it uses most (the latest of such)."""
-    return tableau.body
-
-
 def principal(tableau: Tableau, proofs: Sequence[SchemeProof]) -> int:
     """The scheme whose order is the method's: the last one; of a table the weakest of its body.
 
@@ -283,14 +278,14 @@ def principal(tableau: Tableau, proofs: Sequence[SchemeProof]) -> int:
     """
     if not tableau.table:
         return len(proofs) - 1
-    first, last = body(tableau)
+    first, last = tableau.body
     found = [tableau.table[i] for i in tableau.results if first <= i <= last]
     return min(found, key=lambda k: proofs[k].order)
 
 
 def _of_table(tableau: Tableau, proofs: Sequence[SchemeProof]) -> int:
     """A longer table of the same shape repeats its body: what comes before and after is used O(1) times."""
-    first, last = body(tableau)
+    first, last = tableau.body
     steps = tableau.results
     before = [proofs[tableau.table[i]].order for i in steps if i < first]
     after = [proofs[tableau.table[i]].order for i in steps if i > last]
@@ -314,4 +309,4 @@ def _reason(main: RowOrder, row: Row) -> str:
     return f"moment {bad.moment} is not the exact one"
 
 
-__all__ = ["SchemeProof", "body", "global_order", "principal", "prove_scheme"]
+__all__ = ["SchemeProof", "global_order", "principal", "prove_scheme"]

@@ -93,11 +93,10 @@ REFUSED: Mapping[str, str] = {
 """Classes of diffusers that are known and not imported, with the reason."""
 
 FOREIGN = frozenset({
-    "clip_sample", "clip_sample_range", "clamp", "variance_type", "sigma_data", "use_noise_sampler", "noise_sampler_seed",
-    "predictor_order", "corrector_order", "s_noise", "upscale_mode", "stages", "stage_range", "gamma",
-    "original_inference_steps", "timestep_scaling", "beta_schedule",
+    "clamp", "use_noise_sampler", "noise_sampler_seed", "predictor_order", "corrector_order", "s_noise", "upscale_mode", "stages",
+    "stage_range", "gamma", "original_inference_steps", "timestep_scaling",
 })  # fmt: skip
-"""Keys of classes that are not imported, which the configuration of another class may carry along."""
+"""Keys that only classes have that are not imported; the configuration of another class may carry them along."""
 
 
 def known_keys() -> frozenset[str]:

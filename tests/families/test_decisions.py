@@ -15,7 +15,7 @@ from sympy import QQ
 from derive.analysis.block import block
 from derive.analysis.claims import prove, refute
 from derive.analysis.order import PROBES
-from derive.analysis.proof import body, prove_scheme
+from derive.analysis.proof import prove_scheme
 from derive.analysis.stability import summary
 from derive.blocks import results
 from derive.errors import InternalError, SpecError
@@ -151,7 +151,7 @@ def test_the_order_of_a_table(orders, start, order, global_order):
 
 def test_the_body_of_a_table():
     tableau = build(DATA, [{"order": p} for p in UNIPC_3])
-    assert tableau.table == (0, 1, 2, 2, 2, 2, 1, 0) and body(tableau) == (2, 5)
+    assert tableau.table == (0, 1, 2, 2, 2, 2, 1, 0) and tableau.body == (2, 5)
     assert build(DATA, [{"order": 1}]).table == (0,) and tableau.final == "keep" and tableau.steps == 3
 
 

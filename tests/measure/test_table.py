@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from sympy import QQ
 
-from derive.analysis.proof import body
 from derive.families.decisions import build
 from derive.measure.table import parts, repeats, stretched
 from derive.tableau import Kernel
@@ -25,7 +24,7 @@ def test_parts(table, found):
     assert parts(table) == found
     tableau = build(Kernel(QQ(-1)), [{"order": place + 1} for place in table], "exact")
     if tableau.table == table:
-        first, last = body(tableau)
+        first, last = tableau.body
         assert table[first : last + 1] == found[1]
 
 
