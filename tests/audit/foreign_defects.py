@@ -140,28 +140,6 @@ def sample_deis_anchored(model, x, sigmas, extra_args=None, callback=None, disab
     return _data_steps(model, x, sigmas, callback, rows)
 
 
-def sample_pec423(model, x, sigmas, extra_args=None, callback=None, disable=None, order=3, right=False):
-    """RES4LYF's pec423: weights of equal steps, and the newest past value given twice, for the one before it as well."""
-    past = []
-    for i in range(len(sigmas) - 1):
-        s, t = sigmas[i], sigmas[i + 1]
-        one = x.new_ones([x.shape[0]])
-        d = model(x, s * one)
-        callback({"x": x, "i": i, "sigma": s, "denoised": d})
-        if t == 0:
-            return d
-        h = torch.log(s / t)
-        p1, p2, p3 = (_phi(k, -h) for k in (1, 2, 3))
-        p4 = _phi(4, -h)
-        old, older = (past[0], past[1] if right else past[0]) if len(past) > 1 else (d, d)
-        stage = t / s * x + h * (p1 * d - (2 * p2 + 2 * p3) * (old - d) + (p2 / 2 + p3) * (older - d))
-        new = model(stage, t * one) - d
-        rest = (p4 * 3 + p3 - p2) * (old - d) + (p2 / 6 - p4) * (older - d)
-        x = t / s * x + h * (p1 * d + (p2 / 3 + p3 + p4) * new + rest)
-        past = [d, *past][:2]
-    return x
-
-
 def sample_3m_branch(model, x, sigmas, extra_args=None, callback=None, disable=None):
     """No slip: phi functions are cut off series below |z| = 1e-4, where these are exact to float32."""
 
