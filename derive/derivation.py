@@ -105,10 +105,11 @@ def _switching(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
 
 
 def _derived(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
+    taken = "The variable of the steps is" if problem.ddim is not None else "$F$ is a polynomial in"
     return [
         "## The step",
         "",
-        rf"$F$ is a polynomial in $\chi = {_tex(problem.chart)}$. With $h = \chi_{{n+1}} - \chi_n$,",
+        rf"{taken} $\chi = {_tex(problem.chart)}$. With $h = \chi_{{n+1}} - \chi_n$,",
         r"$\theta = (\chi - \chi_n)/h$ and the step ratios $r_j = h_{n-1-j}/h_n$, the nodes are $0, -r_0, -(r_0 + r_1), \ldots$",
         "",
         *_kernels(problem, tableau),
@@ -119,6 +120,8 @@ def _derived(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
 
 def _kernels(problem: SemilinearProblem, tableau: Tableau) -> list[str]:
     """The kernel; of a table in several integrands that of each."""
+    if problem.ddim is not None:
+        return _kept(problem)
     if not tableau.others:
         return _kernel(problem, tableau.kernel.rate)
     lines = []
@@ -161,6 +164,25 @@ def _kernel(problem: SemilinearProblem, rate: Any) -> list[str]:
     return [
         rf"The kernel is closed: $C = \left({_tex(problem.prefactor)}\right) h$ at $t_{{n+1}}$, $z = {_tex(q * sp.Symbol('h'))}$ and",
         rf"$\mu_k = \int_0^1 \theta^k{decay}\,d\theta = k!\,\varphi_{{k+1}}(z)$.",
+    ]
+
+
+def _kept(problem: SemilinearProblem) -> list[str]:
+    """Phi and C of steps that keep data and noise."""
+    assert problem.ddim is not None
+    data, noise = (_linear(*pair, "x_n", "F") for pair in problem.ddim)
+    return [
+        r"The rows combine values of $F$ with constant weights, and the sum is taken for $F$ at $t_n$. The step is that of DDIM: it",
+        rf"keeps $x_0 = {data}$ and $\varepsilon = {noise}$, so with the angle $\psi$",
+        r"from $(\alpha_n, \sigma_n)$ to $(\alpha_{n+1}, \sigma_{n+1})$,",
+        "",
+        r"$$ x_{n+1} = \alpha_{n+1} x_0 + \sigma_{n+1} \varepsilon = \Phi\,x_n + C F, $$",
+        "",
+        r"$$ \Phi = \alpha_n\alpha_{n+1} + \sigma_n\sigma_{n+1} = \cos\psi, $$",
+        "",
+        r"$$ C = \alpha_n\sigma_{n+1} - \sigma_n\alpha_{n+1} = \sin\psi. $$",
+        "",
+        r"The exact solution is $x_n + \int F\,d\psi$.",
     ]
 
 
@@ -224,7 +246,10 @@ def _touching(problem: SemilinearProblem) -> list[str]:
 def _proved(proof: Claims, tableau: Tableau) -> list[str]:
     main = proof.main
     lines = ["## The proof", ""]
-    lines += _by_moments(proof, tableau) if main.row is not None else _by_trees(proof)
+    if tableau.transfer == "ddim":
+        lines += _on_circle(proof)
+    else:
+        lines += _by_moments(proof, tableau) if main.row is not None else _by_trees(proof)
     orders = ", ".join(str(p.order) for p in proof.schemes)
     rules = f"with start `{proof.start}` and final `{proof.final}` (schemes of order {orders})"
     lines.append(f"- Global order **{proof.global_order}** {rules}.")
@@ -286,6 +311,17 @@ def _by_moments(proof: Claims, tableau: Tableau) -> list[str]:
         f"  on a uniform grid ${uniform}$.",
         rf"- Error-constant function of the exact row: ${function}/{count}!$,",
         rf"  ${function} = {_tex(error_function(row).as_expr())}$.",
+    ]
+
+
+def _on_circle(proof: Claims) -> list[str]:
+    main = proof.main
+    return [
+        r"With the angle for the variable, $dx = F\,d\psi$ for every path; one step is computed on power series for a random $F(x, \psi)$",
+        r"and a random $\psi(\chi)$, and compared with the exact solution.",
+        "",
+        f"- Order **{proof.order}**, by {main.engine}; not {proof.order + 1}: {main.because}.",
+        f"- Leading error `{main.leading}` $h^{{{proof.order + 1}}}$, $h = \\psi$ and primes by it, of norm ${main.constant[1]:.6g}$.",
     ]
 
 

@@ -249,7 +249,14 @@ def pose(spec: Spec, schedule: Schedule, prediction: Prediction, integrands: Int
         except PoseError as error:
             key = place if error.key == "method.integrand" else error.key
             raise SpecError(spec.fault(key, str(error))) from error
-    return replace(posed[0], others=tuple(posed[1:]))
+    whole = replace(posed[0], others=tuple(posed[1:]))
+    if spec.method.parameters.get("transfer") is None:
+        return whole
+    try:
+        carried: SemilinearProblem = problem.ddim(whole)
+    except PoseError as error:
+        raise SpecError(spec.fault(error.key, str(error))) from error
+    return carried
 
 
 def tabulate(spec: Spec, problem: SemilinearProblem, integrands: Integrands) -> Tableau:

@@ -33,6 +33,7 @@ from derive.symbolic.moments import (
 
 Start = Literal["ramp", "exact", "singlestep", "pseudo_rk4", "iterated"]
 Final = Literal["keep", "lower_order", "denoise"]
+Transfer = Literal["exact", "ddim"]
 MAX_INTEGRANDS = 8
 """Integrands that a table may switch between."""
 
@@ -89,6 +90,8 @@ class Row:
     time, and ``inner`` the one that led from there to x_n; moments and weights are theirs (:mod:`derive.analysis.block`)."""
     span: Row | None = None
     inner: Row | None = None
+    transfer: Transfer = "exact"
+    """ddim: Phi and C are those of DDIM's step to ``end`` with the combined value (:mod:`derive.families.transfers`)."""
 
     def __post_init__(self) -> None:
         if self.back:
@@ -327,9 +330,15 @@ class Tableau:
         return self.schemes[-1].corrector is not None
 
     @property
+    def transfer(self) -> Transfer:
+        """Whose Phi and C the rows have: all rows have the same."""
+        return self.main.transfer
+
+    @property
     def exact_for_constants(self) -> bool:
         """Whether a constant integrand is integrated exactly."""
-        return all(row.given or row.moments[0] == row.exact[0] for row in (r.span or r for r in self.rows))
+        rows = [row.span or row for row in self.rows]
+        return all(row.transfer == "exact" and (row.given or row.moments[0] == row.exact[0]) for row in rows)
 
     def __str__(self) -> str:
         kernels = str(self.kernel)

@@ -5,7 +5,8 @@ In the gauge y = x/G and in the method's own variable the differential equation 
     y' = kappa(tau) F(y, tau),     F(y, tau) = sum_r C_r exp(A_r . (y - y_0) + B_r tau)        (random A, B, C; two components)
 
 with a random kernel kappa (or e^{-q tau}, the exponential one). Nothing else distinguishes schedules, integrands and
-variables: whatever they are, they give some kappa. History values are those of the exact solution at random nodes;
+variables: whatever they are, they give some kappa (a step of DDIM on v, where G = 1, knows the angle int kappa besides:
+its Phi and C are the cosine and the sine of it). History values are those of the exact solution at random nodes;
 stages, corrector and embedded row are computed by the scheme. Then
 
     order = valuation(numerical - exact) - 1,
@@ -85,8 +86,12 @@ class _Run:
 
     def output(self, row: Row) -> Vector:
         """y at the end of a row."""
-        weights = self.weights(row)
+        weights = self.weights(row) if row.transfer == "exact" else []
         out = [Jet.constant(c[0], self.h.precision) for c in self.exact]
+        if row.transfer == "ddim":  # the variable of dx = v dphi is the angle, whatever chi is
+            sine, cosine = self.algebra.sincos(self.kernel.integral().at(_number(row.end)))
+            weights = [sine * _number(form.at_zero) for form in row.given]
+            out = [start * cosine for start in out]
         for node, weight in zip(row.nodes, weights, strict=True):
             value = self.values[node.kind, node.index]
             out = [o + weight * v for o, v in zip(out, value, strict=True)]

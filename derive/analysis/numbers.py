@@ -22,7 +22,7 @@ from derive.analysis.integrals import SETTLED, Integrals
 from derive.predictions import network_scale
 from derive.problems import SemilinearProblem
 from derive.schedules import at_schedule
-from derive.symbolic.alphabet import rho, t
+from derive.symbolic.alphabet import alpha, rho, sigma, t
 from derive.symbolic.evaluate import Mpmath, evaluate
 from derive.symbolic.forms import Form
 from derive.tableau import Node, Row, Scheme, Tableau
@@ -183,11 +183,22 @@ class Oracle:
         start, end = mp.mpf(times[1]), mp.mpf(self.place(row.end, times))
         h = self.at(problem.chart, mp.mpf(times[0])) - self.at(problem.chart, start)
         names = [f"{'b' if node.kind == 'history' else 'd'}{node.index}" for node in row.nodes]
+        if row.transfer == "ddim":
+            kept, whole = self._ddim(start, end)
+            return {"a": kept, **{name: whole * self.number(q.at_zero) for name, q in zip(names, row.given)}}
         if row.given:
             values = [self._given(row, j, start, end, h, times) for j in range(len(names))]
         else:
             values = self._solved(row, start, end, h, times)
         return {"a": self._factor(start, end), **dict(zip(names, values, strict=True))}
+
+    def _ddim(self, start: Any, end: Any) -> tuple[Any, Any]:
+        """(a, c) of a x + c F: (x0, eps) solves x = alpha x0 + sigma eps, F = c0 x0 + c1 eps at the start, and stays."""
+        quantity = self.problem.integrand
+        at_start = [[self.at(e, start) for e in pair] for pair in ((alpha, sigma), (quantity.c0, quantity.c1))]
+        path = self.mp.matrix([self.at(alpha, end), self.at(sigma, end)])
+        kept, whole = self.mp.lu_solve(self.mp.matrix(at_start).T, path)
+        return kept, whole
 
     def _earlier(self, row: Row, times: Sequence[Any]) -> Values:
         """A row that starts at an earlier state, from x_n: less what the row that led to x_n has put into it."""

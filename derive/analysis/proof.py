@@ -6,6 +6,8 @@ r"""The order of a scheme, by the engine that fits it, and the global order of a
   block, whose abscissae the grid decides, at two tuples of ratios with large primes, and on equal steps;
 * the same for a kernel that is known by its moments only: jets over F_p (:mod:`derive.analysis.jet_scheme`), wrong with
   probability below 1e-15; its error terms are those of the constant kernel;
+* the same where the step is that of DDIM on v (:mod:`derive.families.transfers`), whose Phi and C are the cosine and the
+  sine of the angle, the variable of dx = v dphi: jets again; its error terms are the series of these two;
 * a table in decimals (``Scheme.digits`` = N): its conditions are met to 10^(10 - N), and a method that meets them exactly
   is less than 10^(15 - N) away, which tests show by Newton-Kantorovich for every table that says so. Such a table is
   classical, in Lawson's form where the kernel is not constant: for y = x/G it is itself, so its order is that of the
@@ -28,7 +30,7 @@ from derive.analysis.jet_scheme import certify_scheme
 from derive.analysis.order import PROBES, RowOrder, error_function, row_order, uniform_order, uniform_value
 from derive.analysis.stiff import stiff_order
 from derive.symbolic.forms import ONE, Step, as_expr, is_long, shown
-from derive.tableau import Kernel, Row, Scheme, Tableau
+from derive.tableau import Kernel, Row, Scheme, Tableau, at_ratios
 
 MOMENTS = "moments with symbolic step ratios"
 TREES = "bicoloured trees, exact"
@@ -95,6 +97,8 @@ def prove_scheme(scheme: Scheme, kernel: Kernel) -> SchemeProof:
     """The proof that fits the scheme; of one that starts earlier, that of the block."""
     if scheme.output.back:
         return _of_block(scheme, kernel)
+    if scheme.output.transfer == "ddim":
+        return _on_circle(scheme)
     if scheme.stages or any(row.given and not row.moments for row in scheme.rows):
         return _by_trees(scheme, kernel)
     if scheme.corrector is None:
@@ -216,6 +220,32 @@ def _by_trees(scheme: Scheme, kernel: Kernel, steps: int = 1) -> SchemeProof:
         embedded=embedded,
         values=_values(len(scheme.output.nodes)),
         steps=steps,
+    )
+
+
+def _on_circle(scheme: Scheme) -> SchemeProof:
+    """Of steps of DDIM on v: exact - numerical in powers of the angle, beside the order by jets.
+
+    ValueError where the two do not agree.
+    """
+    order, row = certify_scheme(scheme, None).order, scheme.output
+    h = sp.Symbol("h")
+    mean = sum((form.at_zero * at_ratios(n.theta, (ONE,) * 16) for n, form in zip(row.nodes, row.given)), start=0 * ONE)
+    errors = {"x": 1 - sp.cos(h), "v": h - sp.sin(h), "v'": h**2 / 2 - h * sp.sin(h) * as_expr(mean)}
+    series = {name: sp.Poly(sp.series(error, h, 0, 4).removeO(), h) for name, error in errors.items()}
+    terms = [(name, c) for name, error in series.items() if (c := error.coeff_monomial(h ** (order + 1)))]
+    if not terms or any(error.coeff_monomial(h**k) for error in series.values() for k in range(order + 1)):
+        raise ValueError(f"{row.name}: order {order} by jets, but the error is {_listed(terms)}")
+    return SchemeProof(
+        order=order,
+        stiff_order=None,
+        weak=None,
+        engine=JETS,
+        limiting="the state enters with cos(h) instead of 1, h the angle of the step",
+        residual=f"{-series['x'].coeff_monomial(h**2)}*h^2",
+        constant=_norm(terms),
+        leading=_listed(terms),
+        values=_values(len(row.nodes)),
     )
 
 

@@ -17,6 +17,8 @@ its own Phi, C and kernel. The values at a grid point are formed from state and 
 integrand whose past some entry reads; so every step finds its own values, and rows and coefficients are those of a table
 in one integrand.
 
+``transfer: ddim`` takes uniform weights, and means of two values, to the step of DDIM (:mod:`derive.families.transfers`).
+
 ``back`` is the start point of a step among earlier states, x_{n-back} for x_n, with the values since then: the steps
 between started there too and are its stages (DPM-Solver's singlestep methods on the grid's own points).
 """
@@ -34,6 +36,7 @@ from derive.families.exponential_multistep import MAX_STEPS, NAMED_WEIGHTS, ring
 from derive.families.exponential_multistep import PARAMETERS as MULTISTEP
 from derive.families.linear_multistep import adams, constant_row
 from derive.families.starters import past, span_row, stage
+from derive.families.transfers import TRANSFER, carried
 from derive.parameters import Choice, Integer, Integers, Moments, Parameters, Quantity, Records
 from derive.problems import PoseError
 from derive.symbolic.forms import ONE
@@ -74,6 +77,7 @@ PARAMETERS: Parameters = {
     "table": Records(fields=ENTRY, longest=LONGEST, doc="one entry for every grid step"),
     "integrand": MULTISTEP["integrand"],
     "variable": MULTISTEP["variable"],
+    "transfer": TRANSFER,
     "start": Choice(
         default="ramp",
         options=("ramp", "exact"),
@@ -89,6 +93,7 @@ def build(
     table: Sequence[Mapping[str, Any]],
     start: str = "ramp",
     kernels: Mapping[str, Kernel] | None = None,
+    transfer: str | None = None,
 ) -> Tableau:
     """The tableau: distinct schemes in order of first use, and which of them every step takes. PoseError names the entry.
 
@@ -111,6 +116,8 @@ def build(
         if entry.get("back"):
             before = found[places[-1]] if places else None
             scheme = _earlier(scheme, entry, f"method.table[{i}]", before, every[integrand])
+        if transfer:
+            scheme = carried(scheme, f"method.table[{i}]")
         if scheme not in found:
             found.append(scheme)
         places.append(found.index(scheme))

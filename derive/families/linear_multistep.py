@@ -8,7 +8,8 @@ number of steps where the kernel is constant and the steps are equal in the vari
 interpolatory ones of the variable, on any grid: LMS of k-diffusion (variable sigma or rho), and what iPNDM_v means.
 A list gives q_0, q_1, .. themselves.
 
-Before the history is full, and at the end, the uniform (or variable) weights of fewer values are used.
+Before the history is full, and at the end, the uniform (or variable) weights of fewer values are used. ``transfer: ddim``
+takes them to the step of DDIM (:mod:`derive.families.transfers`): PNDM of a network that returns v.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sympy import QQ
 from derive.families.exponential_multistep import MAX_STEPS
 from derive.families.exponential_multistep import PARAMETERS as MULTISTEP
 from derive.families.starters import START, starter
+from derive.families.transfers import TRANSFER, carried
 from derive.parameters import Integer, Numbers, Parameters
 from derive.problems import PoseError
 from derive.symbolic.forms import ONE, phi
@@ -39,6 +41,7 @@ PARAMETERS: Parameters = {
         words=("uniform", "variable"),
         doc="Adams-Bashforth on equal steps times the exact transfer; interpolatory on any steps; constant weights, sum 1",
     ),
+    "transfer": TRANSFER,
     "start": START,
     "final": MULTISTEP["final"],
 }
@@ -52,6 +55,7 @@ def build(
     weights: str | Sequence[Fraction] = "uniform",
     start: str = "ramp",
     final: str = "lower_order",
+    transfer: str | None = None,
 ) -> Tableau:
     """The tableau: one row per number of values; a list of ``weights`` is that of the full one. PoseError: they do not fit."""
     rows = [multistep_row(count, kernel) for count in range(1, steps + 1)]
@@ -62,6 +66,9 @@ def build(
         rows = [constant_row(row, own, kernel) for row, own in zip(rows, lists, strict=True)]
     begin = starter(start, max(steps - 1, 1), kernel, steps)
     schemes = tuple(Scheme((), row) for row in rows)
+    if transfer:
+        schemes = tuple(carried(scheme, "method.weights") for scheme in schemes)
+        begin = begin and carried(begin, "method.start")
     return Tableau("linear_multistep", kernel, schemes, start, final, starter=begin)  # type: ignore[arg-type]
 
 

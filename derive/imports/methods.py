@@ -177,8 +177,10 @@ def lms(settings: Settings) -> Fields:
 
 def pndm(settings: Settings) -> Fields:
     """Adams-Bashforth weights of equal steps on the DDIM step; three Runge-Kutta steps first, or Heun's method once."""
-    settings.only("prediction_type", ["epsilon"], "of v it combines outputs of different levels as if of one")
-    head: Fields = {"integrand": "noise", "variable": "rho"}
+    settings.only("prediction_type", ["epsilon", "v_prediction"], "of this class")
+    on_v = settings["prediction_type"] == "v_prediction"  # v of several levels, converted at the last of them
+    own: Fields = {"integrand": "v", "transfer": "ddim"} if on_v else {"integrand": "noise"}
+    head: Fields = {**own, "variable": "angle" if on_v else "rho"}
     if settings["skip_prk_steps"]:
         first = {"corrector": "implicit", "corrector_weights": "midpoint"} if settings.steps > 1 else {}
         rows = [{"order": min(i + 1, 4), "weights": "uniform"} for i in range(1, moving(settings))]
@@ -190,7 +192,7 @@ def pndm(settings: Settings) -> Fields:
         what = "at least 4 steps" if settings.steps < 4 else f"--steps with an even stride, not {stride}"
         settings.refuse("skip_prk_steps", f"true; false for {what} (half of a step is a whole training step there)")
     return {
-        "family": "linear_multistep", "steps": 4, "integrand": "noise", "variable": "t", "weights": "uniform",
+        "family": "linear_multistep", "steps": 4, **own, "variable": "t", "weights": "uniform",
         "start": "pseudo_rk4", "final": "keep",
     }  # fmt: skip
 

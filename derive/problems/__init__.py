@@ -33,7 +33,8 @@ class SemilinearProblem:
     weight where G vanishes; finite: whether chi is finite at "sigma_zero" / "alpha_zero"; departs: whether a step can start there
     (G finite and non-zero); to_integrand: (cx, cr) with F = cx x + cr N; to_data: the same for x0.
     All expressions are in (t, alpha, sigma, rho, dalpha, dsigma): functions of one grid point. others: the same problem in
-    further integrands, for methods that switch between several.
+    further integrands, for methods that switch between several. ddim: ((dx, df), (ex, ef)) with x0 = dx x + df F and
+    eps = ex x + ef F, where the step keeps these two; the kernel is then the problem's, and no row's.
     """
 
     schedule: Schedule
@@ -53,6 +54,7 @@ class SemilinearProblem:
     to_integrand: tuple[sp.Expr, sp.Expr]
     to_data: tuple[sp.Expr, sp.Expr]
     others: tuple[SemilinearProblem, ...] = ()
+    ddim: tuple[tuple[sp.Expr, sp.Expr], tuple[sp.Expr, sp.Expr]] | None = None
 
     def of(self, integrand: int) -> SemilinearProblem:
         """The problem in the integrand at that place: 0 this one."""

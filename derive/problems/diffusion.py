@@ -13,6 +13,7 @@ pair of integrand and variable gets its moments by quadrature.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -22,7 +23,7 @@ from sympy import QQ
 from derive.errors import show
 from derive.predictions import Prediction, convert
 from derive.problems import PoseError, SemilinearProblem
-from derive.schedules import Schedule, at_schedule
+from derive.schedules import PRESERVING, Schedule, at_schedule
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, lam, rho, sigma, t
 from derive.symbolic.evaluate import evaluate, mpmath_algebra
 from derive.tableau import Kernel
@@ -46,6 +47,7 @@ REGULAR = {"angle": 2 * sp.atan(sigma / (alpha + sp.sqrt(alpha**2 + sigma**2)))}
 """Charts in a form that is finite where alpha = 0."""
 
 DATA = Prediction("data", sp.Integer(1), sp.Integer(0), sigma)
+NOISE = Prediction("noise", sp.Integer(0), sp.Integer(1), alpha)
 
 
 def pose(
@@ -91,6 +93,22 @@ def pose(
         to_integrand=(convert_to[0], convert_to[1]),
         to_data=tuple(on_path(c, schedule) for c in convert(prediction, DATA)),  # type: ignore[arg-type]
     )
+
+
+def ddim(problem: SemilinearProblem) -> SemilinearProblem:
+    """The problem with steps that keep the data and the noise of x and F; Phi of F itself is 1.
+
+    PoseError unless F is v on a path of unit variance: for data and noise it is the exact transfer, and others have none.
+    """
+    schedule, integrand = problem.schedule, problem.integrand
+    circle = schedule.invariant == PRESERVING
+    if problem.others or not circle or (integrand.c0, integrand.c1) != (-sigma, alpha):
+        kinds = ", ".join(posed.integrand.kind for posed in (problem, *problem.others))
+        path = "" if circle else f" on the path of {schedule.kind}"
+        what = f"got ddim with integrand {kinds}{path}; allowed: with v on a variance-preserving path"
+        raise PoseError("method.transfer", f"{what} (for noise and data the exact transfer is that of DDIM)")
+    data, noise = (tuple(on_path(c, schedule) for c in convert(integrand, end)) for end in (DATA, NOISE))
+    return replace(problem, kernel=Kernel(None), prefactor=None, ddim=(data, noise))  # type: ignore[arg-type]
 
 
 def _check_determined(key: str, quantity: Prediction, schedule: Schedule) -> None:

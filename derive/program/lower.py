@@ -159,7 +159,7 @@ def _weight_functions(low: Lowering) -> None:
         low.define(
             low.called("drift"), ("t",), f"A(t) of x' = A x + B F{of and ', F' + of}.", problem.drift.subs(CURVES)
         )
-    if not problem.kernel.closed:
+    if not (problem.kernel.closed or problem.ddim):
         name = "B" if problem.factor is None else "B/G"
         doc = f"{name}: the weight of {of[4:] or 'the integrand'} under the integral."
         low.define(low.called("weight"), ("t",), doc, problem.weight.subs(CURVES))

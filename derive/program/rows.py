@@ -113,7 +113,7 @@ class Lowering:
         """The slopes that anything in the module reads."""
         p, inside = self.problem, []
         for each in self.problems:
-            inside += [] if each.kernel.closed else [each.weight]
+            inside += [] if each.kernel.closed or each.ddim else [each.weight]
             inside += [each.drift] if each.factor is None else []
         inside += [self.speed] if self.samples or self.adaptive else []
         inside += [p.drift, p.weight, p.factor or sp.Integer(1)] if self.adaptive else []
@@ -242,6 +242,8 @@ def row_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Ex
         return spanned(low, row)
     if not row.nodes:
         return [], low.propagator(place)[0], []
+    if row.transfer == "ddim":
+        return _ddim_body(low, row, place)
     past = max((n.index for n in row.nodes if n.kind == "history"), default=0)
     past = 0 if row.given or len(row.nodes) == 1 else past
     body = [
@@ -267,6 +269,14 @@ def row_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Ex
     body.append(Assign(("c",), c))
     values = newton_body(body, row.newton, kernel.closed and kernel.rate == 0)
     return body, ratio, [sp.Symbol("c") * w for w in divided(values, row.relative)]
+
+
+def _ddim_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Expr, list[sp.Expr]]:
+    """alpha_t x0 + sigma_t eps, where x0 and eps are those of x_s and the combined value."""
+    assert low.problem.ddim is not None
+    path = [low.node(curve, place.name) for curve in (alpha, sigma)]
+    a, c = (sum(at * low.node(part, "s") for at, part in zip(path, column)) for column in zip(*low.problem.ddim))
+    return [Assign(("c",), c, comment="of DDIM's step")], a, [sp.Symbol("c") * as_expr(q.at_zero) for q in row.given]
 
 
 def _integrals(low: Lowering, place: Place, count: int) -> Assign:

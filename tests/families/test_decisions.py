@@ -548,6 +548,7 @@ def test_a_wrong_table_is_refused_in_its_place(table, key, text):
 
 
 def test_what_a_spec_may_write():
-    assert list(PARAMETERS) == ["table", "integrand", "variable", "start"] and PARAMETERS["table"].longest == 64
+    assert list(PARAMETERS) == ["table", "integrand", "variable", "transfer", "start"]
+    assert PARAMETERS["table"].longest == 64
     step = ["order", "nodes", "integrand", "back", "taylor", "weights"]
     assert list(ENTRY) == [*step, "corrector", "corrector_order", "corrector_nodes", "corrector_weights"]

@@ -209,7 +209,7 @@ def test_orders_are_measured_on_equal_and_on_unequal_steps(kernel, weights, star
 
 
 def test_what_a_spec_may_write():
-    assert list(PARAMETERS) == ["steps", "integrand", "variable", "weights", "start", "final"]
+    assert list(PARAMETERS) == ["steps", "integrand", "variable", "weights", "transfer", "start", "final"]
     assert PARAMETERS["weights"].words == ("uniform", "variable")
     assert (PARAMETERS["steps"].low, PARAMETERS["steps"].high) == (1, 6)
 

@@ -53,7 +53,7 @@ CASES = [
         "use_dynamic_shifting: got True; allowed: false",
     ),
     ("FlowMatchEulerDiscreteScheduler", {"stochastic_sampling": True}, "stochastic_sampling: got True; allowed: false"),
-    (PNDM, {"prediction_type": "v_prediction"}, "prediction_type: got 'v_prediction'; allowed: epsilon"),
+    (PNDM, {"prediction_type": "sample"}, "prediction_type: got 'sample'; allowed: epsilon, v_prediction"),
     (PNDM, {"timestep_spacing": "linspace"}, "timestep_spacing: got 'linspace'; allowed: leading, trailing"),
     ("NoScheduler", {}, "_class_name: got 'NoScheduler'; allowed: DPMSolverMultistepScheduler"),
 ]
