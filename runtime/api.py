@@ -269,6 +269,7 @@ class Solver:
         clip: float | None = None,
         threshold: tuple[float, float] | None = None,
         keep_noise: bool = False,
+        mean: torch.Tensor | None = None,
         **options: Any,
     ) -> torch.Tensor:
         """Solve from x_T; returns a new tensor of x_T's shape, dtype and device.
@@ -303,6 +304,9 @@ class Solver:
         clip: the bound of the estimate of the data; threshold: instead, (quantile, most) of a dynamic threshold.
         keep_noise: what is bounded goes beside the network's own noise, as in diffusers' DDIM; one call a step only.
         See :mod:`runtime.projection`; callbacks show the estimate as it is taken. A history is taken as it is given.
+        mean: a floating tensor that broadcasts to x_T: the process is x - mean (mean-reverting; x_T = mean + sigma z). The
+        steps act on x - mean; network, hooks and callback see x. A network that returns the data returns that of x, any
+        other prediction is that of x - mean, as noise, score, v and velocity are; so is a history. Not with graph=True.
         ``torch.func.vmap`` (and any transform over it) needs check="off", since a look at mapped values is not possible.
         Batch 0: empty, model not called.
         """
@@ -311,7 +315,8 @@ class Solver:
         if graph not in (None, False, True):
             raise ValueError(f"graph: got {graph!r}; allowed: True, False, None")
         projected = projection(guidance, clip, threshold, keep_noise)
-        chosen = Options(callback, progress or False, checks.hooks(hooks), check, projected)
+        centre = None if mean is None else checks.mean(mean, x_T)
+        chosen = Options(callback, progress or False, checks.hooks(hooks), check, projected, centre)
         if plan is None:
             direction = "sampling" if direction is None else direction
             plan = self.plan(steps, grid, nodes, nfe=nfe, history=len(history or ()), direction=direction, **options)
@@ -322,20 +327,24 @@ class Solver:
             return x_T.clone()
         if check != "off":
             checks.finite_input(x_T)
+            if centre is not None:
+                checks.finite_input(centre, "mean")
         if graph:
             from runtime.graph import sampled
 
             also = {"callback": callback, "hooks": hooks, "compile": compile, "gradient": gradient != "stored"}
+            also["mean"] = mean is not None
             checks.capturable(x_T, also, check)
             return _result(sampled(self, plan, model, x_T, history, projected), x_T.dtype, plan, check)
         solver = self.compiled(*([compile] if isinstance(compile, str) else [])) if compile else self
+        start = x_T if centre is None else (x_T - centre).to(x_T.dtype)
         if gradient == "recomputed":
             from runtime import recompute
 
-            x = recompute.solve(solver, plan, (x_T, history), model, chosen, snapshots, parameters)
+            x = recompute.solve(solver, plan, (start, history), model, chosen, snapshots, parameters)
         else:
-            x = solve(solver, plan, self.init(plan, x_T, history), model, x_T.dtype, chosen)
-        return _result(x, x_T.dtype, plan, check)
+            x = solve(solver, plan, self.init(plan, start, history), model, x_T.dtype, chosen)
+        return _result(x if centre is None else x + centre, x_T.dtype, plan, check)
 
     def adaptive(
         self,

@@ -133,11 +133,24 @@ def sample(x: Any, name: str = "x_T") -> torch.Tensor:
     return x
 
 
-def finite_input(x: torch.Tensor) -> None:
+def finite_input(x: torch.Tensor, name: str = "x_T") -> None:
     """ValueError if x has NaN or infinity (one device synchronisation)."""
     if x.device.type != "meta" and not bool(torch.isfinite(x).all()):
         bad = int((~torch.isfinite(x)).sum())
-        raise ValueError(f"x_T: {bad} of {x.numel()} entries are NaN or infinite")
+        raise ValueError(f"{name}: {bad} of {x.numel()} entries are NaN or infinite")
+
+
+def mean(given: Any, x: torch.Tensor) -> torch.Tensor:
+    """A tensor that broadcasts to x, in x's shape and the dtype of its state. The only argument that is ever broadcast."""
+    given = sample(given, "mean")
+    if given.device != x.device:
+        raise DeviceError(f"mean: got a tensor on {given.device} for x_T on {x.device}")
+    try:
+        full = given.expand(x.shape)
+    except RuntimeError:
+        got = f"mean: got shape {tuple(given.shape)} for x_T of shape {tuple(x.shape)}"
+        raise ShapeError(f"{got}; allowed: a shape that broadcasts to it") from None
+    return full.to(x.dtype if x.dtype == torch.float64 else torch.float32)
 
 
 def capturable(x: torch.Tensor, given: dict[str, Any], check: str) -> None:

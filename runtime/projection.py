@@ -88,11 +88,11 @@ class Projection:
 
 
 class Projected:
-    """A projection along a plan, on tensors that autograd may follow. x: a tensor like the state's."""
+    """A projection along a plan, on tensors that autograd may follow. x: a tensor like the state's, which is x - mean."""
 
-    def __init__(self, projection: Projection, plan: Plan, x: torch.Tensor) -> None:
+    def __init__(self, projection: Projection, plan: Plan, x: torch.Tensor, mean: torch.Tensor | None = None) -> None:
         projection.check(x)
-        self.projection = projection
+        self.projection, self.mean = projection, mean
         self._rows = plan.placed(lambda: projection.rows(plan), x)
         self.shown: torch.Tensor | None = None
         """x0' of the last call beside which the noise was kept."""
@@ -103,7 +103,10 @@ class Projected:
         return taken(self._rows[i], x, outputs, self._seen if self.projection.clips else None)
 
     def _seen(self, x0: torch.Tensor) -> torch.Tensor:
-        inside = self._bounded(x0)
+        if self.mean is None:
+            inside = self._bounded(x0)
+        else:  # what is not changed stays as it is, bit for bit
+            inside = torch.where((bounded := self._bounded(data := x0 + self.mean)) == data, x0, bounded - self.mean)
         self.shown = inside if self.projection.keep_noise else None
         return inside
 

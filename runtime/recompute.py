@@ -218,7 +218,7 @@ class _Sweep:
         self.state: State | None = None
         self.adjoint: list[torch.Tensor | None] = [gradient]
         self.total: list[torch.Tensor | None] = [None] * len(run.named)
-        wanted = Options(hooks=run.options.hooks, check="off", projection=run.options.projection)
+        wanted = replace(run.options, callback=None, progress=False, check="off")
         self.turn = run.turn(gradient, wanted)
 
     def keep(self, step: int, stop: int | None = None) -> None:

@@ -3,8 +3,9 @@
     x = before_eval(x, t_i);  raw = model(x, t_i);  callback;  x = step(x, raw, past);  x = after_step(x, n, t_n)
 
 once for every call i of the network, whose output may be projected (:mod:`runtime.projection`); after_step once for every
-step n of the grid. Everything is decided before the loop: coefficients and times lie on the device, so a step is one linear
-combination of tensors and no value travels back to the host (but for check="step" and what the caller's functions do).
+step n of the grid. With a mean the steps act on x - mean, and everybody else sees x. Everything is decided before the loop:
+coefficients and times lie on the device, so a step is one linear combination of tensors and no value travels back to the
+host (but for check="step" and what the caller's functions do).
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ Model = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the caller wants besides the solution."""
+    """What the caller wants besides the solution.
+
+    mean: of the state's shape and dtype; the state is that of x - mean.
+    """
 
     callback: Callable[..., Any] | None = None
     progress: bool | str = False
     hooks: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     check: str = "end"
     projection: Projection | None = None
+    mean: torch.Tensor | None = None
 
 
 def solve(solver: Any, plan: Plan, state: State, model: Model, dtype: torch.dtype, options: Options) -> torch.Tensor:
@@ -60,28 +65,33 @@ class Turn:
         self.times = times if x.dim() else times[:, 0]
         self.before, self.after = options.hooks.get("before_eval"), options.hooks.get("after_step")
         self.denoiser = plan.denoiser(x) if options.callback else ()
-        self.projected = Projected(options.projection, plan, x) if options.projection else None
+        self.projected = Projected(options.projection, plan, x, options.mean) if options.projection else None
+        self.offset = _offset(plan, options)
         self.firsts = _firsts(plan) if self.after else ()
 
     def __call__(self, state: State, i: int) -> State:
-        plan, options, t = self.plan, self.options, self.times[i]
+        plan, options, t, mean = self.plan, self.options, self.times[i], self.options.mean
         if self.before:
             with _noted("the hook before_eval", plan, i):
-                state = _replaced(state, self.before(state.x, t), "hook before_eval")
-        raw = _evaluate(self.model, state, t, self.dtype, plan, i, options.projection)
+                state = _replaced(state, self.before(_seen(state.x, mean), t), "hook before_eval", mean)
+        raw = _evaluate(self.model, state, t, self.dtype, plan, i, options)
         if options.check == "step":
             checks.finite(raw, f"the model's output, {_place(plan, i)}")
+        raw = raw if self.offset is None else raw - self.offset
         if self.projected:
             raw = self.projected(i, state.x, raw)
         if options.callback:
             dx, dr = self.denoiser[i]
             kept = self.projected.shown if self.projected else None
-            _call_back(options.callback, plan, i, state.x, dx * state.x + dr * raw if kept is None else kept)
+            data = dx * state.x + dr * raw if kept is None else kept
+            _call_back(options.callback, plan, i, _seen(state.x, mean), _seen(data, mean))
         state = self.solver.step(plan, i, state, raw)
         if self.after and plan.closes(i):
             with _noted("the hook after_step", plan, i):
                 start = self.times[self.firsts[i]]
-                state = _replaced(state, self.after(state.x, plan.places[i], start), "hook after_step")
+                state = _replaced(
+                    state, self.after(_seen(state.x, mean), plan.places[i], start), "hook after_step", mean
+                )
         if options.check == "step":
             checks.finite(state.x, f"the sample after {_place(plan, i)}")
         return state
@@ -95,17 +105,35 @@ def _firsts(plan: Plan) -> list[int]:
     return out
 
 
+def _seen(x: torch.Tensor, mean: torch.Tensor | None) -> torch.Tensor:
+    """What others see of the state, or of the data that belong to it."""
+    return x if mean is None else x + mean
+
+
+def _offset(plan: Plan, options: Options) -> torch.Tensor | None:
+    """What the network's output has too much of: the mean where it is the data itself, of pairs [2B, *S].
+
+    Noise, score, v and velocity are those of x - mean already.
+    """
+    mean = options.mean
+    dx, dr = plan.estimates.unbind(1)
+    if mean is None or not bool(((dx == 0) & (dr == 1)).all()):
+        return None
+    return torch.cat([mean, mean]) if options.projection and options.projection.pairs else mean
+
+
 def _evaluate(
-    model: Model, state: State, t: torch.Tensor, dtype: torch.dtype, plan: Plan, i: int, projection: Projection | None
+    model: Model, state: State, t: torch.Tensor, dtype: torch.dtype, plan: Plan, i: int, options: Options
 ) -> torch.Tensor:
     """One call of the network, on c_in x where the prediction asks for it; x itself must come back as it was.
 
     [B, *S] of x's dtype; of pairs, which lie one behind the other, [2B, *S].
     """
-    x = like = state.x
+    x = state.x
+    like = _seen(x, options.mean)
     if "cin" in plan.columns:
-        like = x * plan.coefficients(x)[i][plan.columns.index("cin")]
-    if projection and projection.pairs:
+        like = like * plan.coefficients(x)[i][plan.columns.index("cin")]
+    if options.projection and options.projection.pairs:
         like, t = torch.cat([like, like]), torch.cat([t, t])
     seen = like if like.dtype == dtype else like.to(dtype)
     version = None if x.is_inference() else x._version
@@ -124,12 +152,13 @@ def _call_back(callback: Callable, plan: Plan, i: int, x: torch.Tensor, denoised
         callback(i, plan.time(i), x.detach().clone(), denoised.detach())
 
 
-def _replaced(state: State, x: Any, name: str) -> State:
+def _replaced(state: State, x: Any, name: str, mean: torch.Tensor | None) -> State:
     """The state with the hook's x: into the buffer where the state owns it."""
     old = state.x
     if x is old:
         return state
     x = checks.same_shape(x, old, name)
+    x = x if mean is None else x - mean
     if state.owned and not differentiated(x):
         old.copy_(x)
         return state

@@ -37,6 +37,9 @@ ALL = {
     "vp_scaled_linear": ("vp_scaled_linear", {}),
     "vp_cosine": ("vp_cosine", {}),
     "subvp": ("subvp", {}),
+    "mean_reverting": ("mean_reverting", {"sigma_inf": Fraction(10, 255)}),
+    "mean_reverting_cosine": ("mean_reverting", {"theta": "cosine", "sigma_inf": Fraction(3)}),
+    "mean_reverting_square": ("mean_reverting", {"theta": "cosine", "offset": Fraction(0)}),
     "ve": ("ve", {}),
     "edm": ("edm", {}),
     "edm_to_zero": ("edm", {"sigma_min": Fraction(0)}),
@@ -244,7 +247,31 @@ def test_discrete_rates_are_divided_by_the_number_of_steps():
     assert explicit == SCHEDULES["vp_linear_table"]
 
 
+@pytest.mark.parametrize(("name", "offset"), [("mean_reverting_cosine", "1/125"), ("mean_reverting_square", "0")])
+def test_the_rate_of_a_cosine_path_is_the_published_one(name, offset):
+    """-(log alpha)' is 1 - cos^2(c (t + s))/cos^2(c s), c = pi/(2 (1 + s)), up to the factor that makes alpha(1) = end."""
+    path, shift = SCHEDULES[name], sp.Rational(offset)
+    c = sp.pi / (2 * (1 + shift))
+    rate = 1 - sp.cos(c * (t + shift)) ** 2 / sp.cos(c * shift) ** 2
+    ratios = [value(sp.diff(path.log_alpha, t) / rate, path, t=time) for time in inside(path)]
+    assert all(close(ratio, ratios[0], 500) for ratio in ratios)
+    assert close(value(path.alpha, path, t=1), MP.mpf(1) / 200)
+
+
+@pytest.mark.parametrize(("name", "square"), [("mean_reverting", (10, 255)), ("mean_reverting_cosine", (3, 1))])
+def test_a_mean_reverting_path_has_the_stationary_scale(name, square):
+    """g^2 = (sigma^2)' - 2 (log alpha)' sigma^2 = -2 (log alpha)' sigma_inf^2."""
+    path = SCHEDULES[name]
+    slope = sp.diff(path.log_alpha, t)
+    g2 = sp.diff(path.sigma**2, t) - 2 * slope * path.sigma**2
+    for time in inside(path):
+        assert close(value(g2 / (-2 * slope), path, t=time), (MP.mpf(square[0]) / square[1]) ** 2, 500)
+
+
 BAD = [
+    ("mean_reverting", {"sigma_inf": Fraction(0)}, "sigma_inf is 0; allowed: above 0"),
+    ("mean_reverting", {"end": Fraction(1)}, "end is 1; allowed: above 0 and below 1"),
+    ("mean_reverting", {"offset": Fraction(2)}, "offset is 2; allowed: 0 to 1"),
     ("vp_linear", {"beta_start": Fraction(3), "beta_end": Fraction(2)}, "beta_start is 3 and beta_end 2"),
     ("vp_linear", {"steps": 1}, "steps is 1; allowed: 2 to 4096"),
     ("vp_linear", {"steps": 10}, "beta_end is 20 for 10 steps; allowed: less than 1 per step"),
