@@ -340,12 +340,16 @@ class Tableau:
         rows = [row.span or row for row in self.rows]
         return all(row.transfer == "exact" and (row.given or row.moments[0] == row.exact[0]) for row in rows)
 
+    @property
+    def kernels(self) -> str:
+        """The kernel of every integrand, in words; or the step that stands in for it."""
+        if self.transfer == "ddim":
+            return "step of DDIM on v"
+        named = zip(self.names or ("",), (self.kernel, *self.others), strict=True)
+        return "; ".join(f"{name}: {kernel}" if name else str(kernel) for name, kernel in named)
+
     def __str__(self) -> str:
-        kernels = str(self.kernel)
-        if self.others:
-            named = zip(self.names, (self.kernel, *self.others), strict=True)
-            kernels = "; ".join(f"{name}: {kernel}" for name, kernel in named)
-        head = f"{self.family}, {self.steps} step{'s' if self.steps > 1 else ''}, {kernels}; start {self.start}, final {self.final}"
+        head = f"{self.family}, {self.steps} step{'s' if self.steps > 1 else ''}, {self.kernels}; start {self.start}, final {self.final}"
         thetas = history_nodes(self.steps) if self.table else self.main.thetas
         lines = [head, f"  nodes theta: {'  '.join(map(_shown, thetas))}"]
         for scheme in self.schemes:

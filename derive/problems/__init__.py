@@ -60,6 +60,14 @@ class SemilinearProblem:
         """The problem in the integrand at that place: 0 this one."""
         return (self, *self.others)[integrand]
 
+    @property
+    def _step(self) -> str:
+        """The kernel, or what a step keeps."""
+        if self.ddim is not None:
+            kept = (f"{name} = ({a}) x + ({b}) F" for name, (a, b) in zip(("x0", "eps"), self.ddim, strict=True))
+            return f"steps keep {', '.join(kept)}"
+        return str(self.kernel) + (f", C = {self.prefactor} * h" if self.prefactor is not None else "")
+
     def __str__(self) -> str:
         factor = self.factor if self.factor is not None else "exp(int A)"
         return "\n".join(
@@ -69,7 +77,7 @@ class SemilinearProblem:
                 f"  G        = {factor}",
                 f"  weight   = {self.weight}",
                 f"  chi      = {self.chart}",
-                f"  {self.kernel}" + (f", C = {self.prefactor} * h" if self.prefactor is not None else ""),
+                f"  {self._step}",
                 f"  F        = ({self.to_integrand[0]}) x + ({self.to_integrand[1]}) N",
                 *map(str, self.others),
             ]

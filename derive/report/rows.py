@@ -34,13 +34,10 @@ def _label(tableau: Tableau, place: int, order: int) -> str:
 
 
 def _caption(tableau: Tableau) -> str:
+    kernels = tableau.kernels[:1].upper() + tableau.kernels[1:]
     if not tableau.table:
-        return f"Rows by scheme; the last scheme is the method itself. {str(tableau.kernel).capitalize()}."
-    named = zip(tableau.names or ("",), (tableau.kernel, *tableau.others), strict=True)
-    kernels = "; ".join(f"{name}: {kernel}" if name else str(kernel) for name, kernel in named)
-    return (
-        f"The {len(tableau.table)} steps of the table, counted from 0, by scheme. {kernels[:1].upper()}{kernels[1:]}."
-    )
+        return f"Rows by scheme; the last scheme is the method itself. {kernels}."
+    return f"The {len(tableau.table)} steps of the table, counted from 0, by scheme. {kernels}."
 
 
 def _scheme(label: str, scheme: Scheme) -> list[tuple[str, ...]]:
