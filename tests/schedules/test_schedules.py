@@ -37,6 +37,9 @@ ALL = {
     "vp_scaled_linear": ("vp_scaled_linear", {}),
     "vp_cosine": ("vp_cosine", {}),
     "subvp": ("subvp", {}),
+    "interpolant": ("interpolant", {}),
+    "interpolant_trig": ("interpolant", {"path": "trig"}),
+    "interpolant_decoding": ("interpolant", {"path": "encoding_decoding"}),
     "mean_reverting": ("mean_reverting", {"sigma_inf": Fraction(10, 255)}),
     "mean_reverting_cosine": ("mean_reverting", {"theta": "cosine", "sigma_inf": Fraction(3)}),
     "mean_reverting_square": ("mean_reverting", {"theta": "cosine", "offset": Fraction(0)}),
@@ -269,6 +272,7 @@ def test_a_mean_reverting_path_has_the_stationary_scale(name, square):
 
 
 BAD = [
+    ("interpolant", {"path": "mirror"}, "path is mirror; allowed: linear, trig, encoding_decoding"),
     ("mean_reverting", {"sigma_inf": Fraction(0)}, "sigma_inf is 0; allowed: above 0"),
     ("mean_reverting", {"end": Fraction(1)}, "end is 1; allowed: above 0 and below 1"),
     ("mean_reverting", {"offset": Fraction(2)}, "offset is 2; allowed: 0 to 1"),
