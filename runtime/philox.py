@@ -151,12 +151,17 @@ def _normals(
     kind = torch.float64 if like.dtype == torch.float64 else torch.float32
     group = torch.arange(groups, device=like.device)
     sample = (torch.arange(batch, device=like.device) + sample0 & _WORD)[:, None]
-    drawn = words(counter(group, sample, draw & _WORD, stream), seed)
-    if kind == torch.float64:
-        lower = words(counter(group, sample, draw & _WORD, stream | LOWER), seed)
-        drawn = tuple(high << 21 | low >> 11 for high, low in zip(drawn, lower))
-    four = torch.stack((*_pair(drawn[0], drawn[1], kind), *_pair(drawn[2], drawn[3], kind)), -1)
+    four = _four(counter(group, sample, draw & _WORD, stream), seed, kind)
     return four.reshape(batch, 4 * groups)[:, :size].reshape(shape).to(like.dtype).contiguous()
+
+
+def _four(at: Sequence[Any], seed: Any, dtype: torch.dtype) -> torch.Tensor:
+    """The numbers of counters without LOWER, float32 or float64 [..., 4]."""
+    drawn = words(at, seed)
+    if dtype == torch.float64:
+        lower = words((*at[:3], at[3] | LOWER), seed)
+        drawn = tuple(high << 21 | low >> 11 for high, low in zip(drawn, lower))
+    return torch.stack((*_pair(drawn[0], drawn[1], dtype), *_pair(drawn[2], drawn[3], dtype)), -1)
 
 
 def _pair(first: torch.Tensor, second: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:

@@ -176,6 +176,7 @@ ARROWS: dict[str, Row] = {
     # Kernels in triton's language; imported by steps in triton alone, when they are asked for.
     "runtime.fused_step_triton": Row((), ("triton",)),
     "runtime.philox_triton": Row((), ("triton",)),
+    "runtime.brownian_triton": Row(("runtime.philox_triton",), ("triton",)),
     # What the spec reader and the planner of coefficients use starts in milliseconds.
     "runtime.real": Row((), ("mpmath",)),
     "runtime.rebind": Row(),

@@ -26,7 +26,7 @@ from runtime.triton_loop import Triton
 from tests.claims.shipped import FOLDER, NAMES
 
 SHIPPED = tuple(name for name in NAMES if (FOLDER / name / triton.FILE).is_file())
-RUNTIME = ("runtime.fused_step_triton", "runtime.philox_triton")
+RUNTIME = ("runtime.brownian_triton", "runtime.fused_step_triton", "runtime.philox_triton")
 
 
 def text_of(program: Program) -> str:
