@@ -6,34 +6,45 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from derive.audit.finding import Audit
+from derive.audit.guard import blamed, thrown, words
 from derive.errors import Fault, SpecError, near_miss, show
 
 
 def adapted(target: str, config: dict[str, Any], order: int | None) -> Audit:
-    """The audit of a named attribute. SpecError where it cannot be imported or is nothing that can be audited."""
+    """The audit of a named attribute. SpecError where it cannot be imported or is nothing that can be audited, and for
+    whatever it throws before it is run."""
     module_name, _, name = target.partition(":")
-    value = _attribute(_module(module_name), name, target)
+    module = _module(module_name)
+    with blamed(f"audit: {target}", "as it is set up it"):
+        auditing = _set_up(_attribute(module, name, target), target, config, order)
+    return auditing()
+
+
+def _set_up(value: Any, target: str, config: dict[str, Any], order: int | None) -> Callable[[], Audit]:
+    """What audits it."""
     from derive.audit import samplers, stepping, table_file
 
     if inspect.isclass(value) and hasattr(value, "set_timesteps"):
         from derive.audit.judge import audit_sampler
         from derive.audit.schedulers import scheduler_of
 
-        return audit_sampler(scheduler_of(target, value, config, order))
+        return partial(audit_sampler, scheduler_of(target, value, config, order))
     if callable(value) and samplers.looks_like_one(value):
         from derive.audit.judge import audit_sampler
 
         source = "--order" if order else "its name"
-        return audit_sampler(samplers.KDiffusion(target, value, config, order, source))
+        return partial(audit_sampler, samplers.KDiffusion(target, value, config, order, source))
     if config:
         raise SpecError(Fault("only schedulers and samplers have a configuration", "audit: --config"))
     if callable(value) and stepping.shape_of(value):
-        return stepping.audit_step(value, target, order)
+        return partial(stepping.audit_step, value, target, stepping.claim(value) if order is None else order)
     table = table_file.table_of(value, target)
     if table is None:
         allowed = "a class with set_timesteps, f(model, x, sigmas, ..), step(f, t, x, h), or a, b, c"
@@ -42,7 +53,7 @@ def adapted(target: str, config: dict[str, Any], order: int | None) -> Audit:
 
     from derive.audit.tables import audit_table
 
-    return audit_table(replace(table, order=order or table.order), target)
+    return partial(audit_table, replace(table, order=order or table.order), target)
 
 
 def _module(name: str) -> ModuleType:
@@ -51,9 +62,10 @@ def _module(name: str) -> ModuleType:
     try:
         sys.path.insert(0, str(Path.cwd()))
         return importlib.import_module(name)
-    except (Exception, SystemExit) as error:  # foreign code: whatever it throws
-        said = " ".join(str(error).split())[:160]
-        why = said if isinstance(error, ImportError) else f"{type(error).__name__}: {said}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # foreign code: whatever it throws
+        why = words(error) if isinstance(error, ImportError) else thrown(error)
         raise SpecError(Fault(f"cannot be imported: {why}", f"audit: {show(name)}")) from error
     finally:
         sys.path.remove(str(Path.cwd()))

@@ -115,11 +115,6 @@ class Audit:
         }
 
 
-def thrown(error: BaseException) -> str:
-    """What foreign code threw, in a line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-
-
 def not_run(
     target: str,
     what: str,
@@ -139,4 +134,4 @@ def joined(words: Sequence[str]) -> str:
     return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + (words[-1] if words else "")
 
 
-__all__ = ["Audit", "Claim", "Grid", "Wrong", "joined", "not_run", "thrown"]
+__all__ = ["Audit", "Claim", "Grid", "Wrong", "joined", "not_run"]

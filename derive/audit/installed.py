@@ -43,6 +43,7 @@ DIFFUSERS: tuple[Entry, ...] = (
     ("DEISMultistepScheduler", {"solver_order": 3}),
     ("DEISMultistepScheduler", {"solver_order": 4}),
     ("SASolverScheduler", {}),
+    ("SASolverScheduler", {"predictor_order": 3, "corrector_order": 3}),
     ("EulerDiscreteScheduler", {}),
     ("EDMEulerScheduler", {}),
     ("EulerAncestralDiscreteScheduler", {}),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from derive.audit import side
 from derive.audit.exact import DIGITS, GAP
-from derive.audit.finding import Audit, Claim, Grid, Wrong, joined, not_run, thrown
+from derive.audit.finding import Audit, Claim, Grid, Wrong, joined, not_run
+from derive.audit.guard import thrown, words
 from derive.audit.jets import jet_order
 from derive.audit.leading import text
 from derive.audit.measured import harmless, measured, plain
@@ -29,24 +31,18 @@ RATIOS = ", r_j = h_(n-1-j)/h_n"
 def audit_sampler(sampler: Sampler, beside: bool = True) -> Audit:
     """The audit. ``beside``: with digits, values that are not finite, and cost."""
     try:
-        rows = rows_of(sampler)
-        jet = _jets(sampler, rows)
-        fit = measured(sampler, float(rows.rate), harmless, CAP)
-        own = measured(sampler, float(rows.rate), plain, CAP)
+        seen = _seen(sampler)
     except DeriveError:
         raise
     except (Exception, SystemExit) as error:  # foreign code: whatever it throws is a finding
         return _thrown(sampler, error)
-    if _branches(rows, jet, fit, sampler.claimed):
-        floats = rows_of(sampler, refused="a branch for small steps")
-        rows, jet = (floats, None) if floats.main.order >= (sampler.claimed or 0) else (rows, jet)
-    main, shown = rows.main, coarse(sampler, rows)
+    rows, jet, fit, own = seen.rows, seen.jet, seen.fit, seen.own
+    main, shown = rows.main, seen.shown
     order, because = _order(rows, fit, jet)
     claims = [Claim("order", sampler.claimed, order, because, sampler.source)]
-    claims.append(Claim("order of a whole run", None, min(rows.whole, order), _ends(rows, order)))
-    if not claims[0].holds:
-        equal = rows_of(sampler, (EQUAL,)).main.order
-        claims.append(Claim("order on equal steps of lambda", None, equal, "by the moments"))
+    claims.append(Claim("order of a whole run", None, max(min(rows.whole, order), 0), _ends(rows, order)))
+    if seen.equal is not None:
+        claims.append(Claim("order on equal steps of lambda", None, seen.equal, "by the moments"))
     holds = claims[0].holds
     failures, notes = _beside(sampler) if beside else ([], [])
     failures = [*_not_finite(fit, own), *failures]
@@ -72,6 +68,31 @@ def audit_sampler(sampler: Sampler, beside: bool = True) -> Audit:
         sampler.target, what, _how(rows, jet), tuple(claims), wrong, tuple(failures),
         (*sampler.notes, *notes), tuple(tables), data,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that runs of the sampler show. equal: order on equal steps, None where the claim holds."""
+
+    rows: Rows
+    jet: int | None
+    fit: OrderFit
+    own: OrderFit
+    shown: Weights
+    equal: int | None
+
+
+def _seen(sampler: Sampler) -> Seen:
+    rows = rows_of(sampler)
+    jet = _jets(sampler, rows)
+    fit = measured(sampler, float(rows.rate), harmless, CAP)
+    own = measured(sampler, float(rows.rate), plain, CAP)
+    if _branches(rows, jet, fit, sampler.claimed):
+        floats = rows_of(sampler, refused="a branch for small steps")
+        rows, jet = (floats, None) if floats.main.order >= (sampler.claimed or 0) else (rows, jet)
+    holds = Claim("order", sampler.claimed, _order(rows, fit, jet)[0]).holds
+    equal = None if holds else rows_of(sampler, (EQUAL,)).main.order
+    return Seen(rows, jet, fit, own, coarse(sampler, rows), equal)
 
 
 def _rounded(estimate: float) -> float | None:
@@ -139,7 +160,7 @@ def _order(rows: Rows, fit: Any, jet: int | None) -> tuple[int, str]:
             together,
             f"the errors of neighbouring steps cancel; of one step alone the order is {order}: {_reason(rows)}",
         )
-    if order == 0:
+    if order <= 0:
         return 0, f"{_reason(rows)}: no convergence"
     if fit.order is not None and fit.order < order and (jet is None or jet >= order):
         return max(fit.order, 0), f"measured {fit.order_estimate:.2f}; the moments alone would allow {order}"
@@ -292,13 +313,12 @@ def _beside(sampler: Any) -> tuple[list[str], list[str]]:
 
 def _digits(sampler: Sampler) -> list[str]:
     try:
-        found = side.digits(sampler)
+        place, found = side.digits(sampler)
     except (Exception, SystemExit) as error:
-        return [f"not run in float32: {str(error)[:80]}"]
+        return [f"not run in float32: {words(error)[:80]}"]
     shown = ", ".join(f"{e:.1e} at h = {h:.2g}" for h, e in found)
-    return [
-        f"float32, error of the response to a constant network: {shown} ({side.lost(found):.1f} of 7.2 digits lost)"
-    ]
+    head = f"float32, error of the response to a constant network about lambda = {place:g}"
+    return [f"{head}: {shown} ({side.lost(found):.1f} of {side.DIGITS} digits lost)"]
 
 
 def summary(audits: Sequence[Audit]) -> Grid:

@@ -18,6 +18,7 @@ import torch
 
 from derive.audit import leading
 from derive.audit.exact import DIGITS, GAP, Exactly, Inexact, number
+from derive.audit.guard import words
 from derive.audit.moments import Moment, RowFound, judged, judged_exactly
 from derive.audit.probe import LEVELS, STEPS, Weights, grid, integrand_of, probe
 from derive.audit.sampler import Sampler
@@ -143,7 +144,7 @@ def rows_of(sampler: Sampler, patterns: Sequence[Pattern] = PATTERNS, refused: s
         with Exactly(), torch.no_grad():
             return _exact(sampler, integrand, patterns, seen.calls)
     except (Exception, SystemExit) as error:  # foreign code: on numbers that are no floats it may throw anything
-        refused = str(error) if isinstance(error, Inexact) else f"{type(error).__name__} on exact numbers"
+        refused = words(error) if isinstance(error, Inexact) else f"{type(error).__name__} on exact numbers"
     return _levels(sampler, integrand, patterns, refused)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from derive.audit.guard import tamed
 from derive.audit.sampler import Accept, Network, Unusable, state, variance_exploding
 from derive.audit.wide import arithmetic
 from derive.errors import Fault, SpecError, near_miss
@@ -61,8 +62,9 @@ class KDiffusion:
             self.options.setdefault("eta", 0.0)
         if "noise_sampler" in known:
             self.options["noise_sampler"] = self._silence
+        self.name = str(getattr(self.function, "__name__", self.target))
         if self.claimed is None:
-            self.claimed = claim(getattr(self.function, "__name__", ""), self.parameters)
+            self.claimed = claim(self.name, self.parameters)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -76,7 +78,7 @@ class KDiffusion:
     @property
     def what(self) -> str:
         said = ", ".join(f"{k}={v}" for k, v in self.config.items())
-        return f"sampler {getattr(self.function, '__name__', self.target)}({said}), variance exploding"
+        return f"sampler {self.name}({said}), variance exploding"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -100,7 +102,7 @@ class KDiffusion:
             **self.options,
             **({"noise_sampler": lambda *_: torch.zeros_like(x)} if "noise_sampler" in self.options else {}),
         }
-        with torch.no_grad():
+        with torch.no_grad(), tamed():
             return self.function(
                 lambda y, s, **_: 0.25 * y, 14.6 * x, sigmas, callback=lambda info: None, disable=True, **options
             )
@@ -127,7 +129,7 @@ class KDiffusion:
                 accepted += 1
 
         self._like = x
-        with arithmetic(x), torch.no_grad():
+        with arithmetic(x), torch.no_grad(), tamed():
             end = self.function(model, x, sigmas, callback=callback, disable=True, **self.options)
         if not called:
             raise Unusable("never calls the network")

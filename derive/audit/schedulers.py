@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from derive.audit.guard import tamed, words
 from derive.audit.sampler import PATHS, Accept, Network
 from derive.audit.wide import arithmetic
 from derive.errors import Fault, SpecError, near_miss
@@ -75,18 +76,18 @@ class Scheduler:
         scheduler = self._made()
         if not hasattr(scheduler, "sigmas") and type(self) is Scheduler:
             raise SpecError(Fault("its grid is not a table of sigmas, and cannot be replaced", f"audit: {self.target}"))
-        settings = dict(scheduler.config)
-        self.predicts = settings.get("prediction_type", "epsilon")
+        self.settings = dict(scheduler.config)
+        self.predicts = self.settings.get("prediction_type", "epsilon")
         self.path = self._path(scheduler)
         if self.claimed is None:
-            self._claim(settings)
+            self._claim()
 
-    def _claim(self, settings: Mapping[str, Any]) -> None:
+    def _claim(self) -> None:
         found = CLAIMS.get(self.kind.__name__)
         if found is not None:
-            self.claimed, self.source = found[0](settings), found[1]
-        elif "solver_order" in settings:
-            self.claimed, self.source = settings["solver_order"], "solver_order"
+            self.claimed, self.source = found[0](self.settings), found[1]
+        elif isinstance(self.settings.get("solver_order"), int):
+            self.claimed, self.source = self.settings["solver_order"], "solver_order"
 
     def _made(self, **more: Any) -> Any:
         """A scheduler that does not clip: a step that does is not a method of any order."""
@@ -96,7 +97,7 @@ class Scheduler:
                 warnings.simplefilter("ignore")
                 return self.kind(**{**self.config, **unclipped, **more})
         except (TypeError, ValueError, NotImplementedError) as error:
-            message = f"{self.kind.__name__} refuses its configuration: {str(error)[:200]}"
+            message = f"{self.kind.__name__} refuses its configuration: {words(error)}"
             raise SpecError(Fault(message, "audit: --config")) from error
 
     def _path(self, scheduler: Any) -> str:
@@ -109,7 +110,7 @@ class Scheduler:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        clips = [key for key in CLIPS if dict(self._made().config).get(key) or self.config.get(key)]
+        clips = [key for key in CLIPS if self.settings.get(key) or self.config.get(key)]
         return (f"audited without {' and '.join(clips)}",) if clips else ()
 
     @property
@@ -144,7 +145,7 @@ class Scheduler:
 
     def run(self, network: Network, x: torch.Tensor, lams: Sequence[float], accept: Accept) -> None:
         """As :class:`derive.audit.sampler.Sampler`."""
-        with arithmetic(x), torch.no_grad(), _quiet(), warnings.catch_warnings():
+        with arithmetic(x), torch.no_grad(), _quiet(), warnings.catch_warnings(), tamed():
             warnings.simplefilter("ignore")
             scheduler = self.ready(lams, x.dtype)
             self.loop(scheduler, network, x, lams, accept)
@@ -159,7 +160,7 @@ class Scheduler:
 
     def _own(self, x: torch.Tensor, count: int) -> torch.Tensor:
         scheduler = self._made()
-        with _quiet(), warnings.catch_warnings(), torch.no_grad():
+        with _quiet(), warnings.catch_warnings(), torch.no_grad(), tamed():
             warnings.simplefilter("ignore")
             _ask(scheduler, count)
             for t in scheduler.timesteps:

@@ -17,7 +17,9 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from derive.audit.finding import Audit, Claim, Grid, Wrong, not_run, thrown
+from derive.audit.finding import Audit, Claim, Grid, Wrong, not_run
+from derive.audit.guard import tamed, thrown
+from derive.audit.sampler import Unusable
 from derive.audit.stepping_trees import HIGHEST, conditions
 
 DIGITS = 60
@@ -35,19 +37,30 @@ def shape_of(function: Any) -> int:
     return len(names) if names[:4] == ["f", "t", "x", "h"] and len(names) in (4, 5) else 0
 
 
-def audit_step(step: Callable[..., Any], target: str, order: int | None) -> Audit:
-    """The audit; the claim is ``order``, or the attribute of that name of the step."""
-    claimed = order if order is not None else getattr(step, "order", None)
+def claim(step: Any) -> int | None:
+    """Its attribute ``order``, where that is a number."""
+    found = getattr(step, "order", None)
+    return found if isinstance(found, int) else None
+
+
+def audit_step(step: Callable[..., Any], target: str, claimed: int | None) -> Audit:
+    """The audit of a step against the claimed order."""
     linear = shape_of(step) == 5
     kind = "a semilinear equation, by step(f, t, x, h, L)" if linear else "an ordinary equation, by step(f, t, x, h)"
+
+    def guarded(*given: Any) -> Any:
+        with tamed():
+            return step(*given)
+
     try:
-        return _audited(step, target, claimed, kind)
+        return _audited(guarded, target, claimed, kind, linear)
+    except Unusable as error:
+        return not_run(target, f"one step of {kind}", "one step", claimed, f"a step {error}", f"it {error}")
     except (Exception, SystemExit) as error:  # foreign code: whatever it throws is a finding
         return not_run(target, f"one step of {kind}", "one step", claimed, f"a step throws {thrown(error)}")
 
 
-def _audited(step: Callable[..., Any], target: str, claimed: int | None, kind: str) -> Audit:
-    linear = shape_of(step) == 5
+def _audited(step: Callable[..., Any], target: str, claimed: int | None, kind: str, linear: bool) -> Audit:
     claims, wrong, tables = [], [], []
     proof = None if linear else _proved(step, claimed)
     for name, spectrum in SPECTRA.items() if linear else (("", None),):
@@ -136,8 +149,22 @@ def _error(step: Callable[..., Any], h: float, spectrum: tuple[complex, ...] | N
         else:
             x = np.array([complex(v) for v in start])
             found = step(_field, 0.0, x, h, np.array(spectrum))
-        gaps = [abs(mpmath.mpmathify(_plain(a)) - b) for a, b in zip(found, exact)]
+        gaps = [abs(mpmath.mpmathify(_plain(a)) - b) for a, b in zip(_state(found, len(exact)), exact)]
+        if not all(mpmath.isfinite(gap) for gap in gaps):
+            raise Unusable("returns a state that is not finite")
         return max(gaps)
+
+
+def _state(found: Any, count: int) -> list[Any]:
+    """The entries of what a step returned. Unusable where these are not as many as it was given."""
+    if found is None:
+        raise Unusable("returns no state")
+    if not hasattr(found, "__iter__"):
+        raise Unusable(f"returns a {type(found).__name__} for a state")
+    entries = list(found)
+    if len(entries) != count:
+        raise Unusable(f"returns a state of {len(entries)} entries for one of {count}")
+    return entries
 
 
 def _plain(value: Any) -> Any:
@@ -167,4 +194,4 @@ def _taylor(start: list[Any], h: Any, spectrum: tuple[complex, ...] | None, coun
     return [sum((c * h**n for n, c in enumerate(row)), mpmath.mpf(0)) for row in x]
 
 
-__all__ = ["audit_step", "shape_of"]
+__all__ = ["audit_step", "claim", "shape_of"]

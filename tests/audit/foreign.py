@@ -150,23 +150,23 @@ def sample_ipndm_v_3m(model, x, sigmas, extra_args=None, callback=None, disable=
     return _noise_steps(model, x, sigmas, callback, rows)
 
 
-def _pec(model, x, sigmas, callback, weights):
-    """Predictor over two values, corrector over three: the state is corrected once the value at its end is known."""
+def _pec(model, x, sigmas, callback, weights, count=2):
+    """Predictor over ``count`` values, corrector over one more: the state is corrected when the value at its end is known."""
     lams, past, last, predicted = [], [], None, x
     for i in range(len(sigmas) - 1):
         d = model(predicted, sigmas[i] * x.new_ones([x.shape[0]]))
         lam = _lam(sigmas[i])
         if last is not None:
             h = lam - lams[0]
-            thetas = [0 * h + 1, *[(v - lams[0]) / h for v in lams[:2]]]
+            thetas = [0 * h + 1, *[(v - lams[0]) / h for v in lams]]
             x = (sigmas[i] / sigmas[i - 1]) * last + h * sum(w * v for w, v in zip(weights(h, thetas), [d, *past]))
         callback({"x": x, "i": i, "sigma": sigmas[i], "denoised": d})
         if sigmas[i + 1] == 0:
             return d
-        last, past, lams = x, [d, *past][:2], [lam, *lams][:2]
+        last, past, lams = x, [d, *past][:count], [lam, *lams][:count]
         h = _lam(sigmas[i + 1]) - lam
         thetas = [(v - lam) / h for v in lams]
-        w = _interpolatory(thetas, [_phi(1, -h), _phi(2, -h)][: len(thetas)])
+        w = _interpolatory(thetas, [math.factorial(k) * _phi(k + 1, -h) for k in range(len(thetas))])
         predicted = (sigmas[i + 1] / sigmas[i]) * x + h * sum(a * v for a, v in zip(w, past))
     return predicted
 
@@ -177,21 +177,24 @@ def sample_pec_3m(model, x, sigmas, extra_args=None, callback=None, disable=None
     return _pec(model, x, sigmas, callback, lambda h, t: _interpolatory(t, moments(h)[: len(t)]))
 
 
-def sample_pec_vary_3m(model, x, sigmas, extra_args=None, callback=None, disable=None, right=False):
-    """UniPC-2 with vary_coeff as it is published: after the loop over k its last row and the next phi stand for a sum."""
+def sample_pec_vary(model, x, sigmas, extra_args=None, callback=None, disable=None, order=3, right=False):
+    """UniPC-2, UniPC-3 with vary_coeff as published: of the sum over k the last term is left out, and after its loop the
+    newest value is added once, by the row of the k before and the phi after."""
 
     def weights(h, thetas):
-        phis = [_phi(k, -h) for k in (1, 2, 3)]
-        if len(thetas) < 3:
-            return _interpolatory(thetas, phis[: len(thetas)])
-        old = thetas[2]
-        inverse = [[1 / (1 - old), -old / (1 - old)], [-2 / (1 - old), 2 / (1 - old)]]  # of [[1, old/2], [1, 1/2]]
-        rows = range(2) if right else range(1)
-        past = sum(phis[k + 1] * inverse[k][0] for k in rows) / old
-        new = sum(phis[k + 1] * inverse[k][1] for k in rows) if right else phis[2] * inverse[0][1]
-        return [new, phis[0] - past - new, past]
+        phis = [_phi(k + 1, -h) for k in range(len(thetas))]
+        if len(thetas) < order:
+            return _interpolatory(thetas, [math.factorial(k) * phi for k, phi in enumerate(phis)])
+        places = [*thetas[2:], thetas[0]]
+        matrix = torch.stack([torch.stack([r**k / math.factorial(k + 1) for r in places]) for k in range(len(places))])
+        ones = [[0 * h + (j == k) for j in range(len(places))] for k in range(len(places))]
+        rows = [torch.linalg.solve(matrix, torch.stack(one)) for one in ones]
+        last = len(places) - (0 if right else 1)
+        past = [sum(phis[k + 1] * rows[k][j] for k in range(last)) / r for j, r in enumerate(places[:-1])]
+        new = sum(phis[k + 1] * rows[k][-1] for k in range(last)) if right else phis[-1] * rows[last - 1][-1]
+        return [new, phis[0] - sum(past) - new, *past]
 
-    return _pec(model, x, sigmas, callback, weights)
+    return _pec(model, x, sigmas, callback, weights, order - 1)
 
 
 def sample_heun(model, x, sigmas, extra_args=None, callback=None, disable=None):

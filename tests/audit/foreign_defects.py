@@ -191,3 +191,38 @@ def sample_rk4_anchored(model, x, sigmas, extra_args=None, callback=None, disabl
 def sample_rk4_elsewhere(model, x, sigmas, extra_args=None, callback=None, disable=None, order=4):
     """skrample's tables: the abscissa 1/2 is that of another variable than the weights (here log sigma)."""
     return _stages(model, x, sigmas, callback, _own, lambda s, t: (s * t) ** 0.5)
+
+
+def sample_dpm_fast(model, x, sigmas, extra_args=None, callback=None, disable=None, calls=0):
+    """DPM-Solver-fast: steps of order 3, at the end one of order 2 and one of order 1, or one of either.
+
+    calls: of the network, modulo 3, which decides on the end; sigmas: of its steps, which have one to three calls.
+    """
+    steps = len(sigmas) - 1
+    orders = [3] * (steps - 2) + {0: [2, 1], 1: [3, 1], 2: [3, 2]}[calls]
+    for i, order in enumerate(orders):
+        s, t = sigmas[i], sigmas[i + 1]
+        one, h = x.new_ones([x.shape[0]]), torch.log(s / t)
+
+        def noise(y, sigma, one=one):
+            return (y - model(y, sigma * one)) / sigma
+
+        e = noise(x, s)
+        callback({"x": x, "i": i, "sigma": s})
+        first = x - t * torch.expm1(h) * e
+        if order == 1:
+            x = first
+        elif order == 2:
+            middle = s * torch.exp(-h / 2)
+            y = x - middle * torch.expm1(h / 2) * e
+            x = first - t * torch.expm1(h) * (noise(y, middle) - e)
+        else:
+            at, then = s * torch.exp(-h / 3), s * torch.exp(-2 * h / 3)
+            one_third = noise(x - at * torch.expm1(h / 3) * e, at) - e
+            y = (
+                x
+                - then * torch.expm1(2 * h / 3) * e
+                - 2 * then * (torch.expm1(2 * h / 3) / (2 * h / 3) - 1) * one_third
+            )
+            x = first - 3 / 2 * t * (torch.expm1(h) / h - 1) * (noise(y, then) - e)
+    return x

@@ -49,6 +49,17 @@ def test_a_slip_is_found(name, config, order, because):
     assert found.data["exact"] and found.wrong
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("calls", "whole"), [(0, 2), (1, 2), (2, 3)])
+def test_dpm_fast_has_the_order_that_its_last_step_leaves(calls, whole):
+    found = audited("dpm_fast", {"calls": calls})
+    assert found.verdict == "nothing claimed" and found.data["order"] == 3
+    assert found.claims[1].found == whole == round(found.data["measured_own"])
+    assert found.claims[1].because == (
+        "start and last steps cost nothing" if calls == 2 else "the last step has order 1"
+    )
+
+
 def test_another_formula_for_small_steps_is_no_false_alarm():
     found = audited("3m_branch", {})
     assert found.holds and found.data["order"] == 3 and "a branch for small steps" in found.how

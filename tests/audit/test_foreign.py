@@ -32,7 +32,7 @@ BAD = {
     "sample_2m_constant": (1, f"moment 1 is r0 {RATIOS}"),
     "sample_plms": (1, f"moment 1 is (31*r0 - 28*r1 + 9*r2)/12 {RATIOS}"),
     "sample_ipndm_v_3m": (2, "moment 1 is off by h*(r0^2 + r0*r1 - r0 - 1)/4"),
-    "sample_pec_vary_3m": (1, f"moment 1 is (r0 + 3)/(3*(r0 + 1)) {RATIOS}"),
+    "sample_pec_vary": (1, f"moment 1 is (r0 + 3)/(3*(r0 + 1)) {RATIOS}"),
     "sample_heunpp2": (1, "moment 1 is 0.22313 of the exact one"),
 }
 
@@ -95,9 +95,23 @@ def test_a_sampler_that_throws_is_a_finding():
 
 
 @pytest.mark.slow
-def test_vary_coeff_with_its_sum_is_as_claimed():
-    found = adapted(f"{HERE}:sample_pec_vary_3m", {"right": True}, None)
-    assert found.holds and found.data["order"] == 3 == found.data["order_by_jets"]
+def test_vary_coeff_of_order_4_is_of_order_1():
+    found = adapted(f"{HERE}:sample_pec_vary", {"order": 4}, None)
+    assert not found.holds and found.data["order"] == 1 == found.data["order_by_jets"]
+    assert found.claims[0].because == f"moment 1 is (2*r0 + r1 + 2)/(2*(r0 + 1)*(r0 + r1 + 1)) {RATIOS}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [3, 4])
+def test_vary_coeff_with_its_sum_is_as_claimed(order):
+    found = adapted(f"{HERE}:sample_pec_vary", {"right": True, "order": order}, None)
+    assert found.holds and found.data["order"] == order == found.data["order_by_jets"]
+
+
+def test_a_table_that_is_left_is_a_finding():
+    found = adapted("tests.audit.foreign_schedulers:DDIMScheduler", {}, None)
+    assert not found.holds and found.failures[0].startswith("a run throws IndexError: index 25 is out of bounds")
+    assert adapted("tests.audit.foreign_schedulers:DDIMScheduler", {"right": True}, None).holds
 
 
 def test_an_option_is_passed_on():
