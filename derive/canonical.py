@@ -28,6 +28,7 @@ def canonical_text(spec: Spec) -> str:
     lines += [
         f"  {key}: {_text(getattr(problem, key), f'problem.{key}', spec.texts)}" for key in ("schedule", "prediction")
     ]
+    lines += [f"  {key}: {_text(value, f'problem.{key}', spec.texts)}" for key, value in problem.parameters.items()]
     lines += ["method:", f"  family: {method.family}"]
     lines += [f"  {key}: {_text(value, f'method.{key}', spec.texts)}" for key, value in method.parameters.items()]
     if spec.claims:

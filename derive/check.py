@@ -272,13 +272,14 @@ def compare_step(module: ModuleType, step: ModuleType, derived: Any) -> float:
     for phase in derived.program.phases:
         for count in sorted({len(memory) for memory in entries[phase.name]}):
             row = dict(zip(module.COLUMNS, random.standard_normal(len(module.COLUMNS))))
-            x, raw, *memory = random.standard_normal((2 + count, 3, 5))
-            new, left = run_phase(phase, row, x, memory, _constant(raw))
+            x, raw, z, *memory = random.standard_normal((3 + count, 3, 5))
+            new, left = run_phase(phase, row, x, memory, _constant(raw), z)
+            drawn = (torch.from_numpy(z.copy()),) if phase.draws else ()
             c = tuple(torch.tensor(v, dtype=torch.float64) for v in row.values())
             tensors = [torch.from_numpy(v.copy()) for v in (x, raw, *memory)]
-            plain, kept = step.STEPS[phase.name](*tensors[:2], tuple(tensors[2:]), c)
+            plain, kept = step.STEPS[phase.name](*tensors[:2], tuple(tensors[2:]), c, *drawn)
             ring = [*tensors[2:], *(torch.empty(3, 5, dtype=torch.float64) for _ in range(step.RING - count))]
-            state, ring = step.STEPS_[phase.name](*tensors[:2], tuple(ring), c)
+            state, ring = step.STEPS_[phase.name](*tensors[:2], tuple(ring), c, *drawn)
             pairs = [(plain, new), (state, new), *zip(kept, left, strict=True), *zip(ring, left), (tensors[1], raw)]
             worst = max(worst, *(float(np.abs(a.numpy() - b).max() / np.abs(b).max()) for a, b in pairs))
     return worst

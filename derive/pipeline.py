@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from derive.program.phases import lower
 from derive.program.verify import verify as verify_program
 from derive.schedules import Schedule
 from derive.spec import Chosen, Spec, read_spec
+from derive.symbolic.surds import number_words, sign
 from derive.tableau import Tableau
 
 
@@ -242,10 +244,11 @@ def _build(spec: Spec, folder: str, chosen: Chosen, key: str, faults: list[Fault
 def pose(spec: Spec, schedule: Schedule, prediction: Prediction, integrands: Integrands) -> SemilinearProblem:
     """Stop 3: the semilinear problem in the method's variable, in every integrand."""
     problem = load("derive.problems", spec.problem.kind)
+    variable = spec.method.parameters["variable"]
     posed = []
     for place, integrand in integrands.quantities.items():
         try:
-            posed.append(problem.pose(schedule, prediction, integrand, spec.method.parameters["variable"]))
+            posed.append(problem.pose(schedule, prediction, integrand, variable, **spec.problem.parameters))
         except PoseError as error:
             key = place if error.key == "method.integrand" else error.key
             raise SpecError(spec.fault(key, str(error))) from error
@@ -253,6 +256,8 @@ def pose(spec: Spec, schedule: Schedule, prediction: Prediction, integrands: Int
     if spec.method.parameters.get("transfer") is None:
         return whole
     try:
+        if spec.problem.kind != "diffusion":
+            raise PoseError("method.transfer", f"got ddim for problem {spec.problem.kind}; allowed: with diffusion")
         carried: SemilinearProblem = problem.ddim(whole)
     except PoseError as error:
         raise SpecError(spec.fault(error.key, str(error))) from error
@@ -273,12 +278,34 @@ def tabulate(spec: Spec, problem: SemilinearProblem, integrands: Integrands) -> 
         tableau = family.build(problem.kernel, **own)
     except ValueError as error:
         raise SpecError(spec.fault(getattr(error, "key", "method.weights"), str(error))) from error
+    if problem.noise is not None:
+        _check_noise(spec, problem, tableau)
     steps = spec.grid.parameters.get("steps") if spec.grid else None
     if tableau.table and steps not in (None, len(tableau.table)):
         raise SpecError(
             spec.fault("grid.steps", f"got {steps}; allowed: {len(tableau.table)}, the entries of the table")
         )
     return tableau
+
+
+def _check_noise(spec: Spec, problem: SemilinearProblem, tableau: Tableau) -> None:
+    """SpecError where a step of the method has no noise of its own."""
+    schemes = [*tableau.schemes, *([tableau.starter] if tableau.starter else [])]
+    where = "problem.kind"
+    if tableau.others or tableau.table:
+        raise SpecError(spec.fault(where, f"sde with family {tableau.family}; allowed: diffusion"))
+    if any(scheme.embedded is not None for scheme in schemes):
+        raise SpecError(spec.fault("method.embedded", "an error estimate of a stochastic step; allowed with sde: none"))
+    for scheme in schemes:
+        ends = [*scheme.abscissae, scheme.output.end]
+        if any(sign(b - a) < 0 for a, b in pairwise(ends)):
+            got = ", ".join(map(number_words, scheme.abscissae))
+            raise SpecError(
+                spec.fault(where, f"abscissae {got} turn back; allowed with sde: stages in the order of time")
+            )
+    if problem.noise is not None and problem.noise.excess is not None and (tableau.steps > 1 or tableau.stages > 1):
+        what = f"DDIM's eta is another tau in every step, which has order 1; got {tableau.steps} steps"
+        raise SpecError(spec.fault("problem.eta", f"{what}; allowed: steps 1, or tau"))
 
 
 def _plain(chosen: Chosen | None) -> dict[str, Any]:

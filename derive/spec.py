@@ -65,11 +65,12 @@ _PARENT = re.compile(r"(\.?[^.\[]+|\[[^\[]*)$")
 
 @dataclass(frozen=True, slots=True)
 class ProblemSpec:
-    """What is solved: kind (a module of ``derive.problems``), noise schedule, what the network returns."""
+    """What is solved: kind (a module of ``derive.problems``) and its parameters, noise schedule, what the network returns."""
 
     kind: str
     schedule: Chosen
     prediction: Chosen
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,11 @@ def _name(reader: Reader, node: Node) -> Any:
 def _problem(reader: Reader, node: Node) -> Any:
     if not isinstance(node, MappingNode):
         return reader.wrong(node, "problem", "a mapping with kind, schedule, prediction")
-    fields: Parameters = {"kind": Choice(options=lookup.names("derive.problems"))}
+    kinds = lookup.names("derive.problems")
+    inner = node.get("kind")
+    fields: Parameters = {"kind": Choice(options=kinds)}
+    if isinstance(inner, Scalar) and inner.value in kinds:
+        fields |= lookup.load("derive.problems", str(inner.value)).PARAMETERS
     values = read_fields(reader, node, fields, "problem", ("schedule", "prediction"))
     parts = {}
     for key, package, written_out in (
@@ -199,7 +204,7 @@ def _problem(reader: Reader, node: Node) -> Any:
         else:
             reader.where[f"problem.{key}"] = (inner.line, inner.column)
             parts[key] = read_chosen(reader, inner, f"problem.{key}", package, written_out)
-    return ProblemSpec(values.get("kind", BAD), parts["schedule"], parts["prediction"])
+    return ProblemSpec(values.pop("kind", BAD), parts["schedule"], parts["prediction"], values)
 
 
 def _method(reader: Reader, node: Node) -> Any:
@@ -299,11 +304,14 @@ def schema() -> Json:
     """The JSON Schema of a spec, for editors (``# yaml-language-server: $schema=..``); the reader is stricter."""
     folder = {noun: _kinds_of(f"derive.{noun}") for noun in ("schedules", "predictions", "families")}
     methods = [object_schema(fields, {"family": {"const": name}}) for name, fields in folder["families"].items()]
-    problem = {
-        "kind": {"enum": list(lookup.names("derive.problems"))},
+    parts = {
         "schedule": kinds_schema(folder["schedules"], "expression"),
         "prediction": kinds_schema(folder["predictions"], "linear"),
     }
+    problems = [
+        object_schema(fields, {"kind": {"const": name}, **parts})
+        for name, fields in _kinds_of("derive.problems").items()
+    ]
     backends = {"enum": list(lookup.names("derive.backends"))}
     optional = {
         "description": field_schema(DESCRIPTION),
@@ -313,7 +321,7 @@ def schema() -> Json:
         "references": {"type": "array", "items": field_schema(REFERENCE), "maxItems": MAX_REFERENCES},
     }
     name = {"type": "string", "pattern": f"^{NAME.pattern}$"}
-    document = object_schema({}, {"name": name, "problem": object_schema({}, problem), "method": {"anyOf": methods}})
+    document = object_schema({}, {"name": name, "problem": {"anyOf": problems}, "method": {"anyOf": methods}})
     document["properties"] |= optional
     quantities = {kind: quantity_fields(kind) for kind in folder["predictions"]}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "phiforge solver spec"}

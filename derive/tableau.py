@@ -207,6 +207,11 @@ class Scheme:
         """Where the network is called: 0 and the ends of the stages, in units of the step."""
         return (ZERO, *(row.end for row in self.stages))
 
+    def advances(self, call: int) -> bool:
+        """Whether the row of this network call ends later than that of the call before: noise comes in between."""
+        ends = (*self.abscissae, self.output.end)
+        return bool(ends[call + 1] != ends[call])
+
     @property
     def past(self) -> int:
         """How many values of earlier steps the rows read."""

@@ -22,6 +22,7 @@ import torch
 from runtime import checks
 from runtime.errors import NonFiniteError
 from runtime.itinerary import kept
+from runtime.noise import source
 from runtime.plan import Plan
 from runtime.planning import planned
 from runtime.projection import projection
@@ -161,12 +162,13 @@ class Solver:
             out.append([checks.same_shape(v, x, "history").clone() for v in values])
         return tuple(v for values in out[::-1] for v in values)[: plan.memory[0]]
 
-    def step(self, plan: Plan, i: int, state: State, raw: torch.Tensor) -> State:
+    def step(self, plan: Plan, i: int, state: State, raw: torch.Tensor, z: torch.Tensor | None = None) -> State:
         """The state after evaluation ``i``, given ``raw = model(state.x, plan.time(i))``.
 
         Its x is what evaluation ``i + 1`` is made at: the next node (where ``plan.closes(i)``) or a stage; of a
         predictor-corrector the prediction there, which the call after that corrects.
-        raw: [B, *S] on x's device, any floating dtype. While nothing needs a gradient the step runs in place on the
+        raw: [B, *S] on x's device, any floating dtype. z: where ``plan.draws[i]``, independent standard normals of x's
+        shape, as :class:`runtime.noise.Philox` makes them. While nothing needs a gradient the step runs in place on the
         state's own buffers (no allocation) and ``state`` becomes stale: use what is returned. Where x or raw needs one,
         it makes new tensors and every state stays valid; the values are the same up to rounding.
         ValueError unless ``i`` is the state's next step, ``state.index``: none is skipped, none is taken twice.
@@ -177,20 +179,31 @@ class Solver:
         x = state.x
         raw = checks.model_output(raw, x)
         phase, past = plan.phases[i], state.past
+        normals = self._normals(plan, i, x, z)
         alive, after = plan.memory[i : i + 2]
         if state.filled < alive:
             raise ValueError(
                 f"step {i} combines {alive} past values, the state has {state.filled}: init() with this plan"
             )
-        if differentiated(x, raw, *past):
-            new, past = self._step.STEPS[phase](x, raw, past[:alive], self._rows(plan, x)[i])
+        if differentiated(x, raw, *past, *normals):
+            new, past = self._step.STEPS[phase](x, raw, past[:alive], self._rows(plan, x)[i], *normals)
             return State(new, past[:after], after, False, [0], state.index + 1)
         if not state.owned:
             state, x, past = self._owned(state)
         if any(_share(raw, buffer) for buffer in (x, *past)):
             raw = raw.clone()
-        x, past = self._step.STEPS_[phase](x, raw, past, self._rows(plan, x)[i])
+        x, past = self._step.STEPS_[phase](x, raw, past, self._rows(plan, x)[i], *normals)
         return state.stepped(x, past, after)
+
+    def _normals(self, plan: Plan, i: int, x: torch.Tensor, z: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        """What the step takes besides: normals of x's type, or nothing."""
+        if not plan.draws[i]:
+            if z is not None:
+                raise ValueError(f"z: given, but step {i} of {self.name} draws no normals")
+            return ()
+        if z is None:
+            raise ValueError(f"step {i} of {self.name} draws normals; allowed: z=, of shape {tuple(x.shape)}")
+        return (checks.same_shape(z, x, "z").to(x.dtype),)
 
     def _owned(self, state: State) -> tuple[State, torch.Tensor, tuple[torch.Tensor, ...]]:
         """The state with memory of its own: a copy of x and a ring of RING buffers, live ones first, free ones last."""
@@ -257,6 +270,7 @@ class Solver:
         progress: bool | str = False,
         generator: torch.Generator | None = None,
         noise: Any = None,
+        seed: int | None = None,
         hooks: Any = None,
         check: str = "end",
         compile: bool | str = False,
@@ -285,7 +299,10 @@ class Solver:
         step i, from network time t, with the new state at a node. Both replace the sample; the tensors they receive are
         valid until the next step (clone one to keep it). A predictor-corrector shows (and lets replace) its prediction.
         progress: True, False or "auto" (a bar only on a terminal).
-        generator: accepted for symmetry, a deterministic solver never draws; noise: None.
+        seed, generator, noise: of a stochastic solver, what its normals are (:mod:`runtime.noise`): those of a seed, the
+        same for every batch, device and backend; of a seed drawn from the generator (default: torch's own); or the
+        caller's, a function (call, like) -> tensor or one tensor [B, *S] for each call that draws. A deterministic solver
+        takes seed and generator for symmetry and never draws.
         check: NonFiniteError is looked for at the "end" (once), at each "step" (model and sample), or not ("off").
         compile: True or a backend's name: the steps through ``torch.compile`` (compile the model yourself).
         graph: True: the network and the step are captured once as a CUDA graph and replayed, for this and for later calls
@@ -310,20 +327,21 @@ class Solver:
         ``torch.func.vmap`` (and any transform over it) needs check="off", since a look at mapped values is not possible.
         Batch 0: empty, model not called.
         """
-        self._check_call(model, x_T, callback, progress, generator, noise, check)
+        self._check_call(model, x_T, callback, progress, check)
         checks.gradient(gradient, snapshots, parameters)
         if graph not in (None, False, True):
             raise ValueError(f"graph: got {graph!r}; allowed: True, False, None")
         projected = projection(guidance, clip, threshold, keep_noise)
         centre = None if mean is None else checks.mean(mean, x_T)
-        chosen = Options(callback, progress or False, checks.hooks(hooks), check, projected, centre)
         if plan is None:
             direction = "sampling" if direction is None else direction
             plan = self.plan(steps, grid, nodes, nfe=nfe, history=len(history or ()), direction=direction, **options)
         elif any(given is not None for given in (steps, nfe, grid, nodes, direction)) or options:
             raise TypeError("sample(): a plan is given, so steps, grid, nodes, direction and grid options cannot be")
+        self._own(plan)
+        normals = source(plan.draws, noise, seed, generator)
+        chosen = Options(callback, progress or False, checks.hooks(hooks), check, projected, centre, normals)
         if x_T.numel() == 0:
-            self._own(plan)
             return x_T.clone()
         if check != "off":
             checks.finite_input(x_T)
@@ -373,7 +391,7 @@ class Solver:
         """
         from runtime.adaptive import integrate
 
-        self._check_call(model, x_T, None, False, None, None, check)
+        self._check_call(model, x_T, None, False, check)
         if not getattr(self._coefficients, "ERROR", ()):
             raise ValueError(f"{self.name} has no embedded output to estimate the error with; allowed: sample()")
         for name, value in (("rtol", rtol), ("atol", atol), ("first", 1.0 if first is None else first)):
@@ -393,7 +411,7 @@ class Solver:
         return found
 
     @staticmethod
-    def _check_call(model: Any, x_T: Any, callback: Any, progress: Any, generator: Any, noise: Any, check: str) -> None:
+    def _check_call(model: Any, x_T: Any, callback: Any, progress: Any, check: str) -> None:
         if not callable(model):
             raise TypeError(f"model: got {type(model).__name__}; allowed: a callable model(x, t)")
         checks.sample(x_T)
@@ -401,7 +419,6 @@ class Solver:
         checks.choice("check", check, checks.MODES)
         if progress not in (True, False, None, "auto"):
             raise ValueError(f"progress: got {progress!r}; allowed: True, False, 'auto'")
-        checks.randomness(generator, noise)
 
 
 def _result(x: torch.Tensor, dtype: torch.dtype, plan: Plan, check: str) -> torch.Tensor:
@@ -449,6 +466,7 @@ def _compiled(solver: Solver, backend: str) -> Solver:
             f"{solver.name}: the fused steps are compiled already; allowed: compiled() of the plain solver"
         )
     step = SimpleNamespace(**{name: getattr(solver._step, name) for name in ("RING", "NEEDS", "KEEPS")})
+    step.DRAWS = getattr(solver._step, "DRAWS", ())
     for name in ("STEPS", "STEPS_"):
         phases = getattr(solver._step, name).items()
         setattr(step, name, {p: torch.compile(phase, fullgraph=True, backend=backend) for p, phase in phases})

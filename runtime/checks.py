@@ -216,14 +216,6 @@ def finite(x: torch.Tensor, what: str, hint: str = "") -> None:
         raise NonFiniteError(f"{what}: {bad} of {x.numel()} entries are NaN or infinite{hint}")
 
 
-def randomness(generator: Any, noise: Any) -> None:
-    """A deterministic solver takes a torch.Generator for the caller's convenience and never draws; noise it refuses."""
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise TypeError(f"generator: got {type(generator).__name__}; allowed: torch.Generator or None")
-    if noise is not None:
-        raise TypeError(f"noise: got {type(noise).__name__}; this solver is deterministic and draws none")
-
-
 def gradient(kind: Any, snapshots: Any, parameters: Any) -> None:
     """ValueError unless a word of GRADIENTS, or where "stored" is given what is for "recomputed"."""
     choice("gradient", kind, GRADIENTS)

@@ -251,7 +251,8 @@ class _Walk:
     def merged(self, row: tuple, values: dict[str, Any]) -> tuple:
         out = list(row)
         for name, value in values.items():
-            out[self.place[name]] = value
+            if name in self.place:  # of an SDE the base of the step carries a x and the noise: there is no ca
+                out[self.place[name]] = value
         return tuple(out)
 
     def error(self, leg: Leg) -> LimitError:

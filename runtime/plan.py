@@ -41,6 +41,8 @@ class Plan:
     """One, or the distinct ones of per-sample grids."""
     which: tuple[int, ...]
     """Per-sample: sample -> index in ``grids``."""
+    draws: tuple[bool, ...] = ()
+    """By call, whether its step takes normals."""
     _cache: dict = field(default_factory=dict)
 
     @property

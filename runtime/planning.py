@@ -35,6 +35,8 @@ def planned(
     checks.choice("direction", direction, ("sampling", "inversion"))
     history = checks.count("history", history, 0)
     inversion = direction == "inversion"
+    if inversion and getattr(step, "DRAWS", ()):
+        raise ValueError(f"direction: {name} is stochastic, and its steps have no inverse; allowed: sampling")
     k = coefficients.STEPS
     if coefficients.START == "exact" and history < k - 1:
         raise ValueError(
@@ -141,6 +143,7 @@ def _tabulated(name: str, coefficients: Any, step: Any, nodes: list[Any], histor
     distinct = {row: k for k, row in enumerate(dict.fromkeys(given))}
     grids = tuple(tabulate(coefficients, row, history, inversion) for row in distinct)
     phases = _common(grids, step)
+    drawing = getattr(step, "DRAWS", ())
     return Plan(
         solver=name,
         nodes=given if batched else given[0],
@@ -154,6 +157,7 @@ def _tabulated(name: str, coefficients: Any, step: Any, nodes: list[Any], histor
         samples=len(given) if batched else None,
         grids=grids,
         which=tuple(distinct[row] for row in given),
+        draws=tuple(phase in drawing for phase in phases),
     )
 
 

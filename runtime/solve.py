@@ -1,6 +1,6 @@
 """The only time loop.
 
-    x = before_eval(x, t_i);  raw = model(x, t_i);  callback;  x = step(x, raw, past);  x = after_step(x, n, t_n)
+    x = before_eval(x, t_i);  raw = model(x, t_i);  callback;  x = step(x, raw, past, z);  x = after_step(x, n, t_n)
 
 once for every call i of the network, whose output may be projected (:mod:`runtime.projection`); after_step once for every
 step n of the grid. With a mean the steps act on x - mean, and everybody else sees x. Everything is decided before the loop:
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from runtime import checks
+from runtime.noise import Source
 from runtime.plan import Plan
 from runtime.projection import Projected, Projection
 from runtime.state import State, differentiated
@@ -38,6 +39,7 @@ class Options:
     check: str = "end"
     projection: Projection | None = None
     mean: torch.Tensor | None = None
+    noise: Source | None = None
 
 
 def solve(solver: Any, plan: Plan, state: State, model: Model, dtype: torch.dtype, options: Options) -> torch.Tensor:
@@ -85,7 +87,8 @@ class Turn:
             kept = self.projected.shown if self.projected else None
             data = dx * state.x + dr * raw if kept is None else kept
             _call_back(options.callback, plan, i, _seen(state.x, mean), _seen(data, mean))
-        state = self.solver.step(plan, i, state, raw)
+        z = options.noise(i, state.x) if options.noise and plan.draws[i] else None
+        state = self.solver.step(plan, i, state, raw, z)
         if self.after and plan.closes(i):
             with _noted("the hook after_step", plan, i):
                 start = self.times[self.firsts[i]]

@@ -75,7 +75,8 @@ class Problem:
         eps = self.network(self.algebra, moved, point.t - self.base[0])
         dx, dr = self.solver.code.denoised(point)
         alpha, rho = (smooth(f(point.t), self.base) for f in (self.solver.code.alpha, self.solver.code.rho))
-        return tuple((v / alpha - rho * e - dx * v) / dr for v, e in zip(x, eps, strict=True))
+        more = smooth(self.solver.drift(point.t), self.base)
+        return tuple((v / alpha - rho * e / more - dx * v) / dr for v, e in zip(x, eps, strict=True))
 
     def error(self, x: Vector, point: Any) -> Jet:
         """The component of x - exact(point) that vanishes least."""
@@ -152,7 +153,8 @@ def _corrected(problem: Problem, rng: random.Random) -> Iterator[Jet]:
     departure = warm(problem.solver, points, problem.exact, problem.raw)
     run = zip(departure.calls, march(problem.solver, departure, problem.raw), strict=True)
     for call, (_, memory) in islice(run, 1, None):
-        yield problem.error(memory[0], call.node)
+        (a,) = problem.solver.based((1,), call.row)
+        yield problem.error(tuple(v / a for v in memory[0]), call.node)
 
 
 def _verdict(errors: Iterator[Jet]) -> JetOrder:

@@ -45,7 +45,10 @@ def rational(value: Any) -> Fraction:
 
 
 def arithmetic(algebra: JetAlgebra, base: Jet) -> dict[str, Any]:
-    """Jet versions of what ``runtime.real``, ``quadrature``, ``propagator`` and ``inverse`` export."""
+    """Jet versions of what ``runtime.real``, ``quadrature``, ``propagator`` and ``inverse`` export.
+
+    spread: the noise of a step, no power series in h, is left out.
+    """
 
     def lifted(function: Callable[[Jet], Jet]) -> Callable[[Any], Jet]:
         return lambda x: function(x if isinstance(x, Jet) else algebra.number(x))
@@ -55,7 +58,7 @@ def arithmetic(algebra: JetAlgebra, base: Jet) -> dict[str, Any]:
         "phis": algebra.phis, "chebyshev": algebra.chebyshev, "chebyshev_slope": algebra.chebyshev_slope,
         "linear": _polygon, "linear_slope": _polygon, "solve_for": partial(_solve_for, base, {}),
         "integral": partial(_integral, base), "moments": partial(_moments, base),
-        "propagated": partial(_propagated, base, algebra),
+        "propagated": partial(_propagated, base, algebra), "spread": lambda s, t: 0,
     }  # fmt: skip
 
 

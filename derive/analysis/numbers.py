@@ -68,7 +68,11 @@ class Oracle:
         rows = (*scheme.stages, scheme.output)
         places = [self.place(c, times) for c in scheme.abscissae]
         found = [self.weights(row, times) for row in rows]
+        ends = [*places, self.mp.mpf(times[0])]
         for i, (values, at) in enumerate(zip(found, places, strict=True)):
+            if self.problem.noise is not None and scheme.advances(i):
+                lasts = i < len(scheme.stages)
+                values["s"] = self.spread(at, ends[i + 1]) / (self._factor(ends[0], ends[i + 1]) if lasts else 1)
             for k in sorted({scheme.integrand, *(() if i else self.tableau.kept)}):
                 values |= self.evaluated(at, k)
         return found
@@ -95,6 +99,32 @@ class Oracle:
         names = ["b0", *(f"d{i}" for i in range(1, len(scheme.stages) + 2))]
         output, embedded = both
         return [output.get(name, self.mp.zero) - embedded.get(name, self.mp.zero) for name in names]
+
+    def spread(self, start: Any, end: Any) -> Any:
+        """The standard deviation of the noise between two times: int (Phi(end, u) g(u))^2 du, by rules of its own.
+
+        Next to an end of the domain by the antiderivative, in lambda.
+        """
+        noise = self.problem.noise
+        assert noise is not None
+        start, end = self.mp.mpf(start), self.mp.mpf(end)
+        length = abs(self._ends()[1] - self._ends()[0])
+        if noise.closed is not None and (noise.excess is not None or self._touching(start, end, length)):
+            at_end, at_start, rate = noise.closed
+            grown = -self.mp.expm1(-2 * self.number(rate) * self.dlambda(end, start))
+            return self.at(at_end, end) * self.at(at_start, start) * self.mp.sqrt(grown)
+        if self.problem.factor is None:
+            damping, added = (partial(self.at, e) for e in (2 * self.problem.drift, noise.density))
+            return self.mp.sqrt(self.integrals.propagated(damping, added, lambda u: 0, start, end, 1)[1])
+        scale, factor = self.at(self.problem.factor, end), self.problem.factor
+
+        def density(u: Any) -> Any:
+            return self.at(noise.density, u) * (scale / self.at(factor, u)) ** 2
+
+        return self.mp.sqrt(self.integrals.integral(density, start, end))
+
+    def _touching(self, start: Any, end: Any, length: Any) -> bool:
+        return any(abs(x - place) < length * self.mp.mpf(10) ** -20 for x in (start, end) for place in self._ends())
 
     def evaluated(self, time: Any, integrand: int = 0) -> Values:
         """What belongs to a call of the network at ``time``: cx, cr (of another integrand cx1, cr1, ..) and, where there
@@ -236,6 +266,8 @@ class Oracle:
         unit = mp.one
         if problem.kernel.closed:
             unit = self.at(problem.prefactor, end) * own * h  # type: ignore[arg-type]
+            if problem.noise is not None and problem.noise.excess is not None:
+                unit *= self._rate(own * h) / self.number(problem.kernel.rate)
             values |= {f"phi{k}": self._phi(k, own * h) for k in range(len(thetas) + 2)}
         else:
             values |= {f"mu{k}": m for k, m in enumerate(self._integrated(start, end, len(thetas))[1:])}
@@ -266,10 +298,22 @@ class Oracle:
 
     def _phi(self, k: int, span: Any) -> Any:
         """phi_k(q span), q the rate of the kernel."""
-        return self.mp.hyp1f1(1, k + 1, self.number(self.problem.kernel.rate) * span) / self.mp.factorial(k)
+        return self.mp.hyp1f1(1, k + 1, self._rate(span) * span) / self.mp.factorial(k)
+
+    def _rate(self, span: Any) -> Any:
+        """The rate of the kernel; with DDIM's eta that of this step, whose T is such that its noise is eta^2 of the most."""
+        noise = self.problem.noise
+        if noise is None or noise.excess is None:
+            return self.number(self.problem.kernel.rate)
+        kept = 1 - self.number(noise.share) * (1 - self.mp.exp(-2 * span))
+        return -1 + self.mp.log(kept) / (2 * span)
 
     def _factor(self, start: Any, end: Any) -> Any:
         """Phi(end, start)."""
+        noise = self.problem.noise
+        if noise is not None and noise.excess is not None:
+            h = self.dlambda(end, start)
+            return self.at(sigma, end) / self.at(sigma, start) * self.mp.exp((self._rate(h) + 1) * h)
         if self.problem.factor is not None:
             return self.at(self.problem.factor, end) / self.at(self.problem.factor, start)
         return self._integrated(start, end, 0)[0]

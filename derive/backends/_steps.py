@@ -64,12 +64,14 @@ def check_steps(name: str, tree: ast.Module, program: Program, ring: int) -> Non
         n.targets[0].id: n.value for n in tree.body if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)
     }
     names = [phase.name for phase in program.phases]
+    drawn = tuple(phase.name for phase in program.phases if phase.draws)
     wanted: dict[str, Any] = {
         "STEPS": {n: n for n in names},
         "STEPS_": {n: f"{n}_" for n in names},
         "RING": ring,
         "NEEDS": {phase.name: len(phase.memory) for phase in program.phases},
         "KEEPS": {phase.name: len(phase.keep.values) for phase in program.phases},
+        **({"DRAWS": drawn} if drawn else {}),
     }
     if {key: _table(node) for key, node in tables.items()} != wanted:
         raise InternalError(f"{name}: its tables are not those of the program")
@@ -101,6 +103,7 @@ class Meant:
 
     x: Fraction
     raw: Fraction
+    z: Fraction
     found: tuple[Fraction, ...]
     row: tuple[Fraction, ...]
     new: Fraction
@@ -110,38 +113,40 @@ class Meant:
 def meant(phase: Phase, columns: Sequence[str], count: int, ring: int) -> Meant:
     """What the program says of the phase with ``count`` values in a memory of ``ring`` buffers."""
     draw = random.Random(f"{phase.name} {count}")
-    numbers = [Fraction(draw.randrange(2**100)) for _ in range(2 + ring + len(columns))]
+    numbers = [Fraction(draw.randrange(2**100)) for _ in range(3 + ring + len(columns))]
     x, raw, *found = numbers[: 2 + ring]
-    row = dict(zip(columns, numbers[2 + ring :], strict=True))
-    values = {"x": x, "raw": raw, **dict(zip(phase.memory, found[:count], strict=False))}
+    row = dict(zip(columns, numbers[2 + ring : -1], strict=True))
+    values = {"x": x, "raw": raw, "z": numbers[-1], **dict(zip(phase.memory, found[:count], strict=False))}
     for line in phase.lines:
         values[line.out] = sum((row[c] if c else Fraction(1)) * values[v] for c, v in line.terms)  # type: ignore[assignment]
     left = [*(values[v] for v in phase.keep.values), *found[len(phase.memory) : count]][: phase.keep.most]
-    return Meant(x, raw, tuple(found), tuple(row.values()), values["x'"], tuple(left))
+    return Meant(x, raw, numbers[-1], tuple(found), tuple(row.values()), values["x'"], tuple(left))
 
 
 def _check_phase(
     functions: Mapping[str, ast.FunctionDef], phase: Phase, columns: Sequence[str], count: int, ring: int
 ) -> None:
     want = meant(phase, columns, count, ring)
-    given = (want.x, want.raw, want.found[:count], want.row)
+    drawn = (want.z,) if phase.draws else ()
+    given = (want.x, want.raw, want.found[:count], want.row, *drawn)
     if _executed(functions[phase.name], *given) != (want.new, want.left):
         raise Unread("the function does not return what the program says")
     cells = [Cell(value) for value in (want.x, want.raw, *want.found)]
-    new, memory = _executed(functions[phase.name + "_"], cells[0], cells[1], tuple(cells[2:]), want.row)
+    normals = tuple(map(Cell, drawn))
+    new, memory = _executed(functions[phase.name + "_"], cells[0], cells[1], tuple(cells[2:]), want.row, *normals)
     if (new.value, tuple(cell.value for cell in memory[: len(want.left)])) != (want.new, want.left):
         raise Unread("the function in place does not leave what the program says")
     if {id(cell) for cell in (new, *memory)} != {id(cell) for cell in cells} - {id(cells[1])} or len(memory) != ring:
         raise Unread("the function in place does not give back the buffers that it was given")
-    if cells[1].value != want.raw:
-        raise Unread("the function in place writes to the network's output")
+    if cells[1].value != want.raw or [cell.value for cell in normals] != [*drawn]:
+        raise Unread("the function in place writes to the network's output, or to the normals")
 
 
-def _executed(function: ast.FunctionDef, x: Any, raw: Any, m: tuple[Any, ...], c: tuple[Fraction, ...]) -> Any:
+def _executed(function: ast.FunctionDef, x: Any, raw: Any, m: tuple[Any, ...], c: tuple[Fraction, ...], *z: Any) -> Any:
     """What the function returns."""
-    if ast.unparse(function.args) != "x, raw, m, c":
-        raise Unread("other arguments than x, raw, m, c")
-    env: Env = {"x": x, "raw": raw, "m": m, "c": c}
+    env: Env = dict(zip(("x", "raw", "m", "c", "z"), (x, raw, m, c, *z)))
+    if ast.unparse(function.args) != ", ".join(env):
+        raise Unread(f"other arguments than {', '.join(env)}")
     for statement in function.body:
         if isinstance(statement, ast.Return) and statement is function.body[-1] and statement.value is not None:
             return value_of(statement.value, env)

@@ -16,7 +16,7 @@ from typing import Any
 from derive.backends._coefficients import constant, docstring
 from derive.backends._layout import INDENT, WIDTH, statement
 from derive.errors import InternalError
-from derive.program.ir import Combine, Evaluate, Keep, Line, Phase, Program
+from derive.program.ir import Combine, Draw, Evaluate, Keep, Line, Phase, Program
 from derive.program.memory import LETTERS, flow
 
 FILE = "step_torch.py"
@@ -68,6 +68,7 @@ def context(program: Program) -> dict[str, Any]:
             *constant("RING", ring, "buffers in m that suffice for every phase"),
             *constant("NEEDS", {b.phase.name: b.named for b in phases}, "entries of m that are read or passed on"),
             *constant("KEEPS", {b.phase.name: len(b.keep.values) for b in phases}, "entries that are left in front"),
+            *(constant("DRAWS", drawn, "phases that take normals, z") if (drawn := draws(program)) else ()),
         ],
     }
 
@@ -77,6 +78,16 @@ def _table(name: str, bodies: Sequence[Body], suffix: str = "") -> list[str]:
     items = [f'"{b.phase.name}": {b.phase.name}{suffix}' for b in bodies]
     flat = f"{name} = {{{', '.join(items)}}}"
     return [flat] if len(flat) <= WIDTH else [f"{name} = {{", *(f"{INDENT}{item}," for item in items), "}"]
+
+
+def draws(program: Program) -> tuple[str, ...]:
+    """The phases that draw."""
+    return tuple(phase.name for phase in program.phases if phase.draws)
+
+
+def arguments(phase: Phase) -> str:
+    """What a function of the phase takes."""
+    return "x, raw, m, c, z" if phase.draws else "x, raw, m, c"
 
 
 def comment(text: str) -> list[str]:
@@ -121,7 +132,9 @@ def about(program: Program) -> str:
     """What a reader of the step functions has to know of their arguments."""
     values = {v for phase in program.phases for v in (*phase.memory, *(line.out for line in phase.lines))}
     more = []
-    if "y" in values:
+    if "y" in values and "z" in values:
+        more.append("y: what the step is built on, with its noise so far")
+    elif "y" in values:
         more.append("y: the corrected state of one step ago" if "xc" in values else "y: the state the step began with")
     if stages := sorted(v for v in values if re.fullmatch("k[0-9]+", v)):
         some = ", ".join(stages) if len(stages) < 3 else f"{stages[0]}, .., {stages[-1]}"
@@ -131,9 +144,10 @@ def about(program: Program) -> str:
         one = " and ".join(f"{letter}1" for letter in letters)
         more.append(f"{one}: the integrand{'s' * (len(letters) > 1)} of one step ago")
     known = f" ({'; '.join(more)})" if more else ""
+    noise = "; z: independent standard normals of x's shape" if "z" in values else ""
     return (
         "x: the state; raw: the network's output there; c: a row in the order of COLUMNS, as scalars or [B, 1, ..., 1]; "
-        f"m: what earlier calls left{known}. Every function returns (x', m). A name with a trailing _ works in place: "
+        f"m: what earlier calls left{known}{noise}. Every function returns (x', m). A name with a trailing _ works in place: "
         "m holds RING buffers, free ones last; x' may be another of the buffers than x, and raw is not written to."
     )
 
@@ -152,7 +166,7 @@ def _body(phase: Phase, columns: tuple[str, ...], longest: int) -> Body:
     if not isinstance(keep, Keep) or any(v not in known for v in phase.memory):
         raise InternalError(f"phase {phase.name} does not end with what it keeps")
     for operation in operations:
-        if isinstance(operation, Evaluate) and not lines and "raw" not in known:
+        if isinstance(operation, (Evaluate, Draw)) and not lines and operation.out in {"raw", "z"} - known:
             known.add(operation.out)
         elif isinstance(operation, Combine):
             for line in operation.lines:
@@ -257,7 +271,7 @@ def _returning(body: Body) -> list[str]:
     if body.longest - body.named > body.carried > 0:
         memory += f"[:{body.keep.most}]"
     text += statement("return ", f"{result}, {memory}", INDENT)
-    head = [f"def {body.phase.name}(x, raw, m, c):", *_doc(body.phase, ".")]
+    head = [f"def {body.phase.name}({arguments(body.phase)}):", *_doc(body.phase, ".")]
     return [*head, *_opening(body, _used(text)), *text]
 
 
@@ -318,7 +332,7 @@ def _in_place(body: Body, places: Places, ring: int) -> list[str]:
             head = "x_new = " if new == "x_new" else ""
         text += _chained(head, name, _accumulated(line, before) if before else _filled(line, buffer))
     text += statement("return ", f"{new}, {_rotated(body, places, ring)}", INDENT)
-    opening = [f"def {body.phase.name}_(x, raw, m, c):", *_doc(body.phase, ", in place.")]
+    opening = [f"def {body.phase.name}_({arguments(body.phase)}):", *_doc(body.phase, ", in place.")]
     return [*opening, *_opening(body, _used(text)), *text]
 
 

@@ -38,6 +38,15 @@ class Emitted:
     code: Any
     steps: Mapping[str, Callable[..., tuple[Any, tuple[Any, ...]]]]
 
+    @property
+    def draws(self) -> tuple[str, ...]:
+        """The phases that take normals."""
+        return tuple(name for name, step in self.steps.items() if step.__code__.co_argcount > 4)
+
+    def drift(self, time: Any) -> Any:
+        """1 + tau^2 at a time: dw/drho = (1 + tau^2) eps without the noise."""
+        return 1 + self.code.share(time) if hasattr(self.code, "share") else 1
+
     def kept(self) -> Emitted:
         """The same without lower orders on the last steps; a table without what stands behind its body."""
         if self.table:
@@ -66,6 +75,13 @@ class Emitted:
         if self.table:
             code = self.changed(TABLE=stretched(self.table, len(points) - 1 - history, self.back)).code
         return visits(code, points, history=history)
+
+    def based(self, x: Vector, row: Sequence[Any]) -> Vector:
+        """What a predictor-corrector keeps of the state that a step began with: itself, of an SDE a x."""
+        if not self.draws:
+            return x
+        a = row[self.code.COLUMNS.index("a")]
+        return tuple(a * value for value in x)
 
     def ramped(self) -> Emitted:
         """The same with rows of order 1, 2, .. at the start instead of a starter."""
@@ -123,8 +139,11 @@ def warm(solver: Emitted, points: Sequence[Any], exact: Exact, network: Network)
     if enters:
         calls = solver.visits(points, first)
         return Departure(tuple(calls), exact(points[first]), values)
-    calls = [call for call in solver.visits(points) if call.step >= first]
-    return Departure(tuple(calls), exact(points[first]), (exact(points[first - 1]), *values))
+    visits = solver.visits(points)
+    (before,) = (call.row for call in visits if call.step == first - 1)
+    base = solver.based(exact(points[first - 1]), before)
+    calls = [call for call in visits if call.step >= first]
+    return Departure(tuple(calls), exact(points[first]), (base, *values))
 
 
 def integrands(solver: Emitted, points: Sequence[Any], exact: Exact, network: Network) -> tuple[Vector, ...]:
@@ -160,16 +179,23 @@ def march(solver: Emitted, departure: Departure, network: Network) -> Iterator[t
     """After each call: the next state to evaluate, and what is in memory."""
     x, memory = departure.x, departure.memory
     for call in departure.calls:
-        x, memory = advance(solver.steps[call.phase], x, network(x, call.node), memory, call.row)
+        drawn = call.phase in solver.draws
+        x, memory = advance(solver.steps[call.phase], x, network(x, call.node), memory, call.row, drawn)
         yield x, memory
 
 
 def advance(
-    step: Callable[..., tuple[Any, tuple[Any, ...]]], x: Vector, raw: Vector, memory: Memory, row: Sequence[Any]
+    step: Callable[..., tuple[Any, tuple[Any, ...]]],
+    x: Vector,
+    raw: Vector,
+    memory: Memory,
+    row: Sequence[Any],
+    drawn: bool = False,
 ) -> tuple[Vector, Memory]:
-    """One functional step, component by component."""
+    """One functional step, component by component; where it draws normals, they are 0: what is run is the drift."""
+    normals = (0,) if drawn else ()
     done = [
-        step(value, output, tuple(entry[i] for entry in memory), row)
+        step(value, output, tuple(entry[i] for entry in memory), row, *normals)
         for i, (value, output) in enumerate(zip(x, raw, strict=True))
     ]
     return tuple(new for new, _ in done), tuple(zip(*(kept for _, kept in done), strict=True))

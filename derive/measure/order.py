@@ -181,14 +181,18 @@ def solve(solver: Emitted, nodes: Sequence[float], start: str = "own", seed: int
 
 
 def problem(solver: Emitted, seed: int) -> tuple[Network, Exact]:
-    """The network's raw output, recovered from x0 by the solver's ``denoised``, and the exact states."""
+    """The network's raw output, recovered from x0 by the solver's ``denoised``, and the exact states.
+
+    Of an SDE the drift alone is solved, dw/drho = (1 + tau^2) eps: with eps = E/(1 + tau^2) its solution is that of the ODE.
+    """
     net = _network(seed)
 
     def network(x: Vector, point: Any) -> Vector:
         rho = solver.code.rho(point.t)
         w = tuple(v / point.alpha for v in x)
         dx, dr = solver.code.denoised(point)
-        return tuple((v - rho * e - dx * s) / dr for v, e, s in zip(w, net(w, rho), x, strict=True))
+        slope = (e / solver.drift(point.t) for e in net(w, rho))
+        return tuple((v - rho * e - dx * s) / dr for v, e, s in zip(w, slope, x, strict=True))
 
     def exact(point: Any) -> Vector:
         return tuple(point.alpha * w for w in exact_solution(seed, solver.code.rho(point.t)))

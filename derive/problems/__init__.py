@@ -2,7 +2,8 @@
 
     x(t) = (G(t)/G(s)) x(s) + int_s^t (G(t)/G(u)) w(u) F(u) du
 
-The folder is the registry: ``problems/<kind>.py`` exports ``REFERENCE`` and ``pose(...) -> SemilinearProblem``.
+The folder is the registry: ``problems/<kind>.py`` exports ``REFERENCE``, ``PARAMETERS`` (its own keys of the spec) and
+``pose(schedule, prediction, integrand, variable, **parameters) -> SemilinearProblem``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,27 @@ class PoseError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Noise:
+    """The noise that a step adds, N(0, s^2) with s^2 = int (G_t/G_u)^2 g^2 du.
+
+    share: T = tau^2, in the alphabet; density: g^2 = 2 T sigma^2 lambda'. closed: (at the end, at the start, rate) with
+    s = product of the two sqrt(1 - e^{-2 rate h}), h the step of lambda, where s is that; else by quadrature. excess: T h
+    of a step in the symbol h, where T is another in every step.
+    """
+
+    share: sp.Expr
+    density: sp.Expr
+    closed: tuple[sp.Expr, sp.Expr, sp.Rational] | None = None
+    excess: sp.Expr | None = None
+
+    def __str__(self) -> str:
+        if self.closed is None:
+            return f"  noise    = N(0, int (G_t/G_u)^2 g^2 du), g^2 = {self.density}"
+        end, start, rate = self.closed
+        return f"  noise    = N(0, ({end})^2 ({start})^2 (1 - exp(-2*{rate}*h))), the second at the start"
+
+
+@dataclass(frozen=True, slots=True)
 class SemilinearProblem:
     """The variation-of-constants formula in one variable, with everything a step needs besides the method.
 
@@ -34,7 +56,8 @@ class SemilinearProblem:
     (G finite and non-zero); to_integrand: (cx, cr) with F = cx x + cr N; to_data: the same for x0.
     All expressions are in (t, alpha, sigma, rho, dalpha, dsigma): functions of one grid point. others: the same problem in
     further integrands, for methods that switch between several. ddim: ((dx, df), (ex, ef)) with x0 = dx x + df F and
-    eps = ex x + ef F, where the step keeps these two; the kernel is then the problem's, and no row's.
+    eps = ex x + ef F, where the step keeps these two; the kernel is then the problem's, and no row's. noise: what a step adds, of an
+    SDE.
     """
 
     schedule: Schedule
@@ -55,6 +78,7 @@ class SemilinearProblem:
     to_data: tuple[sp.Expr, sp.Expr]
     others: tuple[SemilinearProblem, ...] = ()
     ddim: tuple[tuple[sp.Expr, sp.Expr], tuple[sp.Expr, sp.Expr]] | None = None
+    noise: Noise | None = None
 
     def of(self, integrand: int) -> SemilinearProblem:
         """The problem in the integrand at that place: 0 this one."""
@@ -79,6 +103,7 @@ class SemilinearProblem:
                 f"  chi      = {self.chart}",
                 f"  {self._step}",
                 f"  F        = ({self.to_integrand[0]}) x + ({self.to_integrand[1]}) N",
+                *([str(self.noise)] if self.noise else []),
                 *map(str, self.others),
             ]
         )

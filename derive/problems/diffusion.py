@@ -21,12 +21,15 @@ import sympy as sp
 from sympy import QQ
 
 from derive.errors import show
+from derive.parameters import Parameters
 from derive.predictions import Prediction, convert
 from derive.problems import PoseError, SemilinearProblem
 from derive.schedules import PRESERVING, Schedule, at_schedule
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, lam, rho, sigma, t
 from derive.symbolic.evaluate import evaluate, mpmath_algebra
 from derive.tableau import Kernel
+
+PARAMETERS: Parameters = {}
 
 REFERENCE = "arXiv:2011.13456 (Eq. 13); arXiv:2206.00927 (Prop. 3.1)"
 
@@ -71,7 +74,7 @@ def pose(
     drift = sp.cancel(_planar(dalpha * q - dsigma * p) / determinant)
     speed = sp.cancel(_planar(alpha * dsigma - sigma * dalpha) / determinant)
     factor = None if integrand.factor is None else _normal_factor(integrand.factor)
-    kernel, prefactor = _closed_kernel(schedule, integrand, factor, chart, speed)
+    kernel, prefactor = closed_kernel(schedule, integrand, factor, chart, speed)
     weight = _weight(p, q, speed, factor)
     ends = {"sigma_zero": {sigma: 0}, "alpha_zero": {alpha: 0}}
     convert_to = tuple(on_path(c, schedule) for c in convert(prediction, integrand))
@@ -88,7 +91,7 @@ def pose(
         prefactor=None if prefactor is None else on_path(prefactor, schedule),
         mass=None if _mass(p, q) is None else on_path(_mass(p, q), schedule),
         finite={end: _finite(chart, schedule, end) for end in ends},
-        departs={end: factor is not None and _regular(factor.subs(at)) for end, at in ends.items()},
+        departs={end: factor is not None and regular(factor.subs(at)) for end, at in ends.items()},
         vanishes={end: factor is not None and factor.subs(at) == 0 for end, at in ends.items()},
         to_integrand=(convert_to[0], convert_to[1]),
         to_data=tuple(on_path(c, schedule) for c in convert(prediction, DATA)),  # type: ignore[arg-type]
@@ -219,7 +222,7 @@ def _normal_factor(factor: sp.Expr) -> sp.Expr:
     return sp.sqrt(squared) if squared.is_polynomial(alpha, sigma) else _planar(factor)
 
 
-def _regular(value: sp.Expr) -> bool:
+def regular(value: sp.Expr) -> bool:
     return value != 0 and not value.has(sp.oo, sp.zoo, sp.nan, -sp.oo)
 
 
@@ -242,7 +245,7 @@ def _mass(p: sp.Expr, q: sp.Expr) -> sp.Expr | None:
     return None
 
 
-def _closed_kernel(
+def closed_kernel(
     schedule: Schedule, integrand: Prediction, factor: sp.Expr | None, chart: sp.Expr, speed: sp.Expr
 ) -> tuple[Kernel, sp.Expr | None]:
     """The exponential kernel in this chart and its prefactor, or the general kernel."""

@@ -56,6 +56,8 @@ def limits(low: Lowering, rows: Rows) -> dict[str, Rows]:
                 out[arrive] = arriving if possible else ()
         if not _smooth(low, end, _arrival(problem)):
             out[arrive] = ()
+    if problem.noise is not None:  # a stochastic step has no inverse
+        out |= {"FROM_SIGMA_ZERO": (), "TO_ALPHA_ZERO": ()}
     return out
 
 
@@ -189,11 +191,25 @@ def _exhausted(low: Lowering) -> str:
     """Order 1 where the variable is infinite: int e^{-q chi} is (P_t - (G_t/G_s) P_s)/(-q), q the kernel's rate."""
     name = low.called("limit")
     if all(f.name != name for f in low.functions):
-        a, _ = low.propagator()
+        a = _exhausting(low)
         at_t, at_s = (low.node(low.problem.prefactor, w) for w in ("t", "s"))  # type: ignore[arg-type]
         doc = "Order 1 where an end of the step has an infinite variable: the analytic limit."
-        low.finish(name, doc, [], {"a": a, "b0": (at_t - a * at_s) / -low.rate})
+        values = {"a": a, "b0": (at_t - a * at_s) / -low.rate}
+        low.finish(name, doc, [], values | _noise(low))
     return name
+
+
+def _exhausting(low: Lowering) -> sp.Expr:
+    """G_t/G_s where the step of lambda is infinite."""
+    noise = low.problem.noise
+    if noise is None or noise.excess is None:
+        return low.propagator()[0]
+    return low.node(sigma, "t") / low.node(sigma, "s") * sp.sqrt(1 - noise.share)
+
+
+def _noise(low: Lowering) -> dict[str, sp.Expr]:
+    """The column of the noise in a step of infinite length."""
+    return {} if low.problem.noise is None else {"s": low.last_spread}
 
 
 def _decaying(low: Lowering, end: str) -> tuple[str, ...]:
@@ -245,7 +261,7 @@ def _end_row(
 ) -> str:
     order = len(row.nodes)
     weights = [sp.Symbol("c") * w for w in divided(newton, row.relative)]
-    values = {"a": a} | {f"b{j}": w for j, w in enumerate(weights)}
+    values = {"a": a} | {f"b{j}": w for j, w in enumerate(weights)} | _noise(low)
     doc = f"Order {order} into {end.replace('_zero', ' = 0')}: {why}."
     return low.finish(low.called(f"to_{end}_{order}"), doc, body, values)
 

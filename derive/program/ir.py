@@ -6,7 +6,8 @@ Coefficients are names here; what they are worth is written beside the program (
 
 Values: ``x`` the state that is evaluated, ``raw`` the network's output there, ``x'`` the next state to evaluate; ``m0``
 the integrand at t_n, ``m[j]`` that of j grid steps ago; ``k1, k2, ..`` the integrands of the stages; ``y`` the state at
-t_n, kept while stages are evaluated; ``xc`` a corrected state. Where the network returns the integrand itself, ``raw``
+t_n, kept while stages are evaluated; ``xc`` a corrected state. Of an SDE ``z`` are the normals that a phase draws, and
+``yn`` the next ``y``, with the noise of the step so far. Where the network returns the integrand itself, ``raw``
 stands in the place of the newest of them. Where a table switches between integrands, ``n0``, ``n[j]`` are those of the
 second, and so on (:mod:`derive.program.memory`).
 """
@@ -54,7 +55,7 @@ class Combine:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """``out ~ law``: a noise of a named law (stochastic solvers)."""
+    """``out ~ law``: ``normal``, independent standard normals for every element; they come from where the step runs."""
 
     out: str
     law: str
@@ -110,6 +111,11 @@ class Phase:
     def kernels(self) -> int:
         """Combine operations: one kernel each."""
         return sum(isinstance(op, Combine) for op in self.operations)
+
+    @property
+    def draws(self) -> bool:
+        """Whether it takes normals, ``z``."""
+        return any(isinstance(op, Draw) for op in self.operations)
 
     @property
     def lines(self) -> Iterator[Line]:

@@ -38,6 +38,8 @@ def coefficients(
     low = Lowering(tableau, problem, program, network_scale)
     _schedule_functions(low)
     _kernel_functions(low)
+    if problem.noise is not None:
+        _noise_functions(low)
     if low.adaptive or any(c not in (0, 1) for scheme in every_scheme(tableau) for c in scheme.abscissae):
         _inner_function(low)
     rows = tuple(scheme_rows(low, scheme, names(k, tableau)) for k, scheme in enumerate(tableau.schemes))
@@ -163,6 +165,25 @@ def _weight_functions(low: Lowering) -> None:
         name = "B" if problem.factor is None else "B/G"
         doc = f"{name}: the weight of {of[4:] or 'the integrand'} under the integral."
         low.define(low.called("weight"), ("t",), doc, problem.weight.subs(CURVES))
+
+
+def _noise_functions(low: Lowering) -> None:
+    """``spread(s, t)``: the standard deviation of the noise of a step, in closed form or by quadrature."""
+    noise = low.problem.noise
+    assert noise is not None
+    doc = "The standard deviation of the noise between two nodes."
+    low.define("share", ("t",), "T = tau^2: the noise as a share of that of the reverse SDE.", noise.share.subs(CURVES))
+    if noise.closed is not None:
+        at_end, at_start, rate = noise.closed
+        grown = -expm1(-2 * rate * sp.Symbol("dlambda(t.t, s.t)"))
+        value = low.node(at_end, "t") * low.node(at_start, "s") * sp.sqrt(grown)
+        low.functions.append(Function("spread", ("s", "t"), doc, (), (value,)))
+        return
+    low.define("diffusion", ("t",), "g(t)^2 of dx = .. + g dW.", noise.density.subs(CURVES))
+    low.define("damping", ("t",), "2 A(t): how what is added decays.", (2 * low.problem.drift).subs(CURVES))
+    args = ("diffusion", "damping", "chart", "s.t", "t.t", 1, low.schedule.data, *low.knots)
+    body = (Assign(("_", "v"), call="propagated", args=args, comment="int (G_t/G_u)^2 g^2 du"),)
+    low.functions.append(Function("spread", ("s", "t"), doc, body, (sp.sqrt(sp.Symbol("v")),)))
 
 
 def _slope_function(low: Lowering) -> None:

@@ -142,7 +142,7 @@ def _take(
 
 def role_in_step(value: str, call: int) -> str:
     """What a kept value is called by the next phase of the same step."""
-    return {"x": "y", "xc": "y", "raw": f"k{call}" if call else newest(0)}.get(value, value)
+    return {"x": "y", "xc": "y", "yn": "y", "raw": f"k{call}" if call else newest(0)}.get(value, value)
 
 
 def _older(role: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from derive.program.ir import Combine, Keep, Operation, Phase, Program
+from derive.program.ir import Combine, Draw, Keep, Operation, Phase, Program
 from derive.program.memory import role_in_step
 
 
@@ -36,7 +36,10 @@ def _keeping(phase: Phase, wanted: tuple[str, ...], call: int) -> Phase:
 
 
 def fuse(program: Program) -> Program:
-    """Merge neighbouring combines into one kernel; a network call or a projection between them keeps them apart."""
+    """Merge neighbouring combines into one kernel; a network call or a projection between them keeps them apart.
+
+    What is drawn is drawn first.
+    """
     return replace(program, phases=tuple(replace(p, operations=_fused(p.operations)) for p in program.phases))
 
 
@@ -45,6 +48,8 @@ def _fused(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
     for operation in operations:
         if isinstance(operation, Combine) and out and isinstance(out[-1], Combine):
             out[-1] = Combine(out[-1].lines + operation.lines)
+        elif isinstance(operation, Draw) and out and isinstance(out[-1], Combine):
+            out.insert(-1, operation)
         else:
             out.append(operation)
     return tuple(out)
@@ -59,7 +64,7 @@ def streams(phase: Phase) -> tuple[int, int]:
     """(reads, writes) of tensor streams in the phase's kernels: what memory sees once registers hold the rest.
 
     A value computed and read inside one kernel costs nothing; the new state is written, another value is written only if
-    it is kept. The network's own output and what was in memory already stay where they are.
+    it is kept. The network's own output and what was in memory already stay where they are. Normals are made in registers.
     """
     reads: set[str] = set()
     writes: set[str] = set()
@@ -68,7 +73,7 @@ def streams(phase: Phase) -> tuple[int, int]:
         if isinstance(operation, Combine):
             inside: set[str] = set()
             for line in operation.lines:
-                reads |= {v for _, v in line.terms if v not in inside}
+                reads |= {v for _, v in line.terms if v not in inside and v != "z"}
                 inside.add(line.out)
                 if line.out == "x'" or line.out in kept:
                     writes.add(line.out)

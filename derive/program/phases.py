@@ -13,6 +13,10 @@ Where a table switches between integrands, a call converts the network's output 
 the history keeps (``m0``, ``n0``, ..), while state and output are at hand: a later step of another integrand then finds its
 own values, and no step needs the states of the past or converts what it finds. What is kept is the same for every step.
 
+Of an SDE every phase whose part of the step has a noise draws ``z`` and adds ``s z``. Where a later call builds on the same
+noise, it is added to what that call starts from: ``yn = y + s z``, one path for the stages of a step and its end; the base
+of a predictor-corrector is ``yn = a x + s z``, which the corrector takes as it is.
+
 Weights that a tableau declares to be zero are not read. What a phase leaves is a prefix of what the next one finds.
 """
 
@@ -23,7 +27,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from derive.problems import SemilinearProblem
-from derive.program.ir import Combine, Evaluate, Keep, Line, Operation, Phase, Program
+from derive.program.ir import Combine, Draw, Evaluate, Keep, Line, Operation, Phase, Program
 from derive.program.memory import LETTERS, integrands
 from derive.program.memory import newest as newest_of
 from derive.tableau import Node, Row, Scheme, Tableau
@@ -36,13 +40,15 @@ class Shape:
     """What all phases of a program share.
 
     converts: of every integrand, whether the network's output has to be converted to it; scaled: whether the network sees
-    a multiple of the state; history: how many past grid points stay; kept: the integrands in which they do.
+    a multiple of the state; history: how many past grid points stay; kept: the integrands in which they do; noisy: whether
+    steps have noise.
     """
 
     converts: tuple[bool, ...]
     scaled: bool
     history: int
     kept: tuple[int, ...] = (0,)
+    noisy: bool = False
 
     @property
     def letters(self) -> str:
@@ -90,7 +96,7 @@ def conversion(integrand: int) -> tuple[str, str]:
 def lower(tableau: Tableau, problem: SemilinearProblem, name: str, scaled: bool) -> Program:
     """The unfused program; ``scaled``: the network sees a multiple of the state."""
     converts = tuple(problem.of(k).to_integrand != (0, 1) for k in tableau.integrands)
-    phases, columns = phases_of(tableau, converts, scaled)
+    phases, columns = phases_of(tableau, converts, scaled, problem.noise is not None)
     history = tableau.steps if tableau.corrects else tableau.steps - 1
     found = ways(tableau)
     table = tuple(found.index(way) for way in _taken(tableau))
@@ -99,11 +105,12 @@ def lower(tableau: Tableau, problem: SemilinearProblem, name: str, scaled: bool)
 
 
 def phases_of(
-    tableau: Tableau, converts: bool | tuple[bool, ...], scaled: bool
+    tableau: Tableau, converts: bool | tuple[bool, ...], scaled: bool, noisy: bool = False
 ) -> tuple[tuple[Phase, ...], tuple[str, ...]]:
-    """All phases, those of lower order first, and the columns of their coefficients. converts: of every integrand."""
+    """All phases, those of lower order first, and the columns of their coefficients. converts: of every integrand; noisy:
+    whether steps have noise."""
     converted = converts if isinstance(converts, tuple) else (converts,)
-    shape = Shape(converted, scaled, tableau.steps - 1, tableau.kept)
+    shape = Shape(converted, scaled, tableau.steps - 1, tableau.kept, noisy)
     if tableau.corrects:
         phases = _correcting(tableau, shape)
     else:
@@ -173,9 +180,16 @@ def column(node: Node) -> str:
 def _single(shape: Shape) -> Phase:
     """Order 1 in one call, for methods that have no such scheme of their own: where an end of the domain asks for it."""
     operations, (newest,) = shape.evaluation((0,))
-    operations.append(Combine((Line("x'", (("a", "x"), ("b0", newest))),)))
+    operations += _stepped("x", (("b0", newest),), shape.noisy)
     operations.append(Keep((newest,)[: shape.history], shape.history))
     return Phase("start_1", (), tuple(operations))
+
+
+def _stepped(state: str, terms: Sequence[Term], draws: bool) -> list[Operation]:
+    """x' = a x + .., with s z where the step has noise."""
+    if not draws:
+        return [Combine((Line("x'", (("a", state), *terms)),))]
+    return [Draw("z", "normal"), Combine((Line("x'", (("a", state), *terms, ("s", "z"))),))]
 
 
 def _calls(scheme: Scheme, called: tuple[str, ...], shape: Shape) -> list[Phase]:
@@ -192,12 +206,17 @@ def _call(scheme: Scheme, row: Row, call: int, name: str, shape: Shape) -> Phase
     operations, newest = shape.evaluation((own,) if call else found, call, lasts)
     here = {k: newest_of(k) for k in found} if call else dict(zip(found, newest, strict=True))
     values = (*(f"k{i}" for i in range(1, call)), *newest) if call else ()
-    terms: list[Term] = [("a", "y" if call else "x")]
+    terms: list[Term] = []
     for node in _read(row):
         terms.append((column(node), values[node.index - 1] if node.kind == "stage" else _at(node.index, own, here)))
-    operations.append(Combine((Line("x'", tuple(terms)),)))
+    base = "y" if call else "x"
+    draws = shape.noisy and scheme.advances(call)
+    if draws and lasts:
+        operations += [Draw("z", "normal"), Combine((Line("yn", ((None, base), ("s", "z"))),))]
+        base, draws = "yn", False
+    operations += _stepped(base, terms, draws)
     if lasts:
-        kept = ("y" if call else "x", *here.values(), *values, *past)
+        kept = (base, *here.values(), *values, *past)
         carried = max(0, shape.most - len(shape.kept) - len(past))  # the step itself adds its own to the history
         operations.append(Keep(kept, len(kept) + carried))
     else:
@@ -261,9 +280,14 @@ def _corrected(
         order = sorted(behind, key=lambda node: (node.kind != "stage", node.index))
         ago = {node: 0 if node.kind == "stage" else node.index + 1 for node in order}
         terms = [(_corrector_column(n), _at(ago[n], corrector.integrand, here)) for n in order]
-        operations.append(Combine((Line("xc", (("ca", "y"), *terms)),)))
+        operations.append(Combine((Line("xc", ((None if shape.noisy else "ca", "y"), *terms)),)))
     weights = tuple((column(n), _at(n.index, predictor.integrand, here)) for n in ahead)
-    operations.append(Combine((Line("x'", (("a", state), *weights)),)))
+    if shape.noisy:
+        base = Line("yn", (("a", state), ("s", "z")))
+        operations += [Draw("z", "normal"), Combine((base, Line("x'", ((None, "yn"), *weights))))]
+        state = "yn"
+    else:
+        operations += _stepped(state, weights, False)
     most = 1 + tableau.steps * len(shape.kept)
     kept = (state, *(here[k] for k in shape.kept), *past)[:most]
     operations.append(Keep(kept, len(kept) if alone else most))
@@ -284,9 +308,10 @@ def _columns(tableau: Tableau, shape: Shape) -> tuple[str, ...]:
     if tableau.corrects:
         known = [n.index for s in schemes if s.corrector for n in s.corrector.nodes if n.kind == "history"]
         count = 2 + max(known, default=-1)
-        columns += ["ca", *(f"cb{j}" for j in range(count))]
+        columns += [*(() if shape.noisy else ("ca",)), *(f"cb{j}" for j in range(count))]
     for k, converts in enumerate(shape.converts):
         columns += conversion(k) if converts else ()
+    columns += ["s"] if shape.noisy else []
     return (*columns, *(("cin",) if shape.scaled else ()))
 
 

@@ -22,6 +22,7 @@ from derive.program.newton import divided, newton_body, top_phi
 from derive.program.phases import conversion
 from derive.program.spanned import spanned
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, rho, sigma, t
+from derive.symbolic.alphabet import h as step
 from derive.symbolic.forms import ONE, ZERO, Form, as_expr, shown
 from derive.tableau import Node, Row, Scheme, Tableau
 
@@ -116,6 +117,8 @@ class Lowering:
             inside += [] if each.kernel.closed or each.ddim else [each.weight]
             inside += [each.drift] if each.factor is None else []
         inside += [self.speed] if self.samples or self.adaptive else []
+        noise = p.noise
+        inside += [noise.density, p.drift] if noise is not None and noise.closed is None else []
         inside += [p.drift, p.weight, p.factor or sp.Integer(1)] if self.adaptive else []
         return set(self.slopes) | {x for x in (dalpha, dsigma, drho) if any(e.has(x) for e in inside)}
 
@@ -130,8 +133,44 @@ class Lowering:
         factor = self.problem.factor
         if factor is None:
             return sp.Symbol("a"), sp.Integer(1)
+        if self.excess is not None:
+            ratio = self.node(sigma, place.name) / self.node(sigma, "s")
+            return ratio * sp.exp(-sp.Symbol("k")), sp.Integer(1)
         at_end, at_s = self.node(factor, place.name), self.node(factor, "s")
         return at_end / at_s, at_end
+
+    def exponent(self, body: list[Assign], place: Place) -> sp.Expr:
+        """z: the rate of the kernel times the span; where T is another in every step, of this one."""
+        span = place.abscissa * H0
+        if self.excess is None:
+            return self.rate * span
+        body.append(Assign(("k",), self.excess.subs(step, span), comment="T h"))
+        return -(span + sp.Symbol("k"))
+
+    def size(self, place: Place) -> sp.Expr:
+        """C h: the prefactor of a closed kernel at the end of the span, times its length."""
+        length = place.abscissa * H0
+        if self.excess is not None:
+            length = -(length + sp.Symbol("k")) / self.rate
+        return self.node(self.problem.prefactor, place.name) * length  # type: ignore[arg-type]
+
+    @property
+    def excess(self) -> sp.Expr | None:
+        """T h of a step, where T is another in every step."""
+        return None if self.problem.noise is None else self.problem.noise.excess
+
+    def spread(self, since: str, place: Place = END) -> sp.Expr:
+        """The standard deviation of the noise between two grid points."""
+        return sp.Symbol(f"spread({since}, {place.name})")
+
+    @property
+    def last_spread(self) -> sp.Expr:
+        """The same where a step of lambda is infinite."""
+        assert self.problem.noise is not None
+        if self.problem.noise.closed is None:  # only where G vanishes, and the noise with it
+            return sp.Integer(0)
+        at_end, at_start, _ = self.problem.noise.closed
+        return self.node(at_end, "t") * self.node(at_start, "s")
 
     @property
     def rate(self) -> sp.Rational:
@@ -180,8 +219,17 @@ def scheme_rows(low: Lowering, scheme: Scheme, names: Sequence[str]) -> str | tu
         doc = _doc(row, place, i, len(rows), "" if low.tableau.table else "Order ", of)
         body, a, weights = row_body(low, row, place)
         values = {"a": a} | {_column(n): w for n, w in zip(row.nodes, weights, strict=True)}
+        if low.problem.noise is not None and scheme.advances(i):
+            values["s"] = _noise(low, i, place, a, lasts=i < len(scheme.stages))
         low.finish(name, doc, body, values, call, inner=bool(scheme.stages))
     return names[0] if len(names) == 1 else tuple(names)
+
+
+def _noise(low: Lowering, call: int, place: Place, a: sp.Expr, lasts: bool) -> sp.Expr:
+    """s: the noise from where the row of the call before ends to where this one does, seen from x' or, where a later call
+    builds on it, from the start of the step."""
+    spread = low.spread(f"u[{call}]" if call else "s", place)
+    return spread / a if lasts else spread
 
 
 def _column(node: Any) -> str:
@@ -261,11 +309,11 @@ def row_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Ex
     else:
         top = max((top_phi(m) for m in row.moments), default=0)
         if kernel.rate != 0 and top:
-            z = low.rate * place.abscissa * H0
+            z = low.exponent(body, place)
             body.append(
                 Assign(tuple(f"p{k}" for k in range(1, top + 1)), call="phis", args=(top, z), comment="phi_k(z)")
             )
-        c = low.node(low.problem.prefactor, place.name) * place.abscissa * H0  # type: ignore[arg-type]
+        c = low.size(place)
     body.append(Assign(("c",), c))
     values = newton_body(body, row.newton, kernel.closed and kernel.rate == 0)
     return body, ratio, [sp.Symbol("c") * w for w in divided(values, row.relative)]

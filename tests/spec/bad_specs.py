@@ -358,7 +358,6 @@ KEYS = [
 KINDS = [
     at("problem_ode", 4, "  kind: ode", 9, "problem.kind", "'ode'", "allowed diffusion"),
     at("problem_pde", 4, "  kind: pde", 9, "problem.kind", "'pde'", "diffusion"),
-    at("problem_sde", 4, "  kind: sde", 9, "problem.kind", "'sde'", "diffusion"),
     at("problem_splitting", 4, "  kind: splitting", 9, "problem.kind", "'splitting'", "diffusion"),
     at("problem_misspelled", 4, "  kind: difusion", 9, "problem.kind", "did you mean 'diffusion'?"),
     at("schedule_unknown", 5, "  schedule: vp_cosin", 13, "problem.schedule", "did you mean 'vp_cosine'?"),

@@ -268,9 +268,12 @@ def test_schema_covers_every_key_and_kind() -> None:
     assert json.loads(json.dumps(document)) == document
     assert tuple(sorted(document["properties"])) == tuple(sorted(KEYS))
     assert document["required"] == ["name", "problem", "method"]
-    schedules = document["properties"]["problem"]["properties"]["schedule"]["anyOf"]
-    kinds = {form["properties"]["kind"]["const"] for form in schedules[1:] if "kind" in form["properties"]}
-    assert kinds == set(lookup.names("derive.schedules"))
+    problems = document["properties"]["problem"]["anyOf"]
+    assert {form["properties"]["kind"]["const"] for form in problems} == set(lookup.names("derive.problems"))
+    for problem in problems:
+        schedules = problem["properties"]["schedule"]["anyOf"]
+        kinds = {form["properties"]["kind"]["const"] for form in schedules[1:] if "kind" in form["properties"]}
+        assert kinds == set(lookup.names("derive.schedules"))
     assert document["properties"]["claims"]["additionalProperties"] is False
 
 

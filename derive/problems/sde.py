@@ -1,0 +1,163 @@
+r"""The reverse-time SDE of a diffusion or flow model, with any amount of noise.
+
+With T = tau^2 >= 0 and x' = A x + B F the probability-flow ODE (:mod:`derive.problems.diffusion`),
+
+    dx = (A x + B F - T sigma lambda' eps) dt + sqrt(2 T sigma^2 lambda') dW
+
+has the same marginals for every tau (arXiv:2309.05019, Eq. 8; arXiv:2206.00364, Eq. 6): tau = 0 is the ODE, tau = 1 the
+reverse SDE of arXiv:2011.13456. As eps = (alpha F - p x)/D with D = alpha q - sigma p and B = -alpha sigma lambda'/D,
+
+    A_T = A + T sigma p lambda'/D,   B_T = (1 + T) B,   g^2 = 2 T sigma^2 lambda',
+
+so it is semilinear again: in (data, lambda) the kernel decays like e^{-(1+T) h} and x is multiplied by
+(sigma_t/sigma_s) e^{-T h}; in (noise, lambda) only the weight of F changes. The noise of a step is exact,
+N(0, int (G_t/G_u)^2 g^2 du): sigma_t^2 (1 - e^{-2 T h}) and T alpha_t^2 (rho_s^2 - rho_t^2) in these two.
+
+``eta`` instead of tau is that of DDIM (arXiv:2010.02502, Eq. 16): T h of a step is -log(1 - eta^2 (1 - e^{-2h}))/2, so
+that its variance is eta^2 sigma_t^2 (1 - e^{-2h}); eta = 1 is tau = 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import sympy as sp
+
+from derive.parameters import Expression, Number, Parameters
+from derive.predictions import Prediction
+from derive.problems import Noise, PoseError, SemilinearProblem, diffusion
+from derive.schedules import Schedule
+from derive.symbolic.alphabet import alpha, dalpha, dsigma, expm1, h, lam, log1p, rho, sigma
+from derive.tableau import Kernel
+
+REFERENCE = "arXiv:2011.13456 (Eq. 6); arXiv:2309.05019 (Eq. 8); arXiv:2211.01095 (App. A)"
+
+PARAMETERS: Parameters = {
+    "tau": Expression(
+        default=None,
+        names=("t", "lambda", "alpha", "sigma", "rho"),
+        doc="how much noise: 0 the ODE, 1 (default) the reverse SDE; a number or a formula",
+    ),
+    "eta": Number(
+        default=None, low=Fraction(0), high=Fraction(1), doc="instead: DDIM's eta, of integrand data in lambda"
+    ),
+}
+
+
+def pose(
+    schedule: Schedule,
+    prediction: Prediction,
+    integrand: Prediction,
+    variable: str | sp.Expr,
+    tau: sp.Expr | None = None,
+    eta: Fraction | None = None,
+) -> SemilinearProblem:
+    """The semilinear problem with its noise. Raises PoseError with one line where there is none."""
+    if tau is not None and eta is not None:
+        raise PoseError("problem.eta", "got eta beside tau; allowed: one of the two")
+    problem = diffusion.pose(schedule, prediction, integrand, variable)
+    given = sp.Rational(eta.numerator, eta.denominator) if eta is not None else sp.Integer(1) if tau is None else tau
+    share = given**2
+    if share == 0:
+        return problem
+    if given.is_number and given.is_negative:
+        raise PoseError("problem.tau", f"got {given}; allowed: 0 or more")
+    if not share.is_Rational:
+        return _by_quadrature(problem, share)
+    if eta is not None and (integrand.c0, integrand.c1, problem.variable) != (1, 0, "lambda"):
+        what = f"DDIM's eta belongs to integrand data in lambda, got {integrand.kind} in {problem.variable}"
+        raise PoseError("problem.eta", f"{what}; allowed here: tau")
+    posed = _damped(problem, share)
+    return _stepwise(posed, share) if eta is not None and eta != 1 else posed
+
+
+def _damped(problem: SemilinearProblem, share: sp.Rational) -> SemilinearProblem:
+    """The problem with a constant T."""
+    schedule, integrand = problem.schedule, problem.integrand
+    p, q = integrand.c0, integrand.c1
+    ratio = sp.cancel((sigma * p / (alpha * q - sigma * p)).subs(lam, -sp.log(rho)).subs(sigma, rho * alpha))
+    ratio = sp.cancel(diffusion.on_path(ratio, schedule).subs(sigma, rho * alpha))
+    if problem.factor is None or ratio.free_symbols - {rho}:
+        return _by_quadrature(problem, share)
+    damping = sp.powsimp(sp.exp(sp.integrate(sp.apart(-share * ratio / rho, rho), rho)))
+    factor = diffusion.on_path(sp.powsimp((problem.factor * damping).subs(rho, sigma / alpha)), schedule)
+    chart = diffusion.CHARTS.get(problem.variable, problem.chart)
+    speed = alpha * dsigma - sigma * dalpha
+    kernel, prefactor = diffusion.closed_kernel(schedule, integrand, factor, chart, speed)
+    closed = kernel.closed and kernel.rate != 0
+    noise = _noise(problem, share)
+    ends = {"sigma_zero": {sigma: 0}, "alpha_zero": {alpha: 0}}
+    values = {end: factor.subs(at) for end, at in ends.items()}
+    return replace(
+        problem,
+        factor=factor,
+        drift=_drift(problem, share),
+        weight=(1 + share) * diffusion.on_path(problem.weight / damping.subs(rho, sigma / alpha), schedule),
+        kernel=kernel,
+        prefactor=None if prefactor is None else (1 + share) * diffusion.on_path(prefactor, schedule),
+        mass=None if problem.mass is None else _mass(problem, share),
+        departs={
+            end: diffusion.regular(value) or (closed and value.has(sp.zoo, sp.oo)) for end, value in values.items()
+        },
+        vanishes={end: value == 0 for end, value in values.items()},
+        noise=noise,
+    )
+
+
+def _mass(problem: SemilinearProblem, share: sp.Rational) -> sp.Expr | None:
+    """-B/A where G vanishes: at sigma = 0 what it was, A and B grow alike; at alpha = 0 A is that of the ODE."""
+    return problem.mass if problem.integrand.c1 == 0 else (1 + share) * problem.mass
+
+
+def _noise(problem: SemilinearProblem, share: sp.Rational) -> Noise:
+    """Closed for data and noise, whatever the variable."""
+    p, q = problem.integrand.c0, problem.integrand.c1
+    density = _density(share)
+    if q == 0 and p == 1:
+        return Noise(share, density, (sigma, sp.Integer(1), share))
+    if p == 0 and q == 1:
+        return Noise(share, density, (alpha, sp.sqrt(share) * sigma / alpha, sp.Integer(1)))
+    return Noise(share, density)
+
+
+def _density(share: sp.Expr) -> sp.Expr:
+    """g^2 = 2 T sigma^2 lambda'."""
+    return 2 * share * sigma * (sigma * dalpha - alpha * dsigma) / alpha
+
+
+def _drift(problem: SemilinearProblem, share: sp.Expr) -> sp.Expr:
+    """A + T sigma p lambda'/D, with lambda' = (sigma alpha' - alpha sigma')/(alpha sigma)."""
+    p, q = problem.integrand.c0, problem.integrand.c1
+    more = share * p * (sigma * dalpha - alpha * dsigma) / (alpha * (alpha * q - sigma * p))
+    return sp.cancel(problem.drift) + more.subs(lam, -sp.log(rho)).subs(rho, sigma / alpha)
+
+
+def _by_quadrature(problem: SemilinearProblem, share: sp.Expr) -> SemilinearProblem:
+    """The problem where G has no closed form: tau moves, or the integrand's share of the noise is no function of rho."""
+    share = share.subs(lam, -sp.log(rho)).subs(rho, sigma / alpha)
+    p, q = problem.integrand.c0, problem.integrand.c1
+    density = diffusion.on_path(_density(share), problem.schedule)
+    if p == 0:  # only the weight of F changes
+        weight = diffusion.on_path((1 + share) * problem.weight, problem.schedule)
+        kernel = Kernel(None)
+        return replace(problem, weight=weight, kernel=kernel, prefactor=None, noise=Noise(share, density))
+    speed = (alpha * dsigma - sigma * dalpha) / (alpha * q - sigma * p).subs(lam, -sp.log(rho)).subs(rho, sigma / alpha)
+    return replace(
+        problem,
+        factor=None,
+        drift=diffusion.on_path(_drift(problem, share), problem.schedule),
+        weight=diffusion.on_path((1 + share) * speed, problem.schedule),
+        kernel=Kernel(None),
+        prefactor=None,
+        departs=dict.fromkeys(problem.departs, False),
+        noise=Noise(share, density),
+    )
+
+
+def _stepwise(problem: SemilinearProblem, share: sp.Rational) -> SemilinearProblem:
+    """DDIM's eta: another T in every step, constant there."""
+    excess = -log1p(share * expm1(-2 * h)) / 2
+    assert problem.noise is not None
+    noise = replace(problem.noise, closed=(sp.sqrt(share) * sigma, sp.Integer(1), sp.Integer(1)), excess=excess)
+    return replace(problem, noise=noise)
