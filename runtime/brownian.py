@@ -132,8 +132,20 @@ class Brownian:
         width, spread = math.sqrt(part * rest * middle), math.sqrt(part * rest**3 / (3 * middle))
         return Point(tick, part, 3 * part * rest, width * step, part * part / middle, spread * step)
 
-    def quanta(self, a: float, b: float, like: torch.Tensor, samples: int | torch.Tensor = 0) -> tuple[Any, ...]:
+    def quanta(
+        self, a: float, b: float, like: torch.Tensor, samples: int | torch.Tensor = 0
+    ) -> tuple[torch.Tensor, ...]:
         """W of (start, a) and of (start, b) in quanta, int64, and Z(a, b) in quanta times ticks, float64."""
+        seed = None if isinstance(self.seed, torch.Tensor) else self.seed - (1 << 64) * (self.seed >> 63 == 1)
+        tensors = [value if isinstance(value, torch.Tensor) else None for value in (self.seed, samples)]
+        first = 0 if isinstance(samples, torch.Tensor) else samples
+        times = [*map(float, self.interval), float(a), float(b)]
+        found = torch.ops.phiforge.brownian(like, [seed or 0, first, self.levels], tensors, times)
+        return found[0][0], found[0][1], found[1]
+
+    def _quanta(
+        self, a: float, b: float, like: torch.Tensor, samples: int | torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         s, t = self.point(a), self.point(b)
         common, nodes, walks = self._route(s, t)
         draws = self._draws(nodes, like.shape, like.device, samples)
@@ -252,12 +264,11 @@ class Brownian:
             raise ValueError(f"samples: got shape {tuple(index.shape)}; allowed: one number, or [{batch}]")
         sample = (index if index.ndim else torch.arange(batch, device=device) + index)[:, None] & _WORD
         most = max(1, _MOST // max(1, 2 * batch * size))
-        seed = self.seed - (1 << 64) if not isinstance(self.seed, torch.Tensor) and self.seed >> 63 == 1 else self.seed
         for start in range(0, len(nodes), most):
             heap = torch.tensor(nodes[start : start + most], device=device)[:, None, None]
             kinds = torch.tensor([STREAM, STREAM | SECOND], device=device)[:, None, None, None]
             at = philox.counter(group, sample, heap & _WORD, heap >> 32 | kinds)
-            four = philox._four(at, seed, torch.float32)
+            four = philox._four(at, self.seed, torch.float32)
             found = _whole(four.reshape(2, len(heap), batch, -1)[..., :size] * 2.0**24)
             yield from zip(*found.reshape(2, len(heap), *shape))
 
@@ -282,5 +293,24 @@ def _root(square: Fraction) -> int:
     """The integer next to a square root."""
     return math.isqrt(4 * square.numerator // square.denominator) + 1 >> 1
 
+
+def _brownian(
+    like: torch.Tensor, numbers: Sequence[int], tensors: Sequence[torch.Tensor | None], times: Sequence[float]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """numbers: seed, sample, levels, the first two also as tensors; times: the interval, a, b. One operator: see philox."""
+    seed, samples = (n if tensor is None else tensor for n, tensor in zip(numbers, tensors))
+    start, stop, a, b = times
+    first, last, area = Brownian(seed, (start, stop), numbers[2])._quanta(a, b, like, samples)
+    return torch.stack((first, last)), area
+
+
+def _fake(like: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    return like.new_empty((2, *like.shape), dtype=torch.int64), like.new_empty(like.shape, dtype=torch.float64)
+
+
+_LIBRARY = torch.library.Library("phiforge", "FRAGMENT")
+_LIBRARY.define("brownian(Tensor like, int[] numbers, Tensor?[] tensors, float[] times) -> (Tensor, Tensor)")
+_LIBRARY.impl("brownian", _brownian, "CompositeExplicitAutograd")
+torch.library.register_fake("phiforge::brownian", _fake, lib=_LIBRARY)
 
 __all__ = ["Brownian", "Point"]

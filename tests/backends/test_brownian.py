@@ -13,6 +13,7 @@ import pytest
 import sympy as sp
 import torch
 from scipy import stats
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from runtime import native, philox
 from runtime.brownian import SECOND, STREAM, Brownian
@@ -198,6 +199,9 @@ def test_increments_add_up_to_the_last_bit(interval: tuple[float, float], dtype:
         assert both.abs().min() > 0 or dtype == torch.float32
         assert torch.equal(one + two, both)
         assert torch.equal(both - one, two)
+        exact = Brownian(11, interval).increment(start, u, x.double())
+        unit = path.quantum * (1 << 24 if dtype == torch.float32 else 0)
+        assert (path.increment(start, u, x).double() - exact).abs().max() <= unit / 2
 
 
 def test_integrals_add_up_to_rounding() -> None:
@@ -247,7 +251,7 @@ def test_nothing_overflows() -> None:
     most = torch.tensor([int(6.8 * 2**24)])
     for signs in range(4):
         e, d = (most * (1 - 2 * (signs >> k & 1)) for k in (0, 1))
-        piece, h = (most * (path.scales[0] >> 12) >> 0, most * (path.scales[2] >> 13)), 1.0
+        piece, h = (most * path.scales[0] >> 12, most * path.scales[2] >> 13), 1.0
         for level in range(48):
             assert (3 * piece[0].abs() + 3 * piece[1].abs()).item() < 1 << 53
             assert piece[0].abs() * path.quantum <= 37 * h**0.5
@@ -278,6 +282,22 @@ def test_no_state_and_no_order() -> None:
     assert torch.equal(torch.get_rng_state(), state)
     assert not torch.equal(Brownian(5).increment(0, 1, x), path.increment(0, 1, x))
     assert torch.equal(Brownian(-5).increment(0, 1, x), Brownian(2**64 - 5).increment(0, 1, x))
+
+
+def test_compiled_it_is_one_graph_with_the_same_bits() -> None:
+    torch._dynamo.reset()
+    path, graphs = Brownian(-7, (0.0, 2.0)), CompileCounterWithBackend("aot_eager")
+
+    @torch.compile(fullgraph=True, backend=graphs)
+    def drawn(x: torch.Tensor) -> torch.Tensor:
+        return x + path.increment(0.1, 0.3, x, 5) + path.joint(0.3, 1.9, x)[1]
+
+    x = torch.zeros(2, 9)
+    assert torch.equal(drawn(x), path.increment(0.1, 0.3, x, 5) + path.joint(0.3, 1.9, x)[1])
+    assert graphs.frame_count == 1
+    torch._dynamo.reset()
+    arguments = (torch.empty(2, 9), [1, 2, 20], [None, torch.tensor([5, 6])], [0.0, 1.0, 0.1, 0.7])
+    torch.library.opcheck(torch.ops.phiforge.brownian.default, arguments)
 
 
 def test_chunks_of_nodes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
