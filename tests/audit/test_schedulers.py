@@ -115,9 +115,16 @@ def test_the_tail_of_unipc_costs_two_orders():
 
 @pytest.mark.slow
 @DIFFUSERS
-@pytest.mark.parametrize(("config", "least"), [({"solver_order": 3}, 5.0), ({"solver_order": 2}, 3.5)])
-def test_digits_that_deis_loses_are_said(config, least):
-    (note,) = (text for text in audited("DEISMultistepScheduler", config).notes if text.startswith("float32"))
+@pytest.mark.parametrize(
+    ("name", "config", "least"),
+    [
+        ("DEISMultistepScheduler", {"solver_order": 3}, 6.5),
+        ("DEISMultistepScheduler", {"solver_order": 2}, 4.0),
+        ("SASolverScheduler", {"predictor_order": 3, "corrector_order": 3}, 4.5),
+    ],
+)
+def test_digits_that_are_lost_are_said(name, config, least):
+    (note,) = (text for text in audited(name, config).notes if text.startswith("float32"))
     assert float(note.rsplit("(", 1)[1].split(" of 7.2")[0]) > least
 
 
