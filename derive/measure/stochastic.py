@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 from derive.measure.order import PATTERN, OrderFit, fit_order
 from runtime.quadrature import gauss_legendre
@@ -332,61 +333,73 @@ GRIDS: dict[str, Callable[[int], tuple[Fraction, ...]]] = {"lambda": uniform, "r
 
 @dataclass(frozen=True, slots=True)
 class StochasticOrders:
-    """Fits of the errors at the end of the grid: of the mean and the variance (None: exact), and of the distance."""
+    """Fits of errors at the end of the grid (None: exact): of mean and variance together, and of the square distance."""
 
-    mean: OrderFit | None
-    variance: OrderFit | None
-    square: OrderFit | None
-    """Of the mean square distance: twice the strong order."""
+    moments: OrderFit | None
+    distance: OrderFit | None
+    """Of the mean square: twice the strong order."""
 
     @property
     def weak(self) -> float:
-        """The lower of the orders of mean and variance (inf: both exact)."""
-        return min((fit.order_estimate for fit in (self.mean, self.variance) if fit is not None), default=float("inf"))
+        """Of the sum of the errors of mean and variance: the lower order (inf: both exact)."""
+        return float("inf") if self.moments is None else self.moments.order_estimate
 
     @property
     def strong(self) -> float:
         """Half the order of the mean square distance."""
-        return float("inf") if self.square is None else self.square.order_estimate / 2
+        return float("inf") if self.distance is None else self.distance.order_estimate / 2
 
     @property
     def decided(self) -> bool:
-        """Whether all fits are."""
-        return all(fit.decided for fit in (self.mean, self.variance, self.square) if fit is not None)
+        """Whether both fits are."""
+        return all(fit.decided for fit in (self.moments, self.distance) if fit is not None)
+
+
+def weak_error(m: Moments) -> Real:
+    """Errors of mean and variance, added."""
+    return abs(m.mean - m.exact_mean) + abs(m.variance - m.exact_variance)
 
 
 def measured_orders(
+    problem: LinearSDE, scheme: Scheme, *, cap: int = 1024, first: int = 16, **how: Any
+) -> StochasticOrders:
+    """Weak and strong order at lambda = 1; arguments as in :func:`measured_order`."""
+    at = _last(problem, scheme, how)
+    fits = (_fit(at, error, first, cap, how.get("tolerance", 0.02)) for error in (weak_error, lambda m: m.distance))
+    return StochasticOrders(*fits)
+
+
+def measured_order(
     problem: LinearSDE,
     scheme: Scheme,
+    error: Callable[[Moments], Real],
     *,
-    grid: str = "rough",
-    known: int = 1,
-    kind: str = "data",
-    earlier: int | None = None,
-    first: int = 16,
     cap: int = 1024,
-    tolerance: float = 0.02,
-) -> StochasticOrders:
-    """Orders at lambda = 1 by Richardson exponents over N = first, 2 first, .. (:func:`derive.measure.order.fit_order`).
+    first: int = 16,
+    **how: Any,
+) -> OrderFit | None:
+    """The order of one error by Richardson exponents over N = first, 2 first, .. (:func:`derive.measure.order.fit_order`).
 
-    tolerance: by how much two exponents, and the last of them and an integer, may differ.
+    how: grid, a name of :data:`GRIDS` (default rough); tolerance: by how much two exponents, and the last of them and an
+    integer, may differ; known, kind, earlier as in :func:`moments`. None: there is no error.
     """
+    return _fit(_last(problem, scheme, how), error, first, cap, how.get("tolerance", 0.02))
 
-    @cache
-    def at(n: int) -> Moments:
-        return moments(problem, scheme, GRIDS[grid](n), known=known, kind=kind, earlier=earlier)[-1]
 
-    def fit(error: Callable[[Moments], Real]) -> OrderFit | None:
-        return None if abs(error(at(first))) < EXACT else fit_order(lambda n: abs(error(at(n))), cap, first, tolerance)
+def _last(problem: LinearSDE, scheme: Scheme, how: Mapping[str, Any]) -> Callable[[int], Moments]:
+    rest = {key: value for key, value in how.items() if key not in ("grid", "tolerance")}
+    return cache(lambda n: moments(problem, scheme, GRIDS[how.get("grid", "rough")](n), **rest)[-1])
 
-    return StochasticOrders(
-        fit(lambda m: m.mean - m.exact_mean),
-        fit(lambda m: m.variance - m.exact_variance),
-        fit(lambda m: m.distance),
-    )
+
+def _fit(
+    at: Callable[[int], Moments], error: Callable[[Moments], Real], first: int, cap: int, tolerance: float
+) -> OrderFit | None:
+    if abs(error(at(first))) < EXACT:
+        return None
+    return fit_order(lambda n: abs(error(at(n))), cap, first, tolerance)
 
 
 __all__ = [
-    "GRIDS", "Line", "LinearSDE", "LinearStep", "Moments", "Noise", "Scheme", "StochasticOrders", "gram",
-    "measured_orders", "moments", "nodes_for", "rough", "uniform",
+    "GRIDS", "Line", "LinearSDE", "LinearStep", "Moments", "Noise", "Scheme", "StochasticOrders", "gram", "measured_order",
+    "measured_orders", "moments", "nodes_for", "rough", "uniform", "weak_error",
 ]  # fmt: skip

@@ -50,8 +50,8 @@ VARIANCES: Mapping[str, Callable[[Real, Real, Real], Real]] = {
     "left": _left,
     "large": _large,
 }
-"""Var xi that is not that of the kernel, in w, given T and the ends: DDIM with eta^2 = T; g^2 h at the start of the step;
-beta of the step in ancestral sampling of a variance preserving process (T = 1)."""
+"""Var xi that is not that of the kernel, in w, given T and the ends: DDIM with eta^2 = T; g^2 h at the start of the step (for E
+in units of sigma); beta of the step in ancestral sampling of a variance preserving process (T = 1)."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ class Noisy:
         T, size = real(self.stochasticity), real(1)
         if self.variance != "exact":
             own = 2 * T * exp(-2 * t) * (t - s) * phis(1, 2 * (rate + 1) * (t - s))[0]
-            size = sqrt(VARIANCES[self.variance](T, s, t) / own)
+            frame = exp(-2 * (t - s)) if self.kind == "noise" and self.variance == "left" else real(1)
+            size = sqrt(frame * VARIANCES[self.variance](T, s, t) / own)
         return [(size, Noise(exponential(rate, t), s, t, path))]
 
 
