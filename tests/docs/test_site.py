@@ -95,6 +95,10 @@ CHECKED = {
         "yaml": (1, "docs.test_import_config.test_the_commands_run_and_give_the_spec"),
         "text": (1, "docs.test_import_config.test_the_name_map_is_what_the_command_prints"),
     },
+    "docs/noise.md": {
+        "python": (3, "docs.test_noise.test_the_blocks_run_and_print_what_is_shown"),
+        "text": (3, "docs.test_noise.test_the_blocks_run_and_print_what_is_shown"),
+    },
     "docs/report.md": {"console": (1, "report.test_docs.test_the_screen_is_what_the_command_prints")},
     "docs/traffic.md": {"python": (1, "docs.test_traffic.test_the_example_prints_what_it_says")},
 }
