@@ -39,7 +39,7 @@ def problem(stochasticity: Fraction) -> LinearSDE:
 
 
 def orders(scheme: Scheme, sde: LinearSDE, **more) -> StochasticOrders:
-    return measured_orders(sde, scheme, tolerance=CLOSE, **more)
+    return measured_orders(sde, scheme, tolerance=CLOSE, **{"first": 8, **more})
 
 
 def check(found: StochasticOrders, weak: float, strong: float) -> None:
@@ -153,7 +153,7 @@ def test_a_third_order_term_of_half_size_is_seen(factor, order):
     """The published 3M rows have half of the second moment: the mean has order 2 only."""
 
     scheme = sa_solver(3, HALF, third=real(factor))
-    found = measured_order(problem(HALF), scheme, lambda m: m.mean - m.exact_mean, known=3, tolerance=CLOSE)
+    found = measured_order(problem(HALF), scheme, lambda m: m.mean - m.exact_mean, known=3, first=8, tolerance=CLOSE)
     assert found is not None and found.decided
     assert found.order_estimate == pytest.approx(order, abs=CLOSE)
 

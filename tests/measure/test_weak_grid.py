@@ -104,6 +104,7 @@ def test_a_stage_of_the_right_covariance_and_the_wrong_size():
     assert found == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.slow
 def test_two_step_scheme():
     found = weak_order(lambda n: expectation_two_step(PROBLEM, adams2(), weak_two, n, points=12), doublings=3)
     assert found == pytest.approx(2, abs=0.05)
