@@ -22,17 +22,14 @@ from typing import Any
 
 import torch
 
-from runtime import checks, divergence
-from runtime.itinerary import point, visits
+from runtime import checks, divergence, levels
+from runtime.itinerary import point
 from runtime.plan import Plan
-from runtime.real import Real, real, sqrt
+from runtime.real import Real, sqrt
 from runtime.solve import Model
-from runtime.tabulate import end_at
 
 Prior = Callable[[torch.Tensor], torch.Tensor]
 KINDS = ("exact", "hutchinson")
-_BESIDE = real("1e-40")
-"""How far from an end of the domain, in parts of it, a limit is read: an error of its square root at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +133,8 @@ def _planned(solver: Any, plan: Plan | None, wanted: tuple, direction: str, opti
     return solver.plan(steps, grid, nodes, direction=direction, **options)
 
 
-def log_prior(prior: float | Prior | None, x: torch.Tensor, levels: Sequence[torch.Tensor]) -> torch.Tensor:
-    """[B]: a normal's log-density at x [B, *S]; levels: alpha and sigma there, float64 [] or per-sample [B]."""
+def log_prior(prior: float | Prior | None, x: torch.Tensor, ends: Sequence[torch.Tensor]) -> torch.Tensor:
+    """[B]: a normal's log-density at x [B, *S]; ends: alpha and sigma there, float64 [] or per-sample [B]."""
     if callable(prior):
         value = prior(x)
         if not isinstance(value, torch.Tensor) or value.shape != x.shape[:1]:
@@ -146,7 +143,7 @@ def log_prior(prior: float | Prior | None, x: torch.Tensor, levels: Sequence[tor
         return value.double()
     if prior is not None and not (isinstance(prior, (int, float)) and 0 < prior < math.inf):
         raise ValueError(f"prior: got {prior!r}; allowed: None, a deviation above 0, or a function x -> log-density")
-    alpha, sigma = levels
+    alpha, sigma = ends
     preserving = (alpha * alpha + sigma * sigma - 1).abs() < 1e-9
     width = torch.where(preserving, 1.0, sigma) if prior is None else torch.full_like(sigma, prior)
     flat = x.reshape(x.shape[0], -1)
@@ -170,8 +167,8 @@ class Flow:
         sample0: int = 0,
     ) -> None:
         checks.choice("divergence", kind, KINDS)
-        if plan.history:
-            raise ValueError(f"plan: got {plan.history} history nodes; allowed: 0, past values have no divergence")
+        if any(plan.draws):
+            raise ValueError(f"plan: {solver.name} is stochastic; allowed: a deterministic solver, or runtime.ito")
         self.solver, self.plan, self.model, self.kind, self.seed, self.sample0 = (
             solver,
             plan,
@@ -181,11 +178,10 @@ class Flow:
             sample0,
         )
         self.probes = checks.count("probes", probes, 1)
-        rows, ends = zip(*(_levels(solver.coefficients, nodes) for nodes in _grids(plan)))
-        self.rows = _stacked(plan, rows)
+        self.rows = levels.of_calls(solver.coefficients, plan, _coupling)
         """Of every call (n, vx/vr), float64 [steps, 2] or [steps, 2, B]."""
-        first, last = zip(*ends)
-        self.ends = tuple(_stacked(plan, at).unbind(0) for at in (first, last))
+        nodes = levels.of_nodes(solver.coefficients, plan, _ends)
+        self.ends = nodes[0].unbind(0), nodes[-1].unbind(0)
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(x at the last node, float64; log p there less log p at the first, by each probe [K, B])."""
@@ -229,43 +225,17 @@ class Flow:
         return raw, div.T
 
 
-def _grids(plan: Plan) -> list[tuple[float, ...]]:
-    """The distinct grids, in the order of ``plan.grids``."""
-    return [plan.nodes] if plan.samples is None else list(dict.fromkeys(plan.nodes))
+def _ends(code: Any, t: Real) -> tuple[Real, Real]:
+    return code.alpha(t), code.sigma(t)
 
 
-def _stacked(plan: Plan, tables: Any) -> torch.Tensor:
-    made = [torch.tensor(table, dtype=torch.float64) for table in tables]
-    return made[0] if plan.samples is None else torch.stack([made[k] for k in plan.which], -1)
-
-
-def _levels(code: Any, nodes: tuple[float, ...]) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-    """(n, vx/vr) of every call along a grid, and (alpha, sigma) at its first and last node."""
-    points = [point(code, real(t)) for t in nodes]
-    first, last = (end_at(code, t) for t in (nodes[0], nodes[-1]))
-    calls = visits(code, points, first=first, last=last, attempt=_row)
-    return [_level(code, call.node.t) for call in calls], [
-        (float(code.alpha(at.t)), float(code.sigma(at.t))) for at in (points[0], points[-1])
-    ]
-
-
-def _row(function: Any, *args: Any) -> tuple | None:
-    try:
-        return tuple(function(*args))
-    except (ArithmeticError, ValueError):
-        return None
-
-
-def _level(code: Any, t: Real) -> tuple[float, float]:
+def _coupling(code: Any, t: Real) -> tuple[Real, Real]:
     """(n, vx/vr) at a time; at an end of the domain their limits."""
-    a, b = map(real, code.DOMAIN)
-    for end, other in ((a, b), (b, a)):
-        if t == end:
-            t = end + (other - end) * _BESIDE
-    alpha, sigma = code.alpha(t), code.sigma(t)
-    dx, dr = code.denoised(point(code, t))
+    at = levels.inside(code, t)
+    alpha, sigma = code.alpha(at), code.sigma(at)
+    dx, dr = code.denoised(point(code, at))
     n = sqrt(alpha * alpha + sigma * sigma)
-    return float(n), float((dx - alpha / (n * n)) / dr)
+    return n, (dx - alpha / (n * n)) / dr
 
 
 __all__ = ["Density", "Flow", "log_likelihood", "log_prior", "sample"]
