@@ -162,7 +162,7 @@ GRIDS = {
 @pytest.mark.parametrize("grid", GRIDS)
 def test_the_law_over_many_elements(grid: str) -> None:
     """Mean, variance, covariance of all increments and integrals within five deviations; Kolmogorov-Smirnov."""
-    path, count, times = Brownian(2026, levels=20), 8_000, GRIDS[grid]
+    path, count, times = Brownian(2026, levels=20), 4_000, GRIDS[grid]
     columns = []
     for a, b in pairwise(times):
         w, z = path.joint(a, b, like(4, count // 4))

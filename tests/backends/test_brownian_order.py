@@ -8,12 +8,12 @@ import torch
 
 from runtime.brownian import Brownian
 
-NOISE, STEPS, FINE = 0.7, (8, 16, 32), 256
+NOISE, STEPS, FINE = 0.7, (8, 16, 32), 128
 
 
 def solved(path: Brownian, steps: int, taylor: bool) -> torch.Tensor:
     """dx = sin(x) dt + NOISE dW over [0, 1]: Euler-Maruyama, or the Taylor scheme of strong order 1.5."""
-    h, x = 1 / steps, torch.linspace(-2, 2, 1000, dtype=torch.float64)[None]
+    h, x = 1 / steps, torch.linspace(-2, 2, 300, dtype=torch.float64)[None]
     for k in range(steps):
         w, z = path.joint(k * h, (k + 1) * h, x)
         f, slope = torch.sin(x), torch.cos(x)
