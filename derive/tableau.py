@@ -158,7 +158,7 @@ class Row:
             body = " + ".join(f"({w}) {name}" for w, name in zip(self.given, names))
             return f"{self.name:<8} = Phi x + C [{body}]"
         differences = ["F0", *(f"F[0..{k}]" for k in range(1, len(self.nodes)))]
-        body = " + ".join(f"({m.as_expr()}) {d}" for m, d in zip(self.newton, differences))
+        body = " + ".join(f"({_named(m)}) {d}" for m, d in zip(self.newton, differences))
         where = f" at theta = {', '.join(map(_shown, self.thetas))}" if self.chosen else ""
         return f"{self.name:<8} = Phi x + C [{body}]{where}"
 
@@ -409,6 +409,11 @@ def _latex(row: Row, left: str, of: str = "") -> str:
     return rf"{left} = \Phi{at}\,x_n + C{at}\,\Bigl[" + " + ".join(terms) + r"\Bigr]" + where
 
 
+def _named(moment: PolyElement) -> str:
+    """A moment as a spec writes it."""
+    return str(moment.as_expr()).replace("pole", "1/z")
+
+
 def _latex_theta(theta: Any) -> str:
     """A node in step ratios."""
     from sympy import latex
@@ -419,6 +424,8 @@ def _latex_theta(theta: Any) -> str:
 
 def _indexed(name: str) -> str:
     """A generator's name for LaTeX: phi3 is varphi with the index 3."""
+    if name == "pole":
+        return r"\tfrac{1}{z}"
     stem = name.rstrip("0123456789")
     letter = {"phi": r"\varphi", "mu": r"\mu"}.get(stem, stem)
     return f"{letter}_{{{name.removeprefix(stem)}}}"
@@ -456,6 +463,9 @@ def linear_form(element: PolyElement, ratios: Sequence[Any]) -> Form:
             terms.append(((0, ZERO), head))
         elif len(found) == 1 and found[0][1] == 1:
             i = found[0][0]
+            if width + i == len(monom) - 1:
+                terms.append(((-1, ONE), head))
+                continue
             key, scale = ((i + 1, ONE), factorial(i)) if i < moments else ((i - moments, ONE), 1)
             terms.append((key, head * scale))
         else:

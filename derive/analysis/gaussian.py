@@ -74,6 +74,8 @@ class Wide:
         def phi(k: int, c: Any) -> Any:
             with mpmath.extradps(40):
                 z = number(c) * (sign * h)
+                if k < 0:
+                    return 1 / z
                 rest = mpmath.exp(z) - mpmath.fsum(z**j / mpmath.factorial(j) for j in range(k))
                 return rest / z**k
 
@@ -102,6 +104,8 @@ class Exact:
     def arithmetic(self, sign: int, h: Any, number: Callable[[Any], Any]) -> Arithmetic:
         def phi(k: int, c: Any) -> Any:
             z = number(c) * (sign * h)
+            if k < 0:
+                return self.field.one / z
             total, power = self.exp(z), self.field.one
             for j in range(k):
                 total = total - power / factorial(j)

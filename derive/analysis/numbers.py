@@ -269,6 +269,7 @@ class Oracle:
             if problem.noise is not None and problem.noise.excess is not None:
                 unit *= self._rate(own * h) / self.number(problem.kernel.rate)
             values |= {f"phi{k}": self._phi(k, own * h) for k in range(len(thetas) + 2)}
+            values |= {"pole": 1 / (self._rate(own * h) * own * h)} if problem.kernel.rate != 0 else {}
         else:
             values |= {f"mu{k}": m for k, m in enumerate(self._integrated(start, end, len(thetas))[1:])}
         vandermonde = mp.matrix([[theta**k if k else mp.one for theta in thetas] for k in range(len(thetas))])

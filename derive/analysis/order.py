@@ -146,7 +146,7 @@ def row_order(row: Row, rate: object) -> RowOrder:
     limiting = next(r for r in residuals if not r.vanishes and r.moment + r.series.valuation == order)
     stiff = next((r.moment for r in residuals if not r.vanishes), len(row.nodes))
     constants = tuple(
-        (r.moment, -r.series.coefficients[r.series.valuation] * QQ(1, factorial(r.moment)))
+        (r.moment, -r.series.leading * QQ(1, factorial(r.moment)))
         for r in residuals
         if not r.vanishes and r.moment + r.series.valuation == order
     )
@@ -160,7 +160,7 @@ def _residual(k: int, difference: PolyElement, exact: PolyElement, rate: object)
         raise ValueError(f"moment {k}: residual is not zero but vanishes to order {TERMS} in h")
     head = series.coefficients[0]
     ratio = None
-    if head.is_ground:
+    if head.is_ground and not series.start:
         value = 1 + (head.LC if head else QQ(0)) / expand(exact, rate).coefficients[0].LC
         ratio = Fraction(int(value.numerator), int(value.denominator))
     return Residual(k, series, ratio, zero)

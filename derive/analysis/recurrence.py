@@ -33,7 +33,7 @@ Polynomial = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """``phi(k, c)`` = phi_k(c z) and ``number``, from the exact field of the step into the numbers that are used."""
+    """``phi(k, c)`` = phi_k(c z), 1/(c z) for k = -1, and ``number``, from the exact field of the step into the numbers that are used."""
 
     phi: Callable[[int, Any], Any]
     number: Callable[[Any], Any]
@@ -48,8 +48,8 @@ def on_arrays(z: ArrayLike, number: Callable[[Any], Any] = float, highest: int =
     known: dict[Any, list[NDArray]] = {}
 
     def phi(k: int, c: Any) -> Any:
-        if not k:
-            return np.exp(values * number(c))
+        if k <= 0:
+            return 1 / (values * number(c)) if k else np.exp(values * number(c))
         if c not in known:
             known[c] = phis(highest, np.atleast_1d(values * number(c)))
         return known[c][k].reshape(values.shape) if values.shape else known[c][k][0]

@@ -39,7 +39,7 @@ PARAMETERS: Parameters = {
     "weights": Moments(
         default="exact",
         words=("exact", "midpoint", "bh1", "bh2"),
-        names=tuple(f"phi{k}" for k in range(1, 9)) + tuple(f"mu{k}" for k in range(6)),
+        names=tuple(f"phi{k}" for k in range(1, 9)) + tuple(f"mu{k}" for k in range(6)) + ("z",),
         highest=MAX_STEPS - 1,
         doc="exact (interpolatory), or moments to override",
     ),
@@ -81,7 +81,7 @@ def build(kernel: Kernel, steps: int, weights: str | Mapping[int, sp.Expr], star
 
 
 def ring_element(expr: sp.Expr, kernel: Kernel, key: str = "method.weights") -> PolyElement:
-    """A polynomial in phi_k and mu_k (rational coefficients) as an element of the tableau ring.
+    """A polynomial in phi_k, mu_k and 1/z (rational coefficients) as an element of the tableau ring.
 
     PoseError at ``key`` where it has no meaning for the kernel: moments of a kernel that is not exponential have its
     size, so only sums of multiples of them do.
@@ -89,6 +89,12 @@ def ring_element(expr: sp.Expr, kernel: Kernel, key: str = "method.weights") -> 
     ab = alphabet()
     table = {f"phi{k}": g for k, g in enumerate(ab.phi)} if kernel.closed else {}
     table |= {f"mu{k}": m for k, m in enumerate(exact_moments(len(ab.mu), kernel.closed))}
+    z = sp.Symbol("z", real=True)
+    if expr.has(z):
+        if not kernel.closed or kernel.rate == 0:
+            raise PoseError(key, "1/z has no meaning for a kernel that is not exponential; allowed: mu0, mu1, ..")
+        expr = sp.expand(expr).subs(z, 1 / sp.Symbol("pole"))
+        table["pole"] = ab.pole
     names = sorted(str(symbol) for symbol in expr.free_symbols)
     for name in names:
         if name not in table:

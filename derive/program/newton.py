@@ -17,11 +17,15 @@ def top_phi(element: PolyElement) -> int:
     return max((int(n[3:]) for n in symbols if n.startswith("phi")), default=0)
 
 
-def newton_body(body: list[Assign], newton: tuple[PolyElement, ...], constant_kernel: bool) -> list[sp.Expr]:
-    """Name the Newton moments M_k; trivial ones (a number, a symbol) stay where they are used."""
+def newton_body(
+    body: list[Assign], newton: tuple[PolyElement, ...], constant_kernel: bool, z: sp.Expr | None = None
+) -> list[sp.Expr]:
+    """Name the Newton moments M_k; trivial ones (a number, a symbol) stay where they are used. z: what a pole divides by."""
     values: list[sp.Expr] = []
     for k, moment in enumerate(newton):
         expr = moment.as_expr()
+        if z is not None:
+            expr = expr.subs(sp.Symbol("pole"), 1 / z)
         renamed = {x: sp.Symbol("p" + x.name[3:]) for x in expr.free_symbols if x.name.startswith("phi")}
         if constant_kernel:
             expr = expr.subs({x: sp.Rational(1, factorial(int(x.name[3:]))) for x in renamed})

@@ -301,7 +301,7 @@ def row_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Ex
     ratio, at_end = low.propagator(place)
     if row.given:
         return _given_body(low, row, place, body, ratio, at_end)
-    kernel = low.problem.kernel
+    kernel, z = low.problem.kernel, None
     count = len(row.nodes)
     if not kernel.closed:
         body.append(_integrals(low, place, count))
@@ -315,7 +315,7 @@ def row_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Ex
             )
         c = low.size(place)
     body.append(Assign(("c",), c))
-    values = newton_body(body, row.newton, kernel.closed and kernel.rate == 0)
+    values = newton_body(body, row.newton, kernel.closed and kernel.rate == 0, z)
     return body, ratio, [sp.Symbol("c") * w for w in divided(values, row.relative)]
 
 

@@ -27,24 +27,29 @@ TERMS = 10
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A polynomial in h, truncated at h^TERMS, with coefficients in Q[r, kappa]: ``coefficients[i]`` belongs to h^i."""
+    """A truncated series in h with coefficients in Q[r, kappa]: ``coefficients[i]`` belongs to h^(start + i), i < TERMS."""
 
     coefficients: tuple[PolyElement, ...]
+    start: int = 0
 
     @property
     def valuation(self) -> int:
         """The first power of h that is there; TERMS if none is (zero as far as the expansion goes)."""
-        return next((i for i, c in enumerate(self.coefficients) if c), TERMS)
+        return next((self.start + i for i, c in enumerate(self.coefficients) if c), TERMS)
+
+    @property
+    def leading(self) -> PolyElement:
+        """The coefficient of that power."""
+        return self.coefficients[self.valuation - self.start]
 
     def times_h(self) -> Series:
         """h times the series."""
-        *kept, last = self.coefficients
-        return Series((last.ring.zero, *kept))
+        return Series(self.coefficients, self.start + 1)
 
     def __str__(self) -> str:
         """The first three terms, the way a paper prints them."""
         parts: list[str] = []
-        for power, c in enumerate(self.coefficients):
+        for power, c in enumerate(self.coefficients, self.start):
             if not c:
                 continue
             text = str(c.as_expr())
@@ -108,15 +113,18 @@ def expand(element: PolyElement, rate: object) -> Series:
     width = len(ratios)
     mus, phis = _generators(rate)
     curves = [*mus, *phis]
+    start = -max((monom[-1] for monom in element), default=0)  # poles
     total = [rng.zero] * TERMS
     for monom, coefficient in element.terms():
         head = monom[:width] + (0,) * (TERMS - 1)
-        term = [rng.from_dict({head: coefficient})] + [rng.zero] * (TERMS - 1)
+        scale = QQ(1) if not monom[-1] else 1 / QQ.convert(rate) ** monom[-1]
+        term = [rng.zero] * (-start - monom[-1]) + [rng.from_dict({head: coefficient * scale})]
+        term += [rng.zero] * (TERMS - len(term))
         for exponent, curve in zip(monom[width:], curves):
             for _ in range(exponent):
                 term = _multiply(term, curve, rng.zero)
         total = [a + b for a, b in zip(total, term)]
-    return Series(tuple(total))
+    return Series(tuple(total), start)
 
 
 @cache
@@ -133,11 +141,12 @@ def numerator_in_field(element: PolyElement, rate: object) -> PolyElement:
     ab = alphabet()
     width, moments = len(ab.r), len(ab.mu)
     z = h * QQ.convert(rate)
-    highest = max((_power_of_h(m[width:], moments) for m, _ in element.terms()), default=0)
+    highest = max((_power_of_h(m[width:], moments) for m in element), default=0)
     total = rng.zero
     for monom, coefficient in element.terms():
         term = rng.from_dict({monom[:width] + (0, 0): coefficient})
-        for index, exponent in enumerate(monom[width:]):
+        term = term * (1 / QQ.convert(rate) ** monom[-1])
+        for index, exponent in enumerate(monom[width:-1]):
             k = index + 1 if index < moments else index - moments
             scale = factorial(index) if index < moments else 1
             head = (big_e - sum((z**i * QQ(1, factorial(i)) for i in range(k)), start=rng.zero)) * scale
@@ -147,7 +156,7 @@ def numerator_in_field(element: PolyElement, rate: object) -> PolyElement:
 
 
 def _power_of_h(tail: Sequence[int], moments: int) -> int:
-    return sum(e * (i + 1 if i < moments else i - moments) for i, e in enumerate(tail))
+    return tail[-1] + sum(e * (i + 1 if i < moments else i - moments) for i, e in enumerate(tail[:-1]))
 
 
 def is_zero(element: PolyElement, rate: object) -> bool:

@@ -3,7 +3,8 @@ r"""Linear forms in phi functions: what a weight of an exponential Runge-Kutta r
 .. math:: w(z) = \sum_i q_i\,\varphi_{k_i}(c_i z), \qquad \varphi_k(z) = \sum_n z^n/(n+k)!
 
 Distinct pairs (k, c), c != 0, give linearly independent functions, so a form is zero exactly when it has no terms:
-equality of tableaux is decided, not measured. The constant 1 is the pair (0, 0). Numbers q and c are elements of any
+equality of tableaux is decided, not measured. The constant 1 is the pair (0, 0); (-1, c) is 1/(c z), which no row has but one
+that was published with it. Numbers q and c are elements of any
 exact field of characteristic 0 (rationals, rationals with radicals, rational functions of free parameters) with the
 operators ``+ - * /``; a term's key holds c itself, so c must hash.
 """
@@ -50,7 +51,9 @@ class Form:
 
     @property
     def at_zero(self) -> Any:
-        """The value at z = 0, where phi_k is 1/k!."""
+        """The value at z = 0, where phi_k is 1/k!. ValueError at a pole."""
+        if any(k < 0 for (k, _), _ in self.terms):
+            raise ValueError(f"{self} has a pole at z = 0")
         return sum((q * QQ(1, factorial(k)) for (k, _), q in self.terms), start=ZERO)
 
     def series(self, count: int) -> tuple[Any, ...]:
@@ -77,7 +80,9 @@ class Form:
         parts = []
         for (k, c), q in self.terms:
             argument = "z" if c == 1 else f"{shown(c)}*z"
-            function = "1" if not c else (f"phi{k}({argument})" if k else f"exp({argument})")
+            function = (
+                "1" if not c else f"phi{k}({argument})" if k > 0 else f"1/({argument})" if k else f"exp({argument})"
+            )
             parts.append(function if q == 1 else f"({shown(q)})*{function}")
         return " + ".join(parts) or "0"
 
@@ -86,7 +91,8 @@ class Form:
         parts = []
         for (k, c), q in self.terms:
             argument = "z" if c == 1 else f"{_tex(c)} z"
-            function = "" if not c else (rf"\varphi_{{{k}}}({argument})" if k else rf"e^{{{argument}}}")
+            function = "" if not c else rf"\varphi_{{{k}}}({argument})" if k > 0 else rf"e^{{{argument}}}"
+            function = rf"\tfrac{{1}}{{{argument}}}" if k < 0 else function
             number = _tex(q)
             parts.append(function if number == "1" and function else rf"{number}\,{function}".removesuffix(r"\,"))
         return " + ".join(parts).replace("+ -", "- ") or "0"

@@ -35,17 +35,20 @@ class Alphabet:
     mu: tuple[PolyElement, ...]
     phi: tuple[PolyElement, ...]
     """phi[k] is phi_k; phi[0] = e^z is a generator of its own."""
+    pole: PolyElement
+    """1/z: of overrides only, for published rows that divide by the step."""
 
 
 @cache
 def alphabet() -> Alphabet:
-    """The ring Q[r0..r7, mu0..mu8, phi0..phi9] of up to eight nodes, and its generators."""
+    """The ring Q[r0..r7, mu0..mu8, phi0..phi9, 1/z] of up to eight nodes, and its generators."""
     r = [f"r{j}" for j in range(MAX_NODES)]
     mu = [f"mu{k}" for k in range(MAX_NODES + 1)]
     phi = [f"phi{k}" for k in range(MAX_NODES + 2)]
-    rng, *gens = ring([*r, *mu, *phi], QQ)
+    rng, *gens = ring([*r, *mu, *phi, "pole"], QQ)
     named = dict(zip(map(str, gens), gens))
-    return Alphabet(rng, *(tuple(named[name] for name in names) for names in (r, mu, phi)))
+    ratios, moments, functions = (tuple(named[name] for name in names) for names in (r, mu, phi))
+    return Alphabet(rng, ratios, moments, functions, named["pole"])
 
 
 def history_nodes(count: int) -> tuple[PolyElement, ...]:

@@ -115,7 +115,7 @@ def test_what_a_spec_may_write():
     assert weights.highest == 5
     assert weights.names == tuple(f"phi{k}" for k in (1, 2, 3, 4, 5, 6, 7, 8)) + tuple(
         f"mu{k}" for k in (0, 1, 2, 3, 4, 5)
-    )
+    ) + ("z",)
     assert [PARAMETERS[name].default for name in ("variable", "weights", "start", "final")] == [
         "lambda", "exact", "ramp", "lower_order",
     ]  # fmt: skip

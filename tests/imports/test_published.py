@@ -33,7 +33,7 @@ def k_diffusion():
 @needs("diffusers")
 @pytest.mark.parametrize("grid", GRIDS)
 def test_the_published_row_is_that_of_diffusers(grid):
-    theirs, ours = of_diffusers(algorithm_type="dpmsolver++"), flow(solvers().flow_published)
+    theirs, ours = of_diffusers(algorithm_type="dpmsolver++"), flow(solvers().flow_halved)
     for steps in STEPS:
         levels = GRIDS[grid](steps)
         assert apart(ours(start(levels[0]), levels), theirs(start(levels[0]), levels)) < CLOSE, steps
@@ -44,7 +44,7 @@ def test_the_published_row_is_that_of_diffusers(grid):
 def test_the_published_rows_are_those_of_k_diffusion(grid):
     """Of the ODE, and of the SDE with its noise left out."""
     k_diffusion()
-    for eta, ours in ((0.0, flow(solvers().flow_published)), (1.0, drift(solvers().drift_published))):
+    for eta, ours in ((0.0, flow(solvers().flow_halved)), (1.0, drift(solvers().drift_halved))):
         for steps in STEPS:
             levels = GRIDS[grid](steps)
             assert apart(ours(start(levels[0]), levels), of_k_diffusion(eta)(start(levels[0]), levels)) < CLOSE, steps
@@ -75,8 +75,8 @@ def slopes(solve, grid, rate):
 def test_the_published_order_is_2_and_the_exact_3(grid):
     ours = solvers()
     for rate, exact, halved in (
-        (1, flow(ours.flow), flow(ours.flow_published)),
-        (2, drift(ours.drift), drift(ours.drift_published)),
+        (1, flow(ours.flow), flow(ours.flow_halved)),
+        (2, drift(ours.drift), drift(ours.drift_halved)),
     ):
         assert slopes(exact, grid, rate) == pytest.approx(3, abs=0.25)  # 3.2 where the next term is still seen
         assert slopes(halved, grid, rate) == pytest.approx(2, abs=0.25)
@@ -88,19 +88,27 @@ def test_the_exact_rows_are_nearer(grid):
     """As they are called, low-order start and all, from 10 steps on where the steps are equal in lambda."""
     ours = solvers()
     for rate, exact, halved in (
-        (1, flow(ours.flow), flow(ours.flow_published)),
-        (2, drift(ours.drift), drift(ours.drift_published)),
+        (1, flow(ours.flow), flow(ours.flow_halved)),
+        (2, drift(ours.drift), drift(ours.drift_halved)),
     ):
         for steps in (10, 20, 40, 80):
             assert error(exact, GRIDS[grid](steps), rate) < error(halved, GRIDS[grid](steps), rate), steps
 
 
 @needs("diffusers")
+@pytest.mark.parametrize("grid", GRIDS)
+def test_the_published_row_of_the_sde_is_that_of_diffusers(grid):
+    theirs, ours = of_diffusers(algorithm_type="sde-dpmsolver++"), drift(solvers().drift_turned)
+    for steps in STEPS:
+        levels = GRIDS[grid](steps)
+        assert apart(ours(start(levels[0]), levels), theirs(start(levels[0]), levels)) < CLOSE, steps
+
+
 @pytest.mark.parametrize("grid", RESOLVED)
 def test_the_drift_of_diffusers_is_of_order_1(grid):
-    theirs, ours = of_diffusers(algorithm_type="sde-dpmsolver++"), drift(solvers().drift)
-    assert slopes(theirs, grid, 2) == pytest.approx(1, abs=0.2)  # 1.16 on Karras's
-    assert 10 * error(ours, GRIDS[grid](40), 2) < error(theirs, GRIDS[grid](40), 2)
+    turned, ours = drift(solvers().drift_turned), drift(solvers().drift)
+    assert slopes(turned, grid, 2) == pytest.approx(1, abs=0.2)  # 1.16 on Karras's
+    assert 10 * error(ours, GRIDS[grid](40), 2) < error(turned, GRIDS[grid](40), 2)
 
 
 def test_the_references_agree():
