@@ -25,9 +25,11 @@ from derive.analysis.order import PROBES
 from derive.analysis.proof import prove_scheme
 from derive.analysis.stationary import Laurent, kept, solve
 from derive.analysis.wiener_series import (
+    KAPPA,
     ONE,
     RING,
     SIGMA,
+    SMOOTH,
     TERMS,
     THETA,
     VARIANCE,
@@ -42,6 +44,7 @@ from derive.analysis.wiener_series import (
     divided,
     exponential,
     inverse,
+    logarithm,
     of_form,
     root,
     scaled,
@@ -62,16 +65,16 @@ PART = (QQ(1, 2), QQ(1, 3), QQ(3, 4))
 class NoiseLaw:
     """The noise of a scheme on dw = -(1 + T)(w - X0) dlambda + sqrt(2 T) e^{-lambda} dW.
 
-    stochasticity: T. variance: of the step's noise; exact, or eta (DDIM's, eta^2 = T, with its transfer), left (g^2 h at the
-    start), large (beta of the step, for a variance preserving process and T = 1). stages: the noise of stages: the same
-    path up to there, an independent one of the same variance, or none. integrand: what the rows combine; rates are
-    -(1 + T), 1 and 0 for data, noise and drift.
+    stochasticity: T, or None for any smooth one. variance: of the step's noise; exact, or eta (DDIM's, eta^2 = T, with its
+    transfer), left (g^2 h at the start), large (beta of the step, for a variance preserving process and T = 1). stages: the
+    noise of stages: the same path up to there, an independent one of the same variance, or none. integrand: what the rows
+    combine (None: another); rates are -(1 + T), 1 and 0 for data, noise and drift.
     """
 
-    stochasticity: Fraction
+    stochasticity: Fraction | None
     variance: Literal["exact", "eta", "left", "large"] = "exact"
     stages: Literal["coherent", "independent", "none"] = "coherent"
-    integrand: Integrand = "data"
+    integrand: Integrand | None = "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +101,19 @@ class _Taken:
     values: tuple[Linear, ...]
 
 
-def _transfer(law: NoiseLaw) -> Series:
-    """e^{-h} sqrt(1 - T (1 - e^{-2h})), DDIM's with eta."""
-    fall = add(ONE, scaled(exponential(scaled(H, QQ(-2))), QQ(-1)))
-    T = _q(law.stochasticity)
-    return times(exponential(scaled(H, QQ(-1))), root(add(ONE, scaled(fall, -T))))
-
-
 def _q(f: Fraction) -> Any:
     return QQ(f.numerator, f.denominator)
 
 
-def _size(law: NoiseLaw, rate: Any, gamma: Any, high: Any) -> Series:
+def _exponent(law: NoiseLaw, rate: Any, high: Any) -> Series:
+    """log of the factor of y to ``high``: DDIM's eta has another T in every step, T h = -log(1 - eta^2 (1 - e^{-2h}))/2."""
+    if law.variance != "eta" or law.stochasticity is None:
+        return scaled(H, rate * high)
+    fall = add(ONE, scaled(exponential(scaled(H, QQ(-2) * high)), QQ(-1)))
+    return add(scaled(H, -high), scaled(logarithm(scaled(fall, -_q(law.stochasticity))), QQ(1, 2)))
+
+
+def _size(law: NoiseLaw, rate: Any, intensity: Series, high: Any) -> Series:
     """By what the kernel's noise is multiplied to have the law's variance."""
     if law.variance == "exact":
         return ONE
@@ -122,7 +126,7 @@ def _size(law: NoiseLaw, rate: Any, gamma: Any, high: Any) -> Series:
     meant = laws[law.variance]()
     if law.integrand == "noise" and law.variance != "left":
         meant = times(meant, exponential(scaled(H, QQ(2) * high)))
-    own = Axis((QQ(0), high), gamma)
+    own = Axis((QQ(0), high), intensity)
     noise = own.noise(_kernel(rate, high), QQ(0), high)
     return root(times(divided(meant), inverse(divided(own.covariance(noise, noise)))))
 
@@ -139,6 +143,7 @@ def take(
     start: Linear,
     known: tuple[Linear, ...],
     share: Callable[[Any], tuple[Series, Series]],
+    kappa: Series = ONE,
 ) -> _Taken:
     """The step on linear forms. known: states at which the given values sit; share: mu and nu at a node."""
     values = [_value(state, share(theta)) for state, theta in zip(known, step.thetas)]
@@ -146,22 +151,15 @@ def take(
     for i, row in enumerate((*step.a, step.b)):
         last = i == len(step.a)
         end = QQ(1) if last else step.thetas[step.known + i]
-        weights = [times(H, of_form(form, step.rate)) for form in row]
-        factor = exponential(scaled(H, step.rate * end))
+        exponent = _exponent(law, step.rate, end)
+        line, size = start.times(exponential(exponent)), H
         if law.variance == "eta":
-            factor = _transfer(law)
-            gap = scaled(add(ONE, scaled(factor, QQ(-1))), 1 / (1 + _q(law.stochasticity)))
-            total = ZERO
-            for weight in weights:
-                total = add(total, weight)
-            weights = [times(times(divided(gap), inverse(divided(total))), weight) for weight in weights]
-        line = start.times(factor)
-        for value, weight in zip(values, weights):
-            line = line + value.times(weight)
-        corrected = end == 1
-        if corrected or law.stages != "none":
-            path = "" if corrected or law.stages == "coherent" else f"stage {i}"
-            kernel = times(_size(law, step.rate, axis.gamma, end), _kernel(step.rate, end))
+            size = scaled(exponent, 1 / (step.rate * end))
+        for value, form in zip(values, row):
+            line = line + value.times(times(size, of_form(form, scaled(exponent, 1 / end), kappa)))
+        if end == 1 or law.stages != "none":
+            path = "" if end == 1 or law.stages == "coherent" else f"stage {i}"
+            kernel = times(_size(law, step.rate, axis.intensity, end), _kernel(step.rate, end))
             line = line + axis.noise(kernel, QQ(0), end, path)
         lines.append(line)
         if not last:
@@ -192,14 +190,15 @@ class _Local:
         return min(self.mean - 1, self.kernels)
 
 
-def local(step: Step, law: NoiseLaw, corrected: bool = False) -> _Local:
-    """The defects of one step from the exact path, at the step ratios of ``step``."""
+def local(step: Step, law: NoiseLaw, corrected: bool = False, kappa: Series = ONE) -> _Local:
+    """The defects of one step from the exact path, at the step ratios of ``step``; for every smooth g where noise is exact."""
     nodes = tuple(sorted({*step.thetas, QQ(0), QQ(1)}))
-    axis = Axis(nodes, GAMMA[law.integrand])
-    exact = Exact(axis, step.rate, nodes[0])
+    gamma = GAMMA.get(law.integrand or "", QQ(0))
+    axis = Axis(nodes, SMOOTH if law.variance == "exact" else exponential(scaled(H, THETA * gamma)))
+    exact = Exact(axis, step.rate, nodes[0], kappa)
     known = tuple(exact.state(theta) for theta in step.thetas[: step.known])
     end = exact.state(QQ(1))
-    taken = take(step, law, axis, exact.state(QQ(0)), known, exact.share)
+    taken = take(step, law, axis, exact.state(QQ(0)), known, exact.share, kappa)
     found = taken.lines[-1]
     defect = found - end
     mean = min(valuation(defect.names[v]) for v in defect.names)
@@ -210,7 +209,7 @@ def local(step: Step, law: NoiseLaw, corrected: bool = False) -> _Local:
         past += [valuation(_second(axis, predicted, state)) for state in (*known, end)]
         past += [min(valuation(predicted.names[v]) for v in predicted.names)]
     kernels = min((valuation(kernel) for kernel in defect.pieces.values()), default=TERMS)
-    return _Local(mean, variance, min(past, default=TERMS), kernels, _second_derivative(step, taken, axis))
+    return _Local(mean, variance, min(past, default=TERMS), kernels, _second_derivative(step, taken, axis, kappa))
 
 
 def _second(axis: Axis, a: Linear, b: Linear, c: Linear | None = None, d: Linear | None = None) -> Series:
@@ -219,7 +218,7 @@ def _second(axis: Axis, a: Linear, b: Linear, c: Linear | None = None, d: Linear
     return total if c is None or d is None else add(total, scaled(_second(axis, c, d), QQ(-1)))
 
 
-def _second_derivative(step: Step, taken: _Taken, axis: Axis) -> bool:
+def _second_derivative(step: Step, taken: _Taken, axis: Axis, kappa: Series) -> bool:
     """Whether sum_j b_j Var(noise of state j) is that of the exact path to leading order."""
     oldest = axis.nodes[0]
     total = RING.zero
@@ -227,7 +226,7 @@ def _second_derivative(step: Step, taken: _Taken, axis: Axis) -> bool:
     for i in range(len(step.a)):
         states.append(axis.covariance(taken.lines[i], taken.lines[i])[1])
     for form, state in zip(step.b, states):
-        total = total + RING(state) * of_form(form, step.rate)[0]
+        total = total + RING(state) * of_form(form, scaled(H, step.rate), kappa)[0]
     return not total - (QQ(1, 2) - oldest)
 
 
@@ -245,7 +244,10 @@ class Kept:
 def kept_law(step: Step, law: NoiseLaw, mu: Any, gamma: Any, corrected: bool = False) -> Kept:
     """The law that the scheme keeps beside the exact solution; ``step`` at equal steps. ValueError if there is none."""
     total = step.rate + mu
-    axis = Axis(tuple(sorted({*(theta for theta in step.thetas if theta >= 0), QQ(0), QQ(1)})), gamma)
+    axis = Axis(
+        tuple(sorted({*(theta for theta in step.thetas if theta >= 0), QQ(0), QQ(1)})),
+        exponential(scaled(H, THETA * gamma)),
+    )
     own = "p" if corrected else "y"
     states = tuple(Linear({f"{own}{j}": ONE}) for j in range(step.known))
     share = (constant(mu), ZERO)
@@ -324,15 +326,17 @@ def prove_noise(scheme: Scheme, kernel: Kernel, law: NoiseLaw) -> NoiseProof:
     ValueError if the rate of the rows is not that of the law.
     """
     plain = prove_scheme(scheme, kernel).order
-    if not law.stochasticity:
+    if law.stochasticity == 0:
         return NoiseProof(plain, Fraction(plain), True, (), "1", (plain, plain))
-    rate = {"data": -1 - _q(law.stochasticity), "noise": QQ(1), "drift": QQ(0)}[law.integrand]
-    if kernel.rate is None or QQ.convert(kernel.rate) != rate:
-        raise ValueError(f"rows of rate {kernel.rate}; {law.integrand} with T = {law.stochasticity} has rate {rate}")
+    rate, kappa = (QQ(0), KAPPA) if kernel.rate is None else (QQ.convert(kernel.rate), ONE)
+    if rate and law.integrand and law.stochasticity is not None:
+        own = {"data": -1 - _q(law.stochasticity), "noise": QQ(1), "drift": QQ(0)}[law.integrand]
+        if rate != own:
+            raise ValueError(f"rows of rate {rate}; {law.integrand} with T = {law.stochasticity} has rate {own}")
     corrected = scheme.corrector is not None
     probes = [tuple(_q(f) for f in probe) for probe in PROBES]
     equal = (QQ(1),) * len(probes[0])
-    found = [local(scheme.step(ratios, rate), law, corrected) for ratios in (*probes, equal)]
+    found = [local(scheme.step(ratios, rate), law, corrected, kappa) for ratios in (*probes, equal)]
     weak, strong = (min(getattr(one, name) for one in found) for name in ("weak", "strong"))
     second = all(one.second for one in found)
     step = scheme.step(equal, rate)
@@ -347,10 +351,10 @@ def prove_noise(scheme: Scheme, kernel: Kernel, law: NoiseLaw) -> NoiseProof:
 
 def _refuted(step: Step, law: NoiseLaw, corrected: bool) -> tuple[tuple[int, Fraction], tuple[tuple[str, str], ...]]:
     """Orders (weak by the variance, strong) that the kept law allows at most, and the coefficients that say so."""
-    gamma = GAMMA[law.integrand]
+    gamma, amount = GAMMA.get(law.integrand or "", QQ(0)), _q(law.stochasticity or Fraction(1))
     best: dict[str, tuple[int, str]] = {}
     for part in PART:
-        mu = gamma / 2 - _q(law.stochasticity) * part - step.rate
+        mu = gamma / 2 - amount * part - step.rate
         law_kept = kept_law(step, law, mu, gamma, corrected)
         one = Laurent.of([QQ(1), *[QQ(0)] * TERMS])
         for name, series in (("variance", law_kept.ratio - one), ("square distance", law_kept.distance)):

@@ -1,12 +1,14 @@
 r"""One step of a linear stochastic scheme as an exact series in h: what the proof of weak and strong orders compares.
 
-The test problem, in units of the step (theta = 0 at t_n), with free mu_i, nu_i and a number gamma:
+The test problem, in units of the step (theta = 0 at t_n), with free mu_i, nu_i and, where they are not known, g_i, k_i:
 
-    dy = (q y + mu(t) y + nu(t)) dt + g(t) dW,    mu = sum mu_i t^i/i!,   g^2 = e^{gamma t},
+    dy = (q y + kappa(t)(mu(t) y + nu(t))) dt + g(t) dW,    mu = sum mu_i t^i/i!,  g^2 = 1 + sum g_i t^i/i!,
+    kappa = 1 + sum k_i t^i/i!,
 
-and mu y + nu is what a scheme with the kernel e^{q h (1 - theta)} combines. States, exact or numerical, are linear forms:
-in named variables, and in dW by kernels that are polynomials in theta on each interval between two nodes of the step,
-for each Brownian motion. Coefficients are series in h, truncated at TERMS, over Q[theta, mu_i, nu_i, V].
+and mu y + nu is what a scheme with the kernel kappa(t) e^{q h (1 - theta)} combines; a kernel known by its moments only has
+q = 0. States, exact or numerical, are linear forms: in named variables, and in dW by kernels that are polynomials in theta on
+each interval between two nodes of the step, for each Brownian motion. Coefficients are series in h, truncated at TERMS, over
+Q[theta, mu_i, nu_i, g_i, k_i, V].
 """
 
 from __future__ import annotations
@@ -24,11 +26,15 @@ from derive.symbolic.forms import Form
 
 TERMS = 6
 """h^0 .. h^5."""
-_GENERATORS = ring(["theta", *(f"mu{i}" for i in range(TERMS)), *(f"nu{i}" for i in range(TERMS)), "V", "s2"], QQ)
+_SMOOTH = [f"{name}{i}" for name in "gk" for i in range(1, TERMS)]
+_GENERATORS = ring(
+    ["theta", *(f"mu{i}" for i in range(TERMS)), *(f"nu{i}" for i in range(TERMS)), *_SMOOTH, "V", "s2"], QQ
+)
 RING = _GENERATORS[0]
 THETA, VARIANCE, SIGMA = _GENERATORS[1], _GENERATORS[-2], _GENERATORS[-1]
 """SIGMA: sigma^2 at t_n of a variance preserving process."""
 MU, NU = _GENERATORS[2 : 2 + TERMS], _GENERATORS[2 + TERMS : 2 + 2 * TERMS]
+_FREE = _GENERATORS[2 + 2 * TERMS : -2]
 Series = tuple[PolyElement, ...]
 Piece = tuple[int, str]
 """An interval between two nodes, and a Brownian motion."""
@@ -73,6 +79,17 @@ def exponential(p: Series) -> Series:
     return tuple(out)
 
 
+def logarithm(a: Series) -> Series:
+    """log(1 + a) for a = O(h)."""
+    out = [RING.zero]
+    for k in range(1, TERMS):
+        total = a[k] * QQ(k)
+        for i in range(1, k):
+            total = total - out[i] * a[k - i] * QQ(i)
+        out.append(total * QQ(1, k))
+    return tuple(out)
+
+
 def inverse(a: Series) -> Series:
     """1/a for a series that starts with a number other than 0."""
     head = 1 / a[0].LC
@@ -101,9 +118,28 @@ def divided(a: Series) -> Series:
     return (*a[1:], RING.zero)
 
 
-def of_form(form: Form, rate: Any) -> Series:
-    """A weight at z = rate h."""
-    return tuple(RING(c * rate**k) if k else RING(c) for k, c in enumerate(form.series(TERMS)))
+def in_theta(coefficients: Sequence[Any]) -> Series:
+    """1 + sum c_i (theta h)^i/i!, i = 1, 2, .."""
+    return (RING.one, *(THETA**i * c * QQ(1, factorial(i)) for i, c in enumerate(coefficients[: TERMS - 1], 1)))
+
+
+SMOOTH, KAPPA = in_theta(_FREE[: TERMS - 1]), in_theta(_FREE[TERMS - 1 :])
+"""Any g^2 and any kappa, 1 at t_n."""
+
+
+def of_form(form: Form, z: Series, kappa: Series = ONE) -> Series:
+    """A weight at z = O(h). kappa: of a kernel known by its moments (z = 0), where k! phi_{k+1}(c z) is int kappa(c theta) theta^k."""
+    if kappa == ONE:
+        total, power = ZERO, ONE
+        for c in form.series(TERMS):
+            total, power = add(total, scaled(power, c)), times(power, z)
+        return total
+    total = ZERO
+    for (k, c), q in form.terms:
+        moment = tuple(x * (c**i if i else QQ(1)) for i, x in enumerate(kappa)) if k else ONE
+        weight = THETA ** (k - 1) * QQ(1, factorial(k - 1)) if k else RING.one
+        total = add(total, tuple(integral(x * weight, QQ(0), QQ(1)) * q for x in moment))
+    return total
 
 
 def valuation(a: Series) -> int:
@@ -126,6 +162,11 @@ def integral(poly: PolyElement, low: Any, high: Any) -> PolyElement:
         power = monom[0] + 1
         total = total + RING.from_dict({(0, *monom[1:]): c * (high**power - low**power) / power})
     return total
+
+
+def _antiderivative(poly: PolyElement) -> PolyElement:
+    """From 0, in theta."""
+    return RING.from_dict({(m[0] + 1, *m[1:]): c / (m[0] + 1) for m, c in poly.terms() if c})
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +195,10 @@ def _merged(a: Mapping[Any, Series], b: Mapping[Any, Series]) -> dict[Any, Serie
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The nodes of a step in order; gamma: of the noise's intensity."""
+    """The nodes of a step in order; intensity: g^2."""
 
     nodes: tuple[Any, ...]
-    gamma: Any
+    intensity: Series = SMOOTH
 
     def pieces(self, low: Any, high: Any, path: str) -> Iterable[Piece]:
         """The intervals between low and high."""
@@ -169,11 +210,11 @@ class Axis:
 
     def covariance(self, a: Linear, b: Linear) -> Series:
         """Of the parts in dW."""
-        growth, total = exponential(scaled(H, THETA * self.gamma)), ZERO
+        total = ZERO
         for piece in a.pieces:
             if piece in b.pieces:
                 low, high = self.nodes[piece[0]], self.nodes[piece[0] + 1]
-                product = times(times(a.pieces[piece], b.pieces[piece]), growth)
+                product = times(times(a.pieces[piece], b.pieces[piece]), self.intensity)
                 total = add(total, times(H, tuple(integral(x, low, high) for x in product)))
         return total
 
@@ -185,16 +226,15 @@ class Exact:
     axis: Axis
     rate: Any
     start: Any
-    mu: Sequence[Any] = MU
-    nu: Sequence[Any] = NU
+    kappa: Series = ONE
 
     def drift(self) -> Series:
-        """h int_0^theta (q + mu)."""
-        powers = [RING.zero, THETA * self.rate]
-        powers += [RING.zero] * (TERMS - 2)
-        for i in range(TERMS - 1):
-            powers[i + 1] = powers[i + 1] + THETA ** (i + 1) * self.mu[i] * QQ(1, factorial(i + 1))
-        return tuple(powers)
+        """h int_0^theta (q + kappa mu)."""
+        inner = add(constant(self.rate), times(self.kappa, self._symbols(MU)))
+        return times(H, tuple(_antiderivative(x) for x in inner))
+
+    def _symbols(self, symbols: Sequence[Any]) -> Series:
+        return tuple(THETA**i * c * QQ(1, factorial(i)) if i else RING(c) for i, c in enumerate(symbols))
 
     def share(self, theta: Any) -> tuple[Series, Series]:
         """mu and nu at theta."""
@@ -202,7 +242,7 @@ class Exact:
         def at_node(symbols: Sequence[Any]) -> Series:
             return tuple(RING(s) * (theta**i if i else QQ(1)) * QQ(1, factorial(i)) for i, s in enumerate(symbols))
 
-        return at_node(self.mu), at_node(self.nu)
+        return at_node(MU), at_node(NU)
 
     def state(self, theta: Any) -> Linear:
         """y(theta)."""
@@ -210,17 +250,20 @@ class Exact:
         down = exponential(scaled(self.drift(), -1))
         reached = tuple(at(x, theta) for x in up)
         base = times(reached, tuple(at(x, self.start) for x in down))
-        forcing = tuple(THETA**i * self.nu[i] * QQ(1, factorial(i)) if i else RING(self.nu[0]) for i in range(TERMS))
+        forcing = times(self.kappa, self._symbols(NU))
         inner = tuple(integral(x, self.start, theta) for x in times(down, forcing))
         noise = self.axis.noise(times(reached, down), self.start, theta)
         return Linear({"base": base, "one": times(H, times(reached, inner))}, noise.pieces)
 
 
 __all__ = [
+    "KAPPA",
     "ONE",
     "RING",
     "SIGMA",
+    "SMOOTH",
     "TERMS",
+    "THETA",
     "VARIANCE",
     "ZERO",
     "Axis",
@@ -232,7 +275,7 @@ __all__ = [
     "constant",
     "divided",
     "exponential",
-    "inverse",
+    "inverse", "logarithm",
     "of_form",
     "root",
     "scaled",

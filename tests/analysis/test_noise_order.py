@@ -11,6 +11,7 @@ from sympy import QQ
 
 from derive.analysis.noise_order import NoiseLaw, kept_law, local, prove_noise, ratio_series, series_text
 from derive.analysis.stationary import Laurent, adams_ratio, kept
+from derive.analysis.wiener_series import KAPPA
 from derive.symbolic.forms import Form, Step, phi
 from derive.symbolic.moments import alphabet
 from derive.tableau import Kernel, Node, Row, Scheme, multistep_row
@@ -157,6 +158,10 @@ def test_a_changed_coefficient_is_seen():
     q = rate(HALF)
     step = adams(2, q)[0].step(EQUAL, q)
     off = replace(step, b=(step.b[0] * QQ(1001, 1000), step.b[1]))
+    flat = adams(2, None)[0].step(EQUAL, ZERO)
+    assert local(flat, NoiseLaw(None, integrand=None), kappa=KAPPA).weak == 2
+    wrong = replace(flat, b=(flat.b[0], flat.b[1] * QQ(1001, 1000)))
+    assert local(wrong, NoiseLaw(None, integrand=None), kappa=KAPPA).weak == 0
     assert local(off, NoiseLaw(HALF)).weak == 0
     assert local(step, NoiseLaw(HALF)).weak == 2
 
@@ -189,3 +194,10 @@ def test_series_that_are_not_known_are_not_read():
         a[3]
     with pytest.raises(ValueError, match="keeps no law"):
         kept([[QQ(1)]], [[QQ(1)]], QQ(1), QQ(0))
+
+
+@pytest.mark.parametrize("steps, weak", [(1, 1), (2, 2), (3, 2)])
+def test_kernels_that_are_known_by_their_moments(steps, weak):
+    """Any smooth kernel and any smooth noise: variables other than lambda, tau that moves."""
+    found = prove_noise(*adams(steps, None), NoiseLaw(None, integrand=None))
+    assert (found.weak, found.strong, found.tight) == (weak, 1, True)
