@@ -106,6 +106,7 @@ def test_the_prior_is_that_of_the_process(kind: str, scale: float) -> None:
     path = built(kind)
     x = 3 * scale * torch.randn(5, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     ends = [torch.tensor(number(f, 1.0), dtype=torch.float64) for f in (path.alpha, path.sigma)]
-    exact = torch.distributions.Normal(0.0, scale).log_prob(x).sum((1, 2))
+    zero, width = torch.tensor([0.0, scale], dtype=torch.float64)
+    exact = torch.distributions.Normal(zero, width).log_prob(x).sum((1, 2))
     assert torch.allclose(log_prior(None, x, ends), exact, rtol=1e-13, atol=0)
     assert math.isclose(float(ends[1]), scale, rel_tol=3e-5)
