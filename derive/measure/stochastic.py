@@ -162,7 +162,7 @@ def gram(noises: Sequence[Noise], intensity: Kernel) -> list[list[Real]]:
 
 
 @dataclass(slots=True)
-class _Joint:
+class Joint:
     """The covariance matrix of named variables; new ones are linear forms of known ones and of fresh noises."""
 
     names: list[str]
@@ -172,7 +172,7 @@ class _Joint:
         place = {name: i for i, name in enumerate(self.names)}
         return _total(p * q * self.matrix[place[x]][place[y]] for x, p in a.items() for y, q in b.items())
 
-    def moved(self, forms: Mapping[str, Mapping[str, Real]]) -> _Joint:
+    def moved(self, forms: Mapping[str, Mapping[str, Real]]) -> Joint:
         """The joint law of these linear forms."""
         place = {name: i for i, name in enumerate(self.names)}
         rows = [[(place[x], p) for x, p in form.items() if p] for form in forms.values()]
@@ -181,15 +181,15 @@ class _Joint:
             for form in rows
         ]
         full = [[_total(left[j] * q for j, q in form) for form in rows] for left in half]
-        return _Joint(list(forms), full)
+        return Joint(list(forms), full)
 
-    def with_noises(self, law: list[list[Real]]) -> _Joint:
+    def with_noises(self, law: list[list[Real]]) -> Joint:
         """With independent variables ``noise 0``, .. of covariance ``law``."""
         old, new = len(self.names), len(law)
         names = [*self.names, *(f"noise {i}" for i in range(new))]
         matrix = [[*row, *[ZERO] * new] for row in self.matrix]
         matrix += [[*[ZERO] * old, *row] for row in law]
-        return _Joint(names, matrix)
+        return Joint(names, matrix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,28 +225,28 @@ def moments(
     earlier = known - 1 if earlier is None else earlier
     share, points = problem.value(kind), [real(q) for q in grid]
     variance = problem.variance(points[0])
-    joint = _Joint(
+    joint = Joint(
         ["one", "start", "exact", "w 0"], [[ONE, ZERO, ZERO, ZERO], *([ZERO, *[variance] * 3] for _ in range(3))]
     )
-    values = [_valued({"w 0": ONE}, share(points[0]))]
+    values = [valued({"w 0": ONE}, share(points[0]))]
     out = []
     for n in range(len(points) - 1):
         step = scheme(grid, n) if n + 1 >= known else None
         joint, values = _advance(problem, joint, values, points[n], points[n + 1], step, share, earlier)
-        out.append(_read(problem, joint, points[0], points[n + 1]))
+        out.append(read(problem, joint, points[n + 1]))
     return out
 
 
 def _advance(
     problem: LinearSDE,
-    joint: _Joint,
+    joint: Joint,
     values: list[dict[str, Real]],
     s: Real,
     t: Real,
     step: LinearStep | None,
     share: Share,
     earlier: int,
-) -> tuple[_Joint, list[dict[str, Real]]]:
+) -> tuple[Joint, list[dict[str, Real]]]:
     """One step; ``values``: F_0, F_-1, .. as linear forms in the variables."""
     noises = [Noise(lambda u: problem.transition(t, u), s, t)]
     exact = {"exact": problem.transition(t, s), "noise 0": ONE, "one": problem.forced(t, s)}
@@ -254,7 +254,7 @@ def _advance(
     own = () if step is None else step.lines
     for line in own:
         known = {-j: value for j, value in enumerate(values)}
-        known |= {i + 1: _valued(form, share(own[i].end)) for i, form in enumerate(lines)}
+        known |= {i + 1: valued(form, share(own[i].end)) for i, form in enumerate(lines)}
         parts = [({f"w {j}": ONE}, a) for j, a in line.states.items()]
         parts += [(_at(known, j), b) for j, b in line.values.items()]
         for coefficient, noise in line.noises:
@@ -265,9 +265,9 @@ def _advance(
     past = sum(name.startswith("w ") for name in joint.names)
     forms |= {f"w {j + 1}": {f"w {j}": ONE} for j in range(min(past, earlier))}
     forms |= {f"F {j + 1}": value for j, value in enumerate(values[:earlier])}
-    newest = _valued({"w 0": ONE}, share(t))
+    newest = valued({"w 0": ONE}, share(t))
     if step is not None and step.kept != -1:
-        forms["F 0"], newest = _valued(lines[step.kept], share(t)), {"F 0": ONE}
+        forms["F 0"], newest = valued(lines[step.kept], share(t)), {"F 0": ONE}
     moved = joint.with_noises(gram(noises, problem.intensity)).moved(forms)
     return moved, [newest, *({f"F {j + 1}": ONE} for j in range(min(len(values), earlier)))]
 
@@ -282,7 +282,7 @@ def _at(known: Mapping[int, dict[str, Real]], j: int) -> dict[str, Real]:
     return known[j]
 
 
-def _valued(form: Mapping[str, Real], share: tuple[Real, Real]) -> dict[str, Real]:
+def valued(form: Mapping[str, Real], share: tuple[Real, Real]) -> dict[str, Real]:
     """The integrand at a state."""
     out = {name: share[0] * p for name, p in form.items()}
     return out | {"one": out.get("one", ZERO) + share[1]}
@@ -298,7 +298,8 @@ def _sum(parts: Sequence[tuple[Mapping[str, Real], Real]], names: Sequence[str])
     return total
 
 
-def _read(problem: LinearSDE, joint: _Joint, start: Real, t: Real) -> Moments:
+def read(problem: LinearSDE, joint: Joint, t: Real) -> Moments:
+    """Of the variables one, start, exact and w 0."""
     one, first, w, exact = ({name: ONE} for name in ("one", "start", "w 0", "exact"))
     variance, difference = joint.covariance(first, first), {"w 0": ONE, "exact": -ONE}
     centre = joint.covariance(w, one)
@@ -365,7 +366,7 @@ def measured_orders(
 ) -> StochasticOrders:
     """Weak and strong order at lambda = 1; arguments as in :func:`measured_order`."""
     at = _last(problem, scheme, how)
-    fits = (_fit(at, error, first, cap, how.get("tolerance", 0.02)) for error in (weak_error, lambda m: m.distance))
+    fits = (fitted(at, error, first, cap, how.get("tolerance", 0.02)) for error in (weak_error, lambda m: m.distance))
     return StochasticOrders(*fits)
 
 
@@ -383,7 +384,7 @@ def measured_order(
     how: grid, a name of :data:`GRIDS` (default rough); tolerance: by how much two exponents, and the last of them and an
     integer, may differ; known, kind, earlier as in :func:`moments`. None: there is no error.
     """
-    return _fit(_last(problem, scheme, how), error, first, cap, how.get("tolerance", 0.02))
+    return fitted(_last(problem, scheme, how), error, first, cap, how.get("tolerance", 0.02))
 
 
 def _last(problem: LinearSDE, scheme: Scheme, how: Mapping[str, Any]) -> Callable[[int], Moments]:
@@ -391,7 +392,7 @@ def _last(problem: LinearSDE, scheme: Scheme, how: Mapping[str, Any]) -> Callabl
     return cache(lambda n: moments(problem, scheme, GRIDS[how.get("grid", "rough")](n), **rest)[-1])
 
 
-def _fit(
+def fitted(
     at: Callable[[int], Moments], error: Callable[[Moments], Real], first: int, cap: int, tolerance: float
 ) -> OrderFit | None:
     if abs(error(at(first))) < EXACT:
@@ -400,6 +401,6 @@ def _fit(
 
 
 __all__ = [
-    "GRIDS", "Line", "LinearSDE", "LinearStep", "Moments", "Noise", "Scheme", "StochasticOrders", "gram", "measured_order",
-    "measured_orders", "moments", "nodes_for", "rough", "uniform", "weak_error",
+    "GRIDS", "Joint", "Line", "LinearSDE", "LinearStep", "Moments", "Noise", "Scheme", "StochasticOrders", "fitted", "gram",
+    "measured_order", "measured_orders", "moments", "nodes_for", "read", "rough", "uniform", "valued", "weak_error",
 ]  # fmt: skip
