@@ -29,10 +29,10 @@ def _folder() -> Path:
 
 
 @lru_cache(maxsize=64)
-def emitted(schedule: str, prediction: str, method: str) -> Solver:
-    """The solver of these three entries of a spec, as YAML in one line each; made once a process."""
+def emitted(schedule: str, prediction: str, method: str, kind: str = "diffusion") -> Solver:
+    """The solver of these three entries of a spec, as YAML in one line each; made once a process. kind: "sde, tau: 1/2"."""
     name = f"solver_{len(list(_folder().iterdir()))}"
-    problem = f"{{kind: diffusion, schedule: {schedule}, prediction: {prediction}}}"
+    problem = f"{{kind: {kind}, schedule: {schedule}, prediction: {prediction}}}"
     spec = read_spec_text(f"name: {name}\nproblem: {problem}\nmethod: {method}\n")
     files = render(derive(spec))
     (_folder() / name).mkdir()
