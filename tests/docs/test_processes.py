@@ -1,0 +1,25 @@
+"""The page about processes: its blocks are executed, and print what it shows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import execute
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "processes.md"
+
+
+def test_the_blocks_run_and_print_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text, names = execute(PAGE, tmp_path)
+    assert text == PAGE.read_text("utf-8")
+    assert names["restored"].shape == (4, 3, 8, 8) and names["end"].shape == (3, 1)
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(((?!http)[^)#]+)[^)]*\)", PAGE.read_text("utf-8"))
+    assert links and all((PAGE.parent / link).exists() for link in links)
