@@ -1,0 +1,64 @@
+"""Weak and strong orders of every shipped stochastic solver: proved from its tableau, and shown by its emitted steps.
+
+The measurement runs the solver with its own start and last steps on a rough grid; mean, variance and the mean square
+distance from the exact path come from second moments in 320 bits, so an order is that of an error and not of samples.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from derive.analysis.noise_claims import law_of, prove_stochastic
+from derive.measure.march import Emitted
+from derive.measure.stochastic import StochasticOrders
+from derive.measure.stochastic_emitted import measured_emitted
+from tests.claims.shipped import STOCHASTIC, shipped
+
+CLOSE = 0.05
+USUAL = ("ddim_eta_half", "seeds_1", "sde_dpmpp_2m")
+CASES = [pytest.param(n, marks=() if n in USUAL else pytest.mark.slow) for n in STOCHASTIC]
+
+
+def measured(name: str, solver: Emitted | None = None, **more) -> StochasticOrders:
+    integrand = shipped(name).derived.problem.integrand.kind
+    return measured_emitted(solver or shipped(name).emitted, integrand, **more)
+
+
+def test_the_usual_cases_are_shipped():
+    assert set(USUAL) <= set(STOCHASTIC)
+    assert len(STOCHASTIC) >= 15
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_proved_orders_are_the_measured_ones(name):
+    derived = shipped(name).derived
+    proved, found = prove_stochastic(derived.tableau, derived.problem), measured(name)
+    assert proved is not None and proved.tight
+    assert found.decided, f"\n{found.moments}\n{found.distance}"
+    assert found.weak == pytest.approx(proved.weak, abs=CLOSE), f"\n{found.moments}"
+    assert found.strong == pytest.approx(float(proved.strong), abs=CLOSE), f"\n{found.distance}"
+
+
+def off(row, column: int, *args):
+    """A row function's row with one column 10 % larger."""
+    found = list(row(*args))
+    found[column] *= 1.1
+    return tuple(found)
+
+
+@pytest.mark.parametrize("column", ["s", "b0", "a"])
+def test_a_changed_coefficient_of_the_code_is_seen(column):
+    solver = shipped("sde_dpmpp_2m").emitted
+    place = solver.code.COLUMNS.index(column)
+    rows = tuple(partial(off, row, place) for row in solver.code.ROWS)
+    found = measured("sde_dpmpp_2m", solver.changed(ROWS=rows), cap=32)
+    assert found.weak < 1
+    assert found.strong < 0.5
+
+
+def test_a_problem_without_noise_has_none():
+    derived = shipped("dpmpp_2m").derived
+    assert law_of(derived.problem) is None
+    assert prove_stochastic(derived.tableau, derived.problem) is None
