@@ -26,6 +26,8 @@ class Entry:
     def summary(self) -> str:
         """One line for ``list solvers``."""
         c = self.claims
+        if "law" in c:
+            return f"{c['law']}: {' '.join(self.description.split())}"
         claims = f"order {c['order']} (global {c['global_order']}), leading error {c['error_constant']['leading']}"
         words = " ".join(self.description.split())
         return f"{claims}: {words}" if words else claims
@@ -61,10 +63,12 @@ def markdown(entries: Iterable[Entry]) -> list[str]:
         equal = c.get("uniform_order")
         order = f"{c['order']}" + (f" ({equal} on equal steps)" if equal not in (None, c["order"]) else "")
         constant = c["error_constant"]["leading"]
-        if not c["error_constant"]["variable_grid"]:
+        if "law" in c:
+            order, constant = "none", "exact law"
+        elif not c["error_constant"]["variable_grid"]:
             constant = f"norm {c['error_constant']['value']:.3g}"
         lines.append(
             f"| [{e.name}](generated/{e.name}/derivation.md) | {e.schedule} | {e.returns} | {e.interpolates} "
-            f"| {order} | {c['global_order']} | {constant} | {calls} | {cost['reads']} + {cost['writes']} |"
+            f"| {order} | {'none' if 'law' in c else c['global_order']} | {constant} | {calls} | {cost['reads']} + {cost['writes']} |"
         )
     return lines

@@ -212,6 +212,8 @@ class Trial:
         found |= {"log_alpha": schedule.log_alpha, "chart": problem.chart, "drift": problem.drift}
         found["time"] = network_time(self.derived.prediction.network, schedule)
         found["weight"] = problem.weight
+        if problem.noise is not None:
+            found |= {"share": problem.noise.share, "diffusion": problem.noise.density, "damping": 2 * problem.drift}
         if schedule.warp is not None:
             found["warp"] = schedule.warp.subs(ab.u, ab.t)
         return found
@@ -296,6 +298,8 @@ def series_verdict(module: ModuleType, step: ModuleType, derived: Any) -> tuple[
     from derive.symbolic.jets import NotAResidue
 
     code, proof = Emitted(module, step.STEPS), derived.proof
+    if proof.law:
+        return True, "not run on power series: there is no order"
     if unrepeated(code):
         return (
             True,
@@ -319,9 +323,12 @@ def unrepeated(code: Any) -> bool:
 
 def order_verdict(module: ModuleType, step: ModuleType, derived: Any) -> tuple[bool, str]:
     """Whether the measured order is the proved one; where there are kinks, an order holds between them only."""
+    from derive.measure.law import law_verdict
     from derive.measure.march import Emitted
     from derive.measure.order import measured_order
 
+    if derived.proof.law:
+        return law_verdict(Emitted(module, step.STEPS))
     if any(table.kind == "linear" for table in derived.schedule.tables.values()):
         return True, "order not measured: the table is joined by straight lines, and the order holds between its kinks"
     code = Emitted(module, step.STEPS)

@@ -184,6 +184,8 @@ def _promise(derived: Derived) -> str:
         "stiff_order": "stiff order {}",
     }
     proved = [text.format(found[key]) for key, text in words.items() if found.get(key) is not None]
+    if "law" in found:
+        proved = [found["law"]]
     proof = f"Proved: {'; '.join(proved)}. " if proved else ""
     sources = ", ".join(derived.spec.references)
     return proof + (f"Reference: {sources}." if sources else "")

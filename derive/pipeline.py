@@ -207,7 +207,7 @@ def _pair(quantity: Prediction) -> tuple[Any, Any]:
     return quantity.c0, quantity.c1
 
 
-INDEX_GRIDS = ("linspace", "leading", "trailing", "simple", "spaced", "spread")
+INDEX_GRIDS = ("linspace", "leading", "trailing", "simple", "spaced", "spread", "origin")
 """Grids of training steps: without them, no solve would begin."""
 
 
@@ -303,6 +303,9 @@ def _check_noise(spec: Spec, problem: SemilinearProblem, tableau: Tableau) -> No
             raise SpecError(
                 spec.fault(where, f"abscissae {got} turn back; allowed with sde: stages in the order of time")
             )
+    if problem.noise is not None and problem.noise.segment is not None and (tableau.steps > 1 or tableau.stages > 1):
+        what = f"a consistency model has one value a step; got {tableau.steps} steps"
+        raise SpecError(spec.fault("method.steps", f"{what}; allowed: 1"))
     if problem.noise is not None and problem.noise.excess is not None and (tableau.steps > 1 or tableau.stages > 1):
         what = f"DDIM's eta is another tau in every step, which has order 1; got {tableau.steps} steps"
         raise SpecError(spec.fault("problem.eta", f"{what}; allowed: steps 1, or tau"))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from runtime.real import Real, log, real
-from runtime.spaced import clocked, spaced, spread
+from runtime.spaced import clocked, origin, spaced, spread
 
 Nodes = tuple[float, ...]
 Variable = Literal["t", "lambda", "log_sigma", "rho", "sigma", "alpha", "angle", "sine_root"]
@@ -418,11 +418,12 @@ GRIDS: Mapping[str, Callable[..., Nodes]] = {
         spaced,
         clocked,
         spread,
+        origin,
     )
 }
 """Every grid by name."""
 
 __all__ = [
     "GRIDS", "Nodes", "beta", "beta_cdf", "beta_quantile", "clocked", "exponential", "karras", "leading", "linspace", "log_rho",
-    "quadratic", "sgm_uniform", "simple", "spaced", "spread", "time_of", "trailing", "uniform",
+    "origin", "quadratic", "sgm_uniform", "simple", "spaced", "spread", "time_of", "trailing", "uniform",
 ]  # fmt: skip

@@ -93,6 +93,11 @@ def sqrt(x: Any) -> Real:
     return _make(libmp.mpf_sqrt(_raw(x), PRECISION, _ROUND))
 
 
+def floor(x: Any) -> Real:
+    """The largest whole number that is not above ``x``."""
+    return _make(libmp.mpf_floor(_raw(x)))
+
+
 def sin(x: Any) -> Real:
     """Sine."""
     return _make(libmp.mpf_sin(_raw(x), PRECISION, _ROUND))
@@ -287,6 +292,6 @@ def linear_slope(knots: Sequence[float], values: Sequence[float], t: Any) -> Rea
 
 
 __all__ = [
-    "PRECISION", "Real", "acos", "asin", "atan", "chebyshev", "chebyshev_slope", "cos", "cosh", "exp", "expm1", "inf",
-    "linear", "linear_slope", "log", "log1p", "phis", "pi", "real", "sin", "sinh", "sqrt", "tan", "tanh", "total",
+    "PRECISION", "Real", "acos", "asin", "atan", "chebyshev", "chebyshev_slope", "cos", "cosh", "exp", "expm1", "floor",
+    "inf", "linear", "linear_slope", "log", "log1p", "phis", "pi", "real", "sin", "sinh", "sqrt", "tan", "tanh", "total",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ Functions like those of :mod:`runtime.grids`, which lists them: N + 1 floats fro
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from runtime.real import real
@@ -73,6 +74,34 @@ def _between(schedule: Any, steps: int, count: int, inner: bool) -> list[float]:
     return out
 
 
+def origin(
+    schedule: Any, steps: int, *, origin_steps: int = 50, strength: float = 1.0, final_zero: bool = True
+) -> Nodes:
+    """N of the training steps ``(T // origin_steps) k - 1`` that a model was distilled on, then sigma = 0, or index 0.
+
+    They begin at the last of the first ``int(origin_steps * strength)`` of them and go down evenly (arXiv:2310.04378, Sec.
+    4.3; the floors are those of diffusers' LCMScheduler and TCDScheduler).
+    """
+    noise, data = schedule.DOMAIN
+    if data != -1 or noise != int(noise):
+        raise ValueError(f"grid 'origin' is for discrete schedules (times T-1..-1); here: {noise!r} to {data!r}")
+    total = int(noise) + 1
+    if not 1 <= origin_steps <= total:
+        raise ValueError(f"origin_steps: got {origin_steps}; allowed: 1 to {total}, the steps of the table")
+    if not 0 < strength <= 1:
+        raise ValueError(f"strength: got {strength!r}; allowed: above 0, up to 1")
+    count = int(origin_steps * strength)
+    if steps > count:
+        raise ValueError(
+            f"steps: got {steps}; allowed: up to {count}, the training steps that the model was distilled on"
+        )
+    stride = total // origin_steps
+    places = [(count - math.floor(i * (count / steps))) * stride - 1 for i in range(steps)]
+    if places[-1] == 0 and not final_zero:
+        raise ValueError("final_zero: got False for a grid that ends at index 0 by itself; allowed: fewer steps")
+    return (*map(float, places), -1.0 if final_zero else 0.0)
+
+
 def spread(
     schedule: Any,
     steps: int,
@@ -136,4 +165,4 @@ def clocked(
     return (*([t_start] if t_start is not None else nodes[:1]), *nodes[1:], float(data))
 
 
-__all__ = ["clocked", "spaced", "spread"]
+__all__ = ["clocked", "origin", "spaced", "spread"]

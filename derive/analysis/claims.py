@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from derive.analysis.law import prove_law
 from derive.analysis.proof import SchemeProof, global_order, principal, prove_scheme
 from derive.analysis.stability import Posed, StabilitySummary, summary
 from derive.errors import Fault
@@ -42,6 +43,8 @@ class Claims:
     """Of a table that switches between integrands, which steps combine which, in words."""
     kept: int = 1
     """In how many integrands the values of the history are kept."""
+    law: str = ""
+    """Of a consistency model, what holds in the place of an order (:mod:`derive.analysis.law`)."""
 
     @property
     def main(self) -> SchemeProof:
@@ -50,18 +53,18 @@ class Claims:
 
     @property
     def order(self) -> int:
-        """Classical order on variable grids, from exact start values."""
-        return self.main.order
+        """Classical order on variable grids, from exact start values; 0 where there is a law in its place."""
+        return 0 if self.law else self.main.order
 
     @property
     def stiff_order(self) -> int | None:
         """Order that holds uniformly in z."""
-        return self.main.stiff_order
+        return None if self.law else self.main.stiff_order
 
     def as_dict(self, name: str, spec_sha256: str, references: tuple[str, ...]) -> dict[str, Any]:
         """The content of claims.json (schema 1)."""
         main = self.main
-        return {
+        found: dict[str, Any] = {
             "schema": SCHEMA,
             "name": name,
             "spec_sha256": spec_sha256,
@@ -94,9 +97,28 @@ class Claims:
             "cost": {"kernels": self.kernels, "reads": self.reads, "writes": self.writes},
             "references": list(references),
         }
+        if self.law:
+            none: dict[str, Any] = {
+                "exact": None,
+                "value": None,
+                "leading": None,
+                "variable_grid": {},
+                "function": None,
+            }
+            own = {
+                "uniform_order": None,
+                "proof": "identities of the weights",
+                "error_constant": none,
+                "row_orders": [0],
+            }
+            found |= {**own, "law": self.law}
+        return found
 
     def __str__(self) -> str:
         main = self.main
+        if self.law:
+            cost = f"1 evaluation and {self.kernels} kernel a step, {self.reads} reads + {self.writes} writes"
+            return f"no order, since a step does not become short with h\n{self.law}\n{cost}"
         grids = "on variable grids " if self.history else ""
         lines = [
             f"order {self.order} {grids}(and not {self.order + 1}: {main.because}); by {main.engine}",
@@ -141,15 +163,16 @@ def prove(tableau: Tableau, cost: tuple[int, int, int], problem: Posed | None = 
     """
     proofs = tuple(prove_scheme(scheme, tableau.kernel_of(scheme)) for scheme in tableau.schemes)
     starter = None if tableau.starter is None else prove_scheme(tableau.starter, tableau.kernel)
+    law = prove_law() if getattr(getattr(problem, "noise", None), "segment", None) is not None else ""
     return Claims(
         schemes=proofs,
         starter=starter,
-        global_order=global_order(tableau, proofs, starter),
+        global_order=0 if law else global_order(tableau, proofs, starter),
         evaluations_per_step=tableau.stages,
         history=tableau.steps - 1,
         start=tableau.start,
         final=tableau.final,
-        stability=summary(tableau, problem),
+        stability=summary(tableau, None if law else problem),
         kernels=cost[0],
         reads=cost[1],
         writes=cost[2],
@@ -157,6 +180,7 @@ def prove(tableau: Tableau, cost: tuple[int, int, int], problem: Posed | None = 
         body=tableau.body if tableau.table else None,
         switches=switches(tableau),
         kept=len(tableau.kept),
+        law=law,
     )
 
 
@@ -181,6 +205,11 @@ def refute(proved: Claims, claimed: dict[str, int]) -> list[Fault]:
         if proof.order < 1 and proof.values
     ][:1]
     main = proved.main
+    if proved.law:
+        return [
+            Fault(f"{key} {value} is not provable: a consistency model has none", f"claims.{key}")
+            for key, value in claimed.items()
+        ]
     if main.order < 1 and not main.values:
         message = (
             "the steps that a longer table repeats combine no value (order: 0); allowed: entries of order from 1 there"

@@ -108,6 +108,9 @@ class Oracle:
         noise = self.problem.noise
         assert noise is not None
         start, end = self.mp.mpf(start), self.mp.mpf(end)
+        if noise.segment is not None:
+            up = self._up(end)
+            return self.mp.sqrt(self.at(sigma, end) ** 2 - (up * self.at(sigma, self._begins(end))) ** 2)
         length = abs(self._ends()[1] - self._ends()[0])
         if noise.closed is not None and (noise.excess is not None or self._touching(start, end, length)):
             at_end, at_start, rate = noise.closed
@@ -122,6 +125,22 @@ class Oracle:
             return self.at(noise.density, u) * (scale / self.at(factor, u)) ** 2
 
         return self.mp.sqrt(self.integrals.integral(density, start, end))
+
+    def _begins(self, end: Any) -> Any:
+        """u, the time from which a step to ``end`` goes by the forward process; past training step 0 there is no noise."""
+        assert self.problem.noise is not None and self.problem.noise.segment is not None
+        time, whole = self.problem.noise.segment
+        found = evaluate(time, {t: end}, self.algebra)
+        return min(self.mp.floor(found), end) if whole else found
+
+    def _up(self, end: Any) -> Any:
+        """alpha_t/alpha_u of the forward process to ``end``."""
+        return self.at(alpha, end) / self.at(alpha, self._begins(end))
+
+    def _renoised(self, start: Any, end: Any) -> tuple[Any, Any]:
+        """(weight of x, weight of x0): to u with the noise of x that x0 leaves, then scaled up."""
+        left = self._up(end) * self.at(sigma, self._begins(end)) / self.at(sigma, start)
+        return left, self.at(alpha, end) - left * self.at(alpha, start)
 
     def _touching(self, start: Any, end: Any, length: Any) -> bool:
         return any(abs(x - place) < length * self.mp.mpf(10) ** -20 for x in (start, end) for place in self._ends())
@@ -216,6 +235,9 @@ class Oracle:
         if row.transfer == "ddim":
             kept, whole = self._ddim(start, end)
             return {"a": kept, **{name: whole * self.number(q.at_zero) for name, q in zip(names, row.given)}}
+        if problem.noise is not None and problem.noise.segment is not None:
+            kept, whole = self._renoised(start, end)
+            return {"a": kept, names[0]: whole}
         if row.given:
             values = [self._given(row, j, start, end, h, times) for j in range(len(names))]
         else:

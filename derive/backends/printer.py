@@ -34,7 +34,7 @@ FUNCTIONS: dict[type, str] = {
 """SymPy function -> name in ``runtime.real``; ``sqrt``, ``real`` and ``pi`` come from powers and numbers."""
 
 REAL_NAMES = frozenset(FUNCTIONS.values()) | {
-    "Real", "real", "sqrt", "pi", "phis", "chebyshev", "chebyshev_slope", "linear", "linear_slope",
+    "Real", "real", "sqrt", "pi", "phis", "chebyshev", "chebyshev_slope", "linear", "linear_slope", "floor",
 }  # fmt: skip
 """Everything the printed text may take from ``runtime.real``."""
 

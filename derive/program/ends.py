@@ -13,6 +13,7 @@ import sympy as sp
 
 from derive.problems import SemilinearProblem
 from derive.program.coefficients import Assign, Rows
+from derive.program.renoise import segment_limits
 from derive.program.rows import H0, Lowering, divided, scheme_rows
 from derive.schedules import at_schedule
 from derive.symbolic.alphabet import alpha, dalpha, dsigma, sigma, t
@@ -29,6 +30,8 @@ def limits(low: Lowering, rows: Rows) -> dict[str, Rows]:
     """``TO_*`` and ``FROM_*`` by order for both ends."""
     if low.tableau.table:
         return _of_table(low, rows)
+    if low.problem.noise is not None and low.problem.noise.segment is not None:
+        return segment_limits(low)
     problem, schedule = low.problem, low.schedule
     kernel = problem.kernel
     out: dict[str, Rows] = {}
@@ -58,6 +61,8 @@ def limits(low: Lowering, rows: Rows) -> dict[str, Rows]:
             out[arrive] = ()
     if problem.noise is not None:  # a stochastic step has no inverse
         out |= {"FROM_SIGMA_ZERO": (), "TO_ALPHA_ZERO": ()}
+        used = {name for found in out.values() for name in found}
+        low.functions[:] = [f for f in low.functions if f.name in used or not f.name.startswith(("limit", "to_alpha"))]
     return out
 
 
@@ -194,16 +199,18 @@ def _exhausted(low: Lowering) -> str:
         a = _exhausting(low)
         at_t, at_s = (low.node(low.problem.prefactor, w) for w in ("t", "s"))  # type: ignore[arg-type]
         doc = "Order 1 where an end of the step has an infinite variable: the analytic limit."
-        values = {"a": a, "b0": (at_t - a * at_s) / -low.rate}
+        weight = (at_t - a * at_s) / -low.rate
+        values = {"a": a, "b0": weight if low.problem.noise is None else sp.factor_terms(weight)}
         low.finish(name, doc, [], values | _noise(low))
     return name
 
 
 def _exhausting(low: Lowering) -> sp.Expr:
     """G_t/G_s where the step of lambda is infinite."""
-    noise = low.problem.noise
+    noise, factor = low.problem.noise, low.problem.factor
     if noise is None or noise.excess is None:
-        return low.propagator()[0]
+        forgets = noise is not None and factor is not None and factor.subs(alpha, 0).has(sp.zoo)
+        return sp.Integer(0) if forgets and low.schedule.noise_end == "alpha_zero" else low.propagator()[0]
     return low.node(sigma, "t") / low.node(sigma, "s") * sp.sqrt(1 - noise.share)
 
 
@@ -261,7 +268,9 @@ def _end_row(
 ) -> str:
     order = len(row.nodes)
     weights = [sp.Symbol("c") * w for w in divided(newton, row.relative)]
-    values = {"a": a} | {f"b{j}": w for j, w in enumerate(weights)} | _noise(low)
+    values = {"a": a} | {f"b{j}": w for j, w in enumerate(weights)}
+    if low.problem.noise is not None:
+        values["s"] = sp.Integer(0)
     doc = f"Order {order} into {end.replace('_zero', ' = 0')}: {why}."
     return low.finish(low.called(f"to_{end}_{order}"), doc, body, values)
 

@@ -16,6 +16,7 @@ from derive.program.coefficients import Assign, CoefficientModule, Function, Row
 from derive.program.ends import limits
 from derive.program.ir import Program
 from derive.program.phases import begin_names, conversion, names
+from derive.program.renoise import segment_functions
 from derive.program.rows import CURVES, Lowering, corrector_row, error_row, every_scheme, scheme_rows
 from derive.symbolic.alphabet import dalpha, drho, dsigma, expm1, rho, t
 from derive.symbolic.forms import as_expr
@@ -38,7 +39,9 @@ def coefficients(
     low = Lowering(tableau, problem, program, network_scale)
     _schedule_functions(low)
     _kernel_functions(low)
-    if problem.noise is not None:
+    if problem.noise is not None and problem.noise.segment is not None:
+        segment_functions(low)
+    elif problem.noise is not None:
         _noise_functions(low)
     if low.adaptive or any(c not in (0, 1) for scheme in every_scheme(tableau) for c in scheme.abscissae):
         _inner_function(low)

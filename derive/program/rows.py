@@ -20,6 +20,7 @@ from derive.program.coefficients import Assign, Function
 from derive.program.ir import Program
 from derive.program.newton import divided, newton_body, top_phi
 from derive.program.phases import conversion
+from derive.program.renoise import renoised
 from derive.program.spanned import spanned
 from derive.symbolic.alphabet import alpha, dalpha, drho, dsigma, rho, sigma, t
 from derive.symbolic.alphabet import h as step
@@ -149,10 +150,8 @@ class Lowering:
 
     def size(self, place: Place) -> sp.Expr:
         """C h: the prefactor of a closed kernel at the end of the span, times its length."""
-        length = place.abscissa * H0
-        if self.excess is not None:
-            length = -(length + sp.Symbol("k")) / self.rate
-        return self.node(self.problem.prefactor, place.name) * length  # type: ignore[arg-type]
+        length, prefactor = place.abscissa * H0, self.node(self.problem.prefactor, place.name)  # type: ignore[arg-type]
+        return prefactor * length if self.excess is None else -prefactor / self.rate * (length + sp.Symbol("k"))
 
     @property
     def excess(self) -> sp.Expr | None:
@@ -290,6 +289,8 @@ def row_body(low: Lowering, row: Row, place: Place) -> tuple[list[Assign], sp.Ex
         return spanned(low, row)
     if not row.nodes:
         return [], low.propagator(place)[0], []
+    if low.problem.noise is not None and low.problem.noise.segment is not None:
+        return renoised(low)
     if row.transfer == "ddim":
         return _ddim_body(low, row, place)
     past = max((n.index for n in row.nodes if n.kind == "history"), default=0)

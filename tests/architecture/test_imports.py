@@ -85,6 +85,7 @@ ARROWS: dict[str, Row] = {
     "derive.program.rows": Row((*COMMON, *LOWERED, "derive.program"), ("sympy",)),
     "derive.program.newton": Row((*COMMON, "derive.program"), ("sympy",)),
     "derive.program.spanned": Row((*COMMON, *LOWERED, "derive.program"), ("sympy",)),
+    "derive.program.renoise": Row((*COMMON, *LOWERED, "derive.program"), ("sympy",)),
     "derive.program.ends": Row((*COMMON, *LOWERED, "derive.program"), ("sympy",)),
     # The reference executor reads the tableau itself, in wide arithmetic: it must not share the backends' path.
     "derive.program.interpret": Row((*COMMON, *LOWERED, "derive.program", REAL), ("sympy", "mpmath", "numpy")),

@@ -35,10 +35,10 @@ every = pytest.mark.parametrize("quantity", QUANTITIES.values(), ids=QUANTITIES)
 
 
 def test_every_prediction_of_the_folder_is_tested():
-    assert set(names("derive.predictions")) == {*KINDS, "linear"}
+    assert set(names("derive.predictions")) == {*KINDS, "linear", "consistency"}
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "linear"])
+@pytest.mark.parametrize("kind", [*KINDS, "linear", "consistency"])
 def test_module_declares_its_parameters_and_source(kind):
     module = importlib.import_module(f"derive.predictions.{kind}")
     assert "arXiv" in module.REFERENCE

@@ -28,7 +28,7 @@ def test_every_name_loads_and_declares_itself(package: str) -> None:
 def test_known_kinds() -> None:
     assert {"flow", "vp_linear", "edm", "expression", "table"} <= set(lookup.names("derive.schedules"))
     assert {"noise", "data", "v", "velocity", "linear"} <= set(lookup.names("derive.predictions"))
-    assert lookup.names("derive.problems") == ("diffusion", "sde")
+    assert lookup.names("derive.problems") == ("consistency", "diffusion", "sde")
     assert "torch" in lookup.names("derive.backends")
 
 
