@@ -17,6 +17,7 @@ from generated import (
     flow_kutta3,
     flow_rk4,
     sd15_dpmpp_2m,
+    sde_dpmpp_1,
     unipc_2_pece,
     vp_rho_heun,
     vp_v_ab2,
@@ -290,6 +291,10 @@ def test_what_is_refused():
         log_likelihood(solver, model, X, 5, prior=lambda y: y, **LAMBDA)
     with pytest.raises(ValueError, match="history nodes"):
         log_likelihood(solver, model, X, plan=solver.plan(5, direction="inversion", history=1, **LAMBDA))
+    with pytest.raises(ValueError, match="stochastic"):
+        log_likelihood(sde_dpmpp_1.solver, model, X, 5, **LAMBDA)
+    with pytest.raises(ValueError, match="stochastic"):
+        sample(sde_dpmpp_1.solver, model, X, 5, **LAMBDA)
     with pytest.raises(ValueError, match="not empty"):
         log_likelihood(solver, model, torch.tensor(1.0), 5, **LAMBDA)
     with pytest.raises(ValueError, match="starts at sigma = 0"):

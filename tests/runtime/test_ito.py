@@ -8,7 +8,7 @@ from functools import lru_cache
 import pytest
 import torch
 
-from generated import ddim, dpmpp_2m, etdrk4, flow_rk4
+from generated import ddim, dpmpp_2m, etdrk4, flow_rk4, sa_solver_2, sde_dpmpp_1, sde_dpmpp_2m
 from runtime import levels
 from runtime.ito import PathDensity, Recorder
 from tests.runtime import mixture
@@ -166,6 +166,19 @@ def test_a_recorder_keeps_what_the_solver_shows():
     want = PathDensity(ddim.solver, plan).along([*seen.states, end], scores)
     assert found.shape == (7, 4)
     torch.testing.assert_close(found, want, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("package", [sde_dpmpp_1, sde_dpmpp_2m, sa_solver_2], ids=lambda p: p.solver.name)
+def test_along_the_steps_of_shipped_stochastic_solvers(package):
+    """Their own noise, and the states that they show: the error is that of exact paths."""
+    plan, states, _, _, _ = paths(100)
+    plan = package.solver.plan(nodes=plan.nodes)
+    seen = Recorder(package.solver, plan)
+    end = package.solver.sample(mixture.network("noise", mixture.vp), states[0], plan=plan, callback=seen, seed=1)
+    first, last = (mixture.vp(t) for t in (plan.nodes[0], plan.nodes[-1]))
+    want = mixture.log_density(end[:, 0], *last) - mixture.log_density(states[0][:, 0], *first)
+    error = seen.along(end)[-1] - want
+    assert float(error.square().mean().sqrt()) < 1.25 * errors(100)[0] and abs(float(error.mean())) < 0.06
 
 
 def test_the_score_of_every_prediction():
