@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from derive.analysis.phi_arrays import phis
-from derive.analysis.recurrence import Arithmetic, highest_phi, on_arrays
+from derive.analysis.recurrence import highest_phi, on_arrays
 from derive.symbolic.forms import Step
 
 Array = NDArray[np.floating]
-KINDS = {"data": -1, "noise": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,12 @@ class GaussianRun:
         path = [places[at], *(places[at - j] for j in range(self.step.known))]
         law = np.stack([np.stack([self._exact(T, s, t) for t in path], -1) for s in path], -2)
         mean = np.stack([self._transition(T, places[at], s) ** -1 for s in path], -1)
+        z = -(1 + T) * h if self.integrand == "data" else np.full_like(T, h)
+        weigh = on_arrays(z, highest=max(highest_phi(self.step), 1))
+        weights = [[np.broadcast_to(weigh(form), T.shape) for form in row] for row in (*self.step.a, self.step.b)]
+        common = self._common(T, [c * h for c in self._ends])
         for n in range(steps):
-            moves, noise = self._step(T, places[at + n - np.arange(self.step.known)], h)
+            moves, noise = self._step(T, places[at + n - np.arange(self.step.known)], h, weights, common)
             law = moves @ law @ np.swapaxes(moves, -1, -2) + noise
             mean = (moves @ mean[..., None])[..., 0]
         end = self._transition(T, places[-1], places[at])
@@ -80,25 +83,29 @@ class GaussianRun:
         kappa = self.scale**2 / self._variance(lam)
         return float(kappa if self.integrand == "data" else (1 - kappa) * np.exp(lam))
 
-    def _step(self, T: Array, past: Array, h: float) -> tuple[Array, Array]:
+    @property
+    def _ends(self) -> list[float]:
+        """Where stages and the output lie, in units of the step."""
+        return [*map(float, self.step.thetas[self.step.known :]), 1.0]
+
+    def _step(
+        self, T: Array, past: Array, h: float, weights: Sequence[Sequence[NDArray]], common: Array
+    ) -> tuple[Array, Array]:
         """The matrix and the noise of one step from past[0]; past: places of the known values, newest first."""
-        s, known, step = float(past[0]), self.step.known, self.step
-        weigh = self._arithmetic(T, h)
-        sign = KINDS[self.integrand]
+        s, known, step, ends = float(past[0]), self.step.known, self.step, self._ends
         width = 1 + known
         rows, noises, values = [], [], []
         for j in range(known):
             values.append(np.eye(width)[1 + j] * self._share(float(past[j])) * np.ones((len(T), 1)))
         sources: list[NDArray] = [np.zeros((len(T), len(step.a) + 1)) for _ in range(known)]
-        ends = [float(theta) for theta in step.thetas[known:]] + [1.0]
-        for i, (row, c) in enumerate(zip((*step.a, step.b), ends, strict=True)):
+        for i, (row, c) in enumerate(zip(weights, ends, strict=True)):
             end = s + c * h
             factor, total = np.exp(-(1 + T) * c * h), (1 + T) * h
-            if sign > 0:
+            if self.integrand == "noise":
                 factor, total = np.ones_like(T), -(1 + T) * h * np.exp(-end)
             line, source = factor[:, None] * np.eye(width)[0], np.zeros((len(T), len(step.a) + 1))
-            for form, value, made in zip(row, values, sources):
-                weight = (total * np.broadcast_to(weigh(form), T.shape))[:, None]
+            for number, value, made in zip(row, values, sources):
+                weight = (total * number)[:, None]
                 line, source = line + weight * value, source + weight * made
             if c == 1.0 or self.stages == "coherent":
                 source = source + np.eye(len(step.a) + 1)[i]
@@ -106,7 +113,6 @@ class GaussianRun:
             noises.append(source)
             values.append(line * self._share(end))
             sources.append(source * self._share(end))
-        common = self._common(T, s, [c * h for c in ends])
         kept = 0 if self.corrected else -1
         moves = np.zeros((len(T), width, width))
         made = np.zeros((len(T), width, len(ends)))
@@ -114,21 +120,17 @@ class GaussianRun:
         moves[:, 1], made[:, 1] = rows[kept], noises[kept]
         for j in range(1, known):
             moves[:, 1 + j, j] = 1
-        return moves, made @ common @ np.swapaxes(made, -1, -2)
+        return moves, made @ (common * np.exp(-2 * s)) @ np.swapaxes(made, -1, -2)
 
-    def _arithmetic(self, T: Array, h: float) -> Arithmetic:
-        z = -(1 + T) * h if self.integrand == "data" else np.full_like(T, h)
-        return on_arrays(z, highest=max(highest_phi(self.step), 1))
-
-    def _common(self, T: Array, s: float, lengths: Sequence[float]) -> Array:
-        """Cov(xi_i, xi_j), xi_i = int_s^{s + l_i} e^{r (s + l_i - u)} g dW; r = -(1 + T) for data, 0 in w for noise."""
+    def _common(self, T: Array, lengths: Sequence[float]) -> Array:
+        """Cov(xi_i, xi_j), xi_i = int_0^{l_i} e^{r (l_i - u)} g dW; r = -(1 + T) for data, 0 in w for noise."""
         rate = -(1 + T) if self.integrand == "data" else np.zeros_like(T)
         out = np.empty((len(T), len(lengths), len(lengths)))
         for i, a in enumerate(lengths):
             for j, b in enumerate(lengths):
                 m = min(a, b)
                 whole = phis(1, 2 * (rate + 1) * m)[1]
-                out[:, i, j] = 2 * T * np.exp(rate * (a + b - 2 * m) - 2 * (s + m)) * m * whole
+                out[:, i, j] = 2 * T * np.exp(rate * (a + b - 2 * m) - 2 * m) * m * whole
         return out
 
 
