@@ -11,9 +11,12 @@ synthetic acceleration adds the solution of -f''/3 + (1 - c) f = c (phi - phi_ol
 
 from __future__ import annotations
 
-import mpmath
+from typing import Any
+
 import numpy as np
 import sympy as sp
+
+from derive.symbolic.evaluate import evaluate, mpmath_algebra
 
 L, C = sp.symbols("L c", positive=True)
 SWEPT = C * sp.integrate(1 / (1 + (L * sp.Symbol("mu", positive=True)) ** 2), (sp.Symbol("mu", positive=True), 0, 1))
@@ -24,13 +27,21 @@ ACCELERATED = SWEPT + C * (SWEPT - 1) / (L**2 / 3 + 1 - C)
 
 def radius(ratio: float) -> tuple[float, float]:
     """(max over L of omega, where) of the accelerated iteration, from the zero of its derivative."""
-    with mpmath.workdps(30):
-        factor = sp.lambdify(L, ACCELERATED.subs(C, sp.nsimplify(ratio)), "mpmath")
-        slope = sp.lambdify(L, sp.diff(ACCELERATED.subs(C, sp.nsimplify(ratio)), L), "mpmath")
-        grid = [mpmath.mpf(k) / 50 for k in range(5, 2000)]
-        best = max(grid, key=lambda at: abs(factor(at)))
-        place = mpmath.findroot(slope, (best - mpmath.mpf(1) / 50, best + mpmath.mpf(1) / 50), solver="anderson")
-        return float(abs(factor(place))), float(place)
+    algebra = mpmath_algebra(100)
+    found = ACCELERATED.subs(C, sp.nsimplify(ratio))
+    slope = sp.diff(found, L)
+
+    def at(expression: sp.Expr, wave: Any) -> Any:
+        return evaluate(expression, {L: wave}, algebra)
+
+    number = algebra.number
+    waves = [number(k) / 10 for k in range(1, 500)]
+    best = max(waves, key=lambda wave: abs(at(found, wave)))
+    low, high = best - number(1) / 10, best + number(1) / 10
+    for _ in range(60):  # the slope falls through 0 at the maximum
+        middle = (low + high) / 2
+        low, high = (middle, high) if at(slope, middle) > 0 else (low, middle)
+    return float(abs(at(found, low))), float(low)
 
 
 def iterated(ratio: float, wave: float, points: int = 64, accelerated: bool = True) -> float:
