@@ -39,8 +39,9 @@ def sampling() -> ModuleType:
     """``k_diffusion.sampling`` without the package around it, which imports what no sampler needs (wandb, clip, ..).
 
     ImportError if k-diffusion, or something that the samplers do need, is not installed. torchvision, of which its
-    ``utils`` makes pictures, is put in as an empty module where it is not.
+    ``utils`` makes pictures, is put in as an empty module where it is not, and taken out again once that has it.
     """
+    empty: list[str] = []
     if "k_diffusion" not in sys.modules:
         found = importlib.util.find_spec("k_diffusion")
         if found is None:
@@ -48,11 +49,16 @@ def sampling() -> ModuleType:
         package = ModuleType("k_diffusion")
         package.__path__ = list(found.submodule_search_locations or ())
         if importlib.util.find_spec("torchvision") is None:
-            for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional"):
-                sys.modules.setdefault(name, ModuleType(name))
+            empty = ["torchvision", "torchvision.transforms", "torchvision.transforms.functional"]
+            for name in empty:
+                sys.modules[name] = ModuleType(name)
             sys.modules["torchvision.transforms"].functional = sys.modules["torchvision.transforms.functional"]  # type: ignore[attr-defined]
         sys.modules["k_diffusion"] = package
-    return importlib.import_module("k_diffusion.sampling")
+    try:
+        return importlib.import_module("k_diffusion.sampling")
+    finally:
+        for name in empty:
+            del sys.modules[name]
 
 
 class Copy:

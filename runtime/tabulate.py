@@ -16,6 +16,7 @@ from runtime.errors import LimitError
 from runtime.fed import fed
 from runtime.itinerary import Route, Visit, call_nodes, kept, point, span, visits
 from runtime.real import Real, real
+from runtime.rebind import rebound
 
 Row = tuple[float, ...]
 
@@ -127,7 +128,8 @@ class _Grid:
             t = point(self.c, (real(self.times[j]) + real(self.times[other])) / 2)
             step = self.c.span(s, t)
         h = (step,) * self.c.STEPS
-        for entry in (*limits, self.c.ROWS[0]):
+        code = self.c if forwards or not hasattr(self.c, "spread") else rebound(self.c, _same, {"spread": _none})
+        for entry in (*limits, code.ROWS[0]):
             if callable(entry):
                 row = _rounded(entry, s, t, h)
             else:
@@ -156,6 +158,15 @@ class _Grid:
             )
         alone = len(self.c.ROWS) == 1 and callable(self.c.ROWS[0]) and not self.c.CORRECTORS
         return Visit(self.route.count, 1, "main" if alone else "start_1", self.points[last], row)
+
+
+def _same(number: Real) -> Real:
+    return number
+
+
+def _none(s: Any, t: Any) -> Real:
+    """The noise of a step backwards, which has none: what a row says of its start does not hang on it."""
+    return real(0)
 
 
 def _number(f: Any) -> float:

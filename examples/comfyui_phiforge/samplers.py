@@ -20,12 +20,21 @@ def names() -> list[str]:
 
 @cache
 def function(name: str) -> Callable[..., Any]:
-    """``sample(model, x, sigmas, extra_args, callback, disable)`` of a solver, which is imported when it is first run."""
+    """``sample(model, x, sigmas, extra_args, callback, disable, **options)`` of a solver, which is imported when it is first run.
+
+    A stochastic one takes its noise from extra_args["seed"], the seed of the node; options: ``noise_sampler``, ``s_noise``.
+    """
 
     def sample(
-        model: Any, x: Any, sigmas: Any, extra_args: Any = None, callback: Any = None, disable: Any = None
+        model: Any,
+        x: Any,
+        sigmas: Any,
+        extra_args: Any = None,
+        callback: Any = None,
+        disable: Any = None,
+        **options: Any,
     ) -> Any:
-        return sampler(name)(model, x, sigmas, extra_args, callback, disable)
+        return sampler(name)(model, x, sigmas, extra_args, callback, disable, **options)
 
     sample.__name__ = f"sample_{PREFIX}{name}"
     return sample

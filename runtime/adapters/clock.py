@@ -13,6 +13,7 @@ is the time of its own schedule keeps that schedule: its nodes are the times at 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from runtime.grids import time_of
 from runtime.inverse import solve_for
 from runtime.itinerary import kept, point
 from runtime.plan import Plan
-from runtime.real import Real, log, log1p, real, sqrt
+from runtime.real import Real, expm1, log, log1p, real, sqrt
 from runtime.rebind import rebound
 
 WIDEST = 1e8
@@ -82,6 +83,7 @@ class Timed:
 
     jump: the same, ending with its estimate of the data; ``jumps``: whether it has to where the grid ends at sigma = 0,
     since the method's last step has no limit there. data: whether the integrand is the data. of: the kind that was asked for.
+    eta: how much noise its steps add, as DDIM counts it: 0 none, 1 the reverse SDE; None where that is not one number.
     """
 
     solver: Solver
@@ -91,6 +93,7 @@ class Timed:
     own: bool
     data: bool
     of: str | None
+    eta: float | None = 0.0
 
     def __reduce__(self) -> tuple:
         return _again, (self.solver._module, self.of)
@@ -218,14 +221,14 @@ def timed(solver: Solver, of: str | None = None) -> Timed:
     curves = dict(_CURVES[kind])
     there = rebound(code, lambda number: number, curves)
     clocks = [_clock(node, kind) for node in samples]
-    if not all(_same(code.chart(node.t), there.chart(t)) for node, t in zip(samples, clocks)):
+    if not all(_same(f(node.t), g(t)) for f, g in _of_time(code, there) for node, t in zip(samples, clocks)):
         return _timed(solver, {}, kind, True, of)
     names: dict[str, Any] = {"DOMAIN": (1.0 if kind == "flow" else WIDEST, 0.0), "DATA_END": "sigma_zero"}
     names |= {"NOISE_END": "alpha_zero" if kind == "flow" else "regular", "GRID": {}, "WARP": None, **curves}
     if hasattr(code, "inner"):
         names["inner"] = _inner(there)
     if moved:
-        names["FROM_ALPHA_ZERO"] = (_leaving(code.COLUMNS),)
+        names["FROM_ALPHA_ZERO"] = (_leaving(code.COLUMNS, _eta(code, samples)),)
     return _timed(solver, names, kind, False, of)
 
 
@@ -235,7 +238,10 @@ def _timed(solver: Solver, names: dict[str, Any], kind: str, own: bool, of: str 
     keeps = code.FINAL == "keep" and not getattr(code, "TABLE", ())
     ends = bool(code.TO_SIGMA_ZERO) and not (keeps and len(code.TO_SIGMA_ZERO) < len(code.ROWS))
     jump = _with(solver, {**names, "FINAL": "denoise", "DATA_END": "regular"})
-    return Timed(_with(solver, names), jump, not ends, kind, own, _of_data(code, _interior(code)), of)
+    samples = [point(code, time) for time in _interior(code)]
+    return Timed(
+        _with(solver, names), jump, not ends, kind, own, _of_data(code, _interior(code)), of, _eta(code, samples)
+    )
 
 
 def _with(solver: Solver, names: dict[str, Any]) -> Solver:
@@ -251,6 +257,21 @@ def _clock(node: Any, kind: str) -> Real:
     """What the clock of a kind of schedule shows at the noise level of a node."""
     rho = node.sigma / node.alpha
     return rho / (1 + rho) if kind == "flow" else rho
+
+
+def _of_time(code: Any, there: Any) -> list[tuple[Callable[..., Any], Callable[..., Any]]]:
+    """What is a function of time and has to be the same at one noise level: the variable, and the share of the noise."""
+    return [(getattr(code, name), getattr(there, name)) for name in ("chart", "share") if hasattr(code, name)]
+
+
+def _eta(code: Any, nodes: Sequence[Any]) -> float | None:
+    """s/(sigma_t sqrt(1 - e^{-2h})) of a step, where it is one number: DDIM's eta, 1 of the reverse SDE; 0 without noise."""
+    if not hasattr(code, "spread"):
+        return 0.0
+    etas = []
+    for s, t in itertools.combinations(nodes, 2):
+        etas.append(code.spread(s, t) / (t.sigma * sqrt(-expm1(-2 * code.dlambda(t.t, s.t)))))
+    return float(etas[0]) if all(_same(eta, etas[0]) for eta in etas) else None
 
 
 def _first_order(code: Any, s: Any, t: Any) -> dict[str, Any] | None:
@@ -269,24 +290,33 @@ def _of_data(code: Any, times: Sequence[Real]) -> bool:
 
 
 def _moves(code: Any, nodes: Sequence[Any]) -> bool:
-    """Whether the steps are right on any schedule: made of the data, and exact for data that stay as they are."""
+    """Whether the steps are right on any schedule: made of the data, and exact for data that stay as they are.
+
+    Of a step with noise the variance as well: a^2 sigma_s^2 + s^2 = sigma_t^2. How much of it there is at alpha = 0 is
+    known where it is eta.
+    """
+    eta = _eta(code, nodes)
     there = rebound(code, lambda number: number, _CURVES["flow"])
     s, t = (there.node(_clock(node, "flow")) for node in nodes[:2])
     row = _first_order(there, s, t)
-    wanted = (t.sigma / s.sigma, t.alpha - s.alpha * t.sigma / s.sigma)
     return (
         row is not None
+        and eta is not None
         and _of_data(code, [node.t for node in nodes])
-        and all(_same(row[name], value) for name, value in zip(("a", "b0"), wanted))
+        and _same(row["b0"], t.alpha - s.alpha * row["a"])
+        and _same((row["a"] * s.sigma) ** 2 + real(row.get("s", 0)) ** 2, t.sigma**2)
         and _same(code.chart(nodes[0].t), -log(nodes[0].sigma / nodes[0].alpha))
     )
 
 
-def _leaving(columns: Sequence[str]) -> Callable[..., tuple]:
-    """x' = (sigma'/sigma) x + alpha' x0, the step of order 1 from alpha = 0; what makes x0 there is the network's to say."""
+def _leaving(columns: Sequence[str], eta: float | None) -> Callable[..., tuple]:
+    """x' = sqrt(1 - eta^2) (sigma'/sigma) x + alpha' x0 + eta sigma' z, the step of order 1 from alpha = 0; what makes x0
+    there is the network's to say."""
+    noise = real(eta or 0)
+    rest = sqrt(1 - noise**2)
 
     def limit(s: Any, t: Any, h: Any) -> tuple:
-        values = {"a": t.sigma / s.sigma, "b0": t.alpha, "cr": 1}
+        values = {"a": rest * t.sigma / s.sigma, "b0": t.alpha, "cr": 1, "s": noise * t.sigma}
         return tuple(values.get(name, 0) for name in columns)
 
     return limit
@@ -304,9 +334,9 @@ def _inner(there: Any) -> Callable[..., Any]:
 
 
 def _interior(code: Any) -> list[Real]:
-    """Three times inside the domain."""
+    """Three times inside the domain, from noise to data."""
     noise, data = map(real, code.DOMAIN)
-    return [data + (noise - data) * share / 16 for share in (3, 8, 13)]
+    return [data + (noise - data) * share / 16 for share in (13, 8, 3)]
 
 
 def _kind(nodes: Sequence[Any], name: str) -> str:

@@ -21,6 +21,7 @@ import torch
 from runtime.adapters.clock import Timed, rho_of, scale, weights
 from runtime.errors import LimitError
 from runtime.itinerary import kept
+from runtime.noise import Source
 from runtime.plan import Plan
 from runtime.state import State, differentiated
 from runtime.tabulate import Tabulated
@@ -111,10 +112,15 @@ class Course:
         """How often the network is called."""
         return self.plan.steps
 
-    def step(self, i: int, out: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    def draws(self, i: int) -> bool:
+        """Whether the step of call ``i`` takes normals."""
+        return self.plan.draws[i]
+
+    def step(self, i: int, out: torch.Tensor, x: torch.Tensor, z: torch.Tensor | Source | None = None) -> torch.Tensor:
         """x_net after call ``i`` of the network, which returned ``out`` at x_net = x; a new tensor of x's type.
 
-        x may be another than the call before returned (an inpainted one, say): the state takes it over.
+        x may be another than the call before returned (an inpainted one, say): the state takes it over. z: where the step
+        draws, independent standard normals of x's shape, or what makes them.
         """
         solver, dtype = self.timed.solver, x.dtype
         if self.scales[i] != 1.0:
@@ -123,7 +129,7 @@ class Course:
         if self._before is not None:
             px, pr = self._before[i]
             out = px * self.state.x + pr * out.to(self.state.x.dtype)
-        self.state = solver.step(self.plan, i, self.state, out)
+        self.state = solver.step(self.plan, i, self.state, out, z)
         if self.scales[i + 1] != 1.0:
             return (self.state.x * self.scales[i + 1]).to(dtype)
         return self.state.x.to(dtype, copy=True)

@@ -5,7 +5,8 @@
 
 The noise levels, the timesteps and what the network predicts are those of the scheduler that was there, or that the
 configuration names (``schedule``); the step is the solver's. The sample is alpha x0 + sigma eps with the weights that the
-network was trained with, whatever the solver has, so that a pipeline need not scale it (EDM's c_in apart).
+network was trained with, whatever the solver has, so that a pipeline need not scale it (EDM's c_in apart). A stochastic
+solver draws its normals from the generators of the pipeline, in the place and shape in which a scheduler of diffusers does.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ try:
     from diffusers.configuration_utils import ConfigMixin
     from diffusers.schedulers.scheduling_utils import SchedulerMixin
     from diffusers.utils import BaseOutput
+    from diffusers.utils.torch_utils import randn_tensor
 except ImportError as error:
     why = " ".join(str(error).split())  # diffusers' own are of several lines where a part of it does not load
     raise ImportError(
@@ -201,25 +203,31 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
         return_dict: bool = True,
         eta: float = 0.0,
         use_clipped_model_output: bool | None = None,
+        variance_noise: torch.Tensor | None = None,
     ) -> PhiforgeSchedulerOutput | tuple[torch.Tensor, ...]:
         """The sample after one call of the network.
 
         model_output: what the network returned, [B, *S] (twice the channels of a learned variance: the first half).
         timestep: of this call; only the first of a solve is looked up, and it not where ``set_begin_index`` was called.
-        sample: [B, *S]; not written to. generator: accepted, never drawn from. eta, use_clipped_model_output: what
-        DDIM's pipelines pass; of clipped data the noise is always made anew.
-        ValueError unless eta is 0: the steps are deterministic.
+        sample: [B, *S]; not written to. generator: one, or one for each sample, that a stochastic solver draws its
+        normals from, as the class ``schedule`` does; of a deterministic one it is left alone. variance_noise: the
+        normals themselves, of the sample's shape. eta, use_clipped_model_output: what DDIM's pipelines pass; of clipped data
+        the noise is always made anew.
+        ValueError for an eta that is neither 0, which pipelines pass unasked, nor the solver's own.
         """
-        if eta:
-            raise ValueError(f"eta: got {eta!r}; allowed: 0, since the solver is deterministic")
         course, i = self._at(timestep)
+        own = self._timed.eta
+        if eta and eta != own:
+            known = "0, since the solver is deterministic" if own == 0 else f"0, {own:g}" if own else "0"
+            raise ValueError(f"eta: got {eta!r}; allowed: {known} (how much noise there is says the solver)")
         offset = self._offset
         if str(self.config.get("variance_type")).startswith("learned") and model_output.shape[1] == 2 * sample.shape[1]:
             model_output = model_output[:, : sample.shape[1]]
         if self.config.get("thresholding") or self.config.get("clip_sample"):
             data = _clipped(course.denoised(i, model_output, sample), self.config)
             model_output = course.output(i, data, sample)
-        new = course.step(i, model_output, sample)
+        z = self._normals(model_output, generator, variance_noise) if course.draws(i) else None
+        new = course.step(i, model_output, sample, z)
         self._step_index = offset + i + 1
         if not return_dict:
             return (new,)
@@ -238,6 +246,13 @@ class PhiforgeScheduler(SchedulerMixin, ConfigMixin):
         return self.add_noise(sample, noise, timestep)
 
     # What is behind it
+
+    def _normals(self, like: torch.Tensor, generator: Any, given: torch.Tensor | None) -> torch.Tensor:
+        """The normals of a step: the caller's, or the ones that the class ``schedule`` would draw."""
+        if given is not None:
+            return given.to(like.device)
+        dtype = torch.float32 if self.config.schedule in peers.DRAW_FLOAT32 else like.dtype
+        return randn_tensor(like.shape, generator=generator, device=like.device, dtype=dtype)
 
     def _peer(self) -> Any:
         """The scheduler whose grid is followed; pipelines change its options in the configuration."""

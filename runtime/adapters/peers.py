@@ -22,7 +22,7 @@ from runtime.adapters.course import Network
 _PLAIN = (
     "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler",
     "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "LMSDiscreteScheduler", "EDMEulerScheduler",
-    "EDMDPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler",
+    "EDMDPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler", "SASolverScheduler",
 )  # fmt: skip
 _TWICE = ("HeunDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
 """These list every inner level twice: once for each call of the network."""
@@ -33,10 +33,13 @@ _SCALED = (
 )  # fmt: skip
 """Their samples are x_net/alpha, and scaled back for the network."""
 SCHEDULES = (*_PLAIN, *_TWICE, *_TABLES)
+DRAW_FLOAT32 = ("DPMSolverMultistepScheduler",)
+"""This one draws its normals in float32 whatever the network returns, the others in the type of that."""
 
 METHODS = frozenset({
     "algorithm_type", "disable_corrector", "euler_at_final", "interpolation_type", "lower_order_final", "predict_x0",
-    "skip_prk_steps", "solver_order", "solver_p", "solver_type", "use_noise_sampler",
+    "skip_prk_steps", "solver_order", "solver_p", "solver_type", "use_noise_sampler", "predictor_order", "corrector_order",
+    "tau_func",
 })  # fmt: skip
 """Options of a scheduler's step, which is ours here: they change nothing, wherever they come from."""
 _REFUSED = ("stochastic_sampling", "invert_sigmas")
@@ -193,6 +196,7 @@ def starting(peer: Any, sigma: float) -> float:
 
 
 __all__ = [
+    "DRAW_FLOAT32",
     "METHODS",
     "SCHEDULES",
     "Laid",

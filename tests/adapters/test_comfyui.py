@@ -1,5 +1,6 @@
 """The package for ComfyUI, in a stand-in of the modules of ComfyUI that it touches, called as ComfyUI's KSAMPLER calls."""
 
+import importlib
 import importlib.util
 import sys
 import types
@@ -72,17 +73,24 @@ def levels(flow, steps):
     return torch.tensor([*(14.6 * (0.03 / 14.6) ** (i / (steps - 1)) for i in range(steps)), 0.0])
 
 
-def solved(run, flow, steps):
+def solved(run, flow, steps, seed=5, **options):
     """(x at the end, what the callback was shown)."""
     shown = []
     wrapped = Wrapped((lambda x, sigma: torch.tanh(2 * x)) if flow else model, flow)
     sigmas = levels(flow, steps)
-    noise = start(float(sigmas[0]))
-    return KSAMPLER(run).sample(wrapped, sigmas, {"cond": 1}, lambda *a: shown.append(a), noise), shown
+    noise, args = start(float(sigmas[0])), {"cond": 1, "seed": seed}
+    return KSAMPLER(run, options).sample(wrapped, sigmas, args, lambda *a: shown.append(a), noise), shown
+
+
+def stochastic(name):
+    return hasattr(importlib.import_module(f"generated.{name}").solver.coefficients, "spread")
 
 
 def test_every_solver_runs(comfy):
-    """With the steps of a KSampler: nearer to the solution than Euler, or all but. Of a flow, solvers for flows."""
+    """With the steps of a KSampler: nearer to the solution than Euler, or all but. Of a flow, solvers for flows.
+
+    The sample of a stochastic one is that of its seed, and not that of another.
+    """
     run = lambda name: getattr(comfy.sampling, f"sample_phiforge_{name}")  # noqa: E731
     exact = {False: solved(run("etdrk4"), False, 60)[0], True: solved(run("flow_rk4"), True, 60)[0]}
     euler = {False: solved(run("ddim"), False, 10)[0], True: solved(run("flow_ab2"), True, 3)[0]}
@@ -90,6 +98,13 @@ def test_every_solver_runs(comfy):
         name = listed.removeprefix("phiforge_")
         flow, steps = name.startswith(("flow_", "flux_", "sd3_")), 8 if name.endswith("switch_8") else 10
         x, shown = solved(run(name), flow, steps)
+        if stochastic(name):
+            again, other = (solved(run(name), flow, steps, seed)[0] for seed in (5, 6))
+            assert (
+                bool(torch.isfinite(x).all()) and torch.equal(x, again) and not torch.allclose(x, other, rtol=0.01)
+            ), name
+            assert [(entry[0], entry[3]) for entry in shown] == [(i, steps) for i in range(steps)], name
+            continue
         off = float((x - exact[flow]).norm() / (euler[flow] - exact[flow]).norm())
         assert off < 1.05, (name, off)
         assert [(entry[0], entry[3]) for entry in shown] == [(i, steps) for i in range(steps)], name
@@ -106,6 +121,15 @@ class Wrapped:
     def __call__(self, x, sigma, cond=None, model_options=None, seed=None):
         assert cond == 1
         return self.network(x, sigma)
+
+
+def test_a_stochastic_solver_takes_the_options_of_a_node(comfy):
+    """The extra options of KSAMPLER are arguments of the sampler."""
+    run = comfy.sampling.sample_phiforge_sde_dpmpp_2m
+    still = lambda sigma, sigma_next: torch.zeros(2, 4, 6, 6)  # noqa: E731
+    ends = [solved(run, False, 6, seed, noise_sampler=still)[0] for seed in (5, 6)]
+    assert torch.equal(*ends) and not torch.equal(ends[0], solved(run, False, 6)[0])
+    assert not torch.equal(solved(run, False, 6, s_noise=1.1)[0], solved(run, False, 6)[0])
 
 
 def test_the_node_gives_the_same_sampler(comfy):
