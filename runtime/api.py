@@ -22,7 +22,7 @@ import torch
 from runtime import checks
 from runtime.errors import NonFiniteError
 from runtime.itinerary import kept
-from runtime.noise import source
+from runtime.noise import Drawn, Philox, Source, source
 from runtime.plan import Plan
 from runtime.planning import planned
 from runtime.projection import projection
@@ -162,13 +162,16 @@ class Solver:
             out.append([checks.same_shape(v, x, "history").clone() for v in values])
         return tuple(v for values in out[::-1] for v in values)[: plan.memory[0]]
 
-    def step(self, plan: Plan, i: int, state: State, raw: torch.Tensor, z: torch.Tensor | None = None) -> State:
+    def step(
+        self, plan: Plan, i: int, state: State, raw: torch.Tensor, z: torch.Tensor | Source | None = None
+    ) -> State:
         """The state after evaluation ``i``, given ``raw = model(state.x, plan.time(i))``.
 
         Its x is what evaluation ``i + 1`` is made at: the next node (where ``plan.closes(i)``) or a stage; of a
         predictor-corrector the prediction there, which the call after that corrects.
         raw: [B, *S] on x's device, any floating dtype. z: where ``plan.draws[i]``, independent standard normals of x's
-        shape, as :class:`runtime.noise.Philox` makes them. While nothing needs a gradient the step runs in place on the
+        shape, or what makes them: ``Philox(seed)`` of :mod:`runtime.noise`, whose numbers a fused step in place makes in
+        registers. While nothing needs a gradient the step runs in place on the
         state's own buffers (no allocation) and ``state`` becomes stale: use what is returned. Where x or raw needs one,
         it makes new tensors and every state stays valid; the values are the same up to rounding.
         ValueError unless ``i`` is the state's next step, ``state.index``: none is skipped, none is taken twice.
@@ -179,13 +182,17 @@ class Solver:
         x = state.x
         raw = checks.model_output(raw, x)
         phase, past = plan.phases[i], state.past
-        normals = self._normals(plan, i, x, z)
+        noise = self._normals(plan, i, x, z)
         alive, after = plan.memory[i : i + 2]
         if state.filled < alive:
             raise ValueError(
                 f"step {i} combines {alive} past values, the state has {state.filled}: init() with this plan"
             )
-        if differentiated(x, raw, *past, *normals):
+        followed = differentiated(x, raw, *past, *([noise] if isinstance(noise, torch.Tensor) else ()))
+        if isinstance(noise, Drawn) and (followed or not self._native):
+            noise = noise(x)
+        normals = () if noise is None else (noise,)
+        if followed:
             new, past = self._step.STEPS[phase](x, raw, past[:alive], self._rows(plan, x)[i], *normals)
             return State(new, past[:after], after, False, [0], state.index + 1)
         if not state.owned:
@@ -195,15 +202,20 @@ class Solver:
         x, past = self._step.STEPS_[phase](x, raw, past, self._rows(plan, x)[i], *normals)
         return state.stepped(x, past, after)
 
-    def _normals(self, plan: Plan, i: int, x: torch.Tensor, z: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
-        """What the step takes besides: normals of x's type, or nothing."""
+    def _normals(
+        self, plan: Plan, i: int, x: torch.Tensor, z: torch.Tensor | Source | None
+    ) -> torch.Tensor | Drawn | None:
+        """What the step takes besides: normals of x's type, or which they are; None where it draws none."""
         if not plan.draws[i]:
-            if z is not None:
+            if isinstance(z, torch.Tensor):
                 raise ValueError(f"z: given, but step {i} of {self.name} draws no normals")
-            return ()
+            return None
+        if isinstance(z, Philox):
+            return Drawn(z.seed, z.first, i)
         if z is None:
             raise ValueError(f"step {i} of {self.name} draws normals; allowed: z=, of shape {tuple(x.shape)}")
-        return (checks.same_shape(z, x, "z").to(x.dtype),)
+        found = z if isinstance(z, torch.Tensor) else z(i, x)
+        return checks.same_shape(found, x, "z").to(x.dtype)
 
     def _owned(self, state: State) -> tuple[State, torch.Tensor, tuple[torch.Tensor, ...]]:
         """The state with memory of its own: a copy of x and a ring of RING buffers, live ones first, free ones last."""
@@ -229,13 +241,16 @@ class Solver:
         clip: float | None = None,
         threshold: tuple[float, float] | None = None,
         keep_noise: bool = False,
+        seed: int | None = None,
+        first: int = 0,
     ) -> Loop:
         """The body of a solve on fixed buffers: what ``torch.compile`` and CUDA graphs take, one graph for any plan.
 
         See :mod:`runtime.loop`. x_T, history: as in ``init``. backend: "cpu", "cuda", "triton" or "torch"; None: the
         fastest that there is on x_T's device. storage: the type that states are kept in (None: x_T's); float16 and
         bfloat16 keep a state as two numbers. guidance, clip, threshold, keep_noise: as in ``sample``; with guidance, x, t and what
-        ``step`` takes are pairs. No gradient passes through it.
+        ``step`` takes are pairs. seed: of the normals of a stochastic solver, as in ``sample``; first: the number of x_T's first
+        sample, of all that are made with this seed. No gradient passes through it.
         ValueError where a backend is not there, NoCompilerError where it cannot be built.
         """
         from runtime.engines import engine
@@ -245,7 +260,7 @@ class Solver:
         checks.sample(x_T, "x")
         projected, kept = projection(guidance, clip, threshold, keep_noise), storage or x_T.dtype
         chosen = engine(self, backend, x_T.device, kept, projected is not None)
-        return Loop(self, plan, x_T, history, storage, chosen, projected)
+        return Loop(self, plan, x_T, history, storage, chosen, projected, seed, first)
 
     def _own(self, plan: Plan) -> None:
         if not isinstance(plan, Plan):
@@ -352,8 +367,10 @@ class Solver:
 
             also = {"callback": callback, "hooks": hooks, "compile": compile, "gradient": gradient != "stored"}
             also["mean"] = mean is not None
+            own = normals if isinstance(normals, Philox) else None
+            also["noise"] = own is not normals
             checks.capturable(x_T, also, check)
-            return _result(sampled(self, plan, model, x_T, history, projected), x_T.dtype, plan, check)
+            return _result(sampled(self, plan, model, x_T, history, projected, own), x_T.dtype, plan, check)
         solver = self.compiled(*([compile] if isinstance(compile, str) else [])) if compile else self
         start = x_T if centre is None else (x_T - centre).to(x_T.dtype)
         if gradient == "recomputed":

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
+from runtime import philox
 from runtime.errors import NoCompilerError
 from runtime.projection import limit, taken
 
@@ -30,6 +31,7 @@ class Buffers(NamedTuple):
     state [1 + ring, stride] and raw of the storage type, low [.., stride] of half precision; order [rows + 1, 2 + ring]
     int32; table [samples, rows, columns], times [rows + 1, batch], t [batch], scales [samples, rows + 1] float32, or
     float64 with a float64 state; counter [3] int64: the step, a ticket, the number of steps; net [copies, samples x n].
+    Of a solver that draws every sample has its table, and noise [2] int64 is (seed, number of the first sample).
     Where the network's output is projected (:mod:`runtime.projection`): guide [samples, rows, 4], the (g, dx, dr, 1/dr) of
     every call; limits [samples, 2], (bound, factor) where x0 is bounded; rule [3] float64, (k, fraction, most) where a step
     first finds the bounds. With guidance net has two copies, and raw two halves.
@@ -45,6 +47,7 @@ class Buffers(NamedTuple):
     t: torch.Tensor
     net: torch.Tensor | None
     scales: torch.Tensor | None
+    noise: torch.Tensor | None = None
     guide: torch.Tensor | None = None
     limits: torch.Tensor | None = None
     rule: torch.Tensor | None = None
@@ -89,7 +92,7 @@ class Torch:
         self.ring = step.RING
         self.after = dict.fromkeys(step.STEPS, tuple(range(1 + step.RING)))
         self.highest = step.RING
-        self._needs, self._keeps = step.NEEDS, step.KEEPS
+        self._needs, self._keeps, self._draws = step.NEEDS, step.KEEPS, getattr(step, "DRAWS", ())
 
     def prepared(self, buffers: Buffers) -> Callable[[torch.Tensor], None]:
         """The step on these buffers, as a function of raw."""
@@ -109,13 +112,21 @@ class Torch:
         row = [c[:, None] for c in table[:, now].unbind(1)]
         raw = raw.to(table.dtype, copy=True)  # it may lie in these buffers, as x itself does
         raw = raw.view(1 + buffers.paired, *each)
-        new, left = self._steps[phase](x, _projected(buffers, now, x, raw), tuple(memory), row)
+        z = (_normals(buffers, now, x),) if phase in self._draws else ()
+        new, left = self._steps[phase](x, _projected(buffers, now, x, raw), tuple(memory), row, *z)
         for slot, value in enumerate((new, *left[: self.ring])):
             put(state[slot, :count], None if low is None else low[slot, :count], value.reshape(-1))
         if net is not None and scales is not None:
             net.copy_((new * scales[:, now + 1, None]).reshape(-1))
         t.copy_(times[now + 1].view(t.shape))
         counter[0] += 1
+
+
+def _normals(buffers: Buffers, now: int, x: torch.Tensor) -> torch.Tensor:
+    """Those of the call, like x, [samples, n]."""
+    assert buffers.noise is not None
+    seed, first = buffers.noise.unbind()
+    return philox.normals(seed, first, x.shape, now, x.dtype, x.device)
 
 
 def _projected(buffers: Buffers, now: int, x: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
@@ -164,8 +175,8 @@ def _take(*arguments: Any) -> None:
 _LIBRARY = torch.library.Library("phiforge", "FRAGMENT")
 _LIBRARY.define(
     "advance(Tensor(a!) state, Tensor(b!)? low, Tensor raw, Tensor order, Tensor table, Tensor(c!) counter, "
-    "Tensor times, Tensor(d!) t, Tensor(e!)? net, Tensor? scales, Tensor? guide, Tensor(f!)? limits, Tensor? rule, "
-    "str engine) -> ()"
+    "Tensor times, Tensor(d!) t, Tensor(e!)? net, Tensor? scales, Tensor? noise, Tensor? guide, Tensor(f!)? limits, "
+    "Tensor? rule, str engine) -> ()"
 )
 _LIBRARY.impl("advance", _take, "CompositeExplicitAutograd")
 torch.library.register_fake("phiforge::advance", lambda *arguments: None, lib=_LIBRARY)

@@ -5,24 +5,26 @@
 // Buffers: X the state, RAW the network's output, M + j the entry j of the memory. Storage: f32, f64; f16 and bf16, with
 // arithmetic in float, where a state (x, and what keeps a state) is two numbers: its value, which the network reads, and
 // the low part that the value has lost. With PROJECTED defined, projection.h stands before every phase.
+//
+// A phase that loads Z draws standard normals. They are those of philox.h, made where they are used: no memory is moved.
 
 #pragma once
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
 
+#include "philox.h"
+
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
-#define BOTH __host__ __device__ __forceinline__
 #else
-#define BOTH inline
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
 #endif
 
-constexpr int X = 0, RAW = 1, M = 2;
+constexpr int X = 0, RAW = 1, Z = 2, M = 3;
 
 using Long = std::int64_t;
 
@@ -32,7 +34,8 @@ constexpr Long CACHED = Long(40) << 20;
 // What one call works on. state: slots of `stride` elements, the low parts likewise in `low`; row k of `order`: the number
 // of the phase, the slot of x, those of the memory; table: [samples, rows, COLUMNS]; counter: the step, a ticket that
 // blocks draw, and how many steps there are; times: [rows + 1, batch], of which t is the row of the step. net: `copies`
-// times the network's input, x' times scales[sample, step + 1]. On a GPU: `blocks` for each sample.
+// times the network's input, x' times scales[sample, step + 1]. noise: the seed, and the number of the first sample, where a
+// phase draws; then every sample has its table. On a GPU: `blocks` for each sample.
 // PROJECTED: guide: [samples, rows, 4]; limits: [samples, 2], null where nothing is bounded; rule: (k, fraction, most), null
 // where the limits are given. Two copies: raw is that of a pair.
 struct Run {
@@ -45,6 +48,7 @@ struct Run {
     const void* times;
     void *t, *net;
     const void* scales;
+    const Long* noise;
 #ifdef PROJECTED
     const void* guide;
     void* limits;
@@ -111,16 +115,39 @@ constexpr int blocks(int words) {
     return words <= 6 ? 4 : words <= 9 ? 3 : 2;
 }
 
+// z: normals in memory, where they are: on a CPU a few that were just made, or the caller's.
 template <class T, int RING>
 struct Buffers {
     T *at[M + RING + OTHER], *low[M + RING + OTHER];
+    const typename Kind<T>::R* z;
 };
+
+template <class P>
+BOTH constexpr bool draws() {
+    for (int j = 0; j < P::LOADS; ++j)
+        if (P::load(j) == Z) return true;
+    return false;
+}
+
+// Which normals a sample takes in a call.
+struct Noise {
+    std::uint64_t seed;
+    philox::Word sample, draw;
+};
+
+template <class P>
+BOTH Noise noise_of(const Run& run, Long sample, Long step) {
+    if (!draws<P>()) return {};
+    using philox::Word;
+    return {static_cast<std::uint64_t>(run.noise[0]), static_cast<Word>(run.noise[1] + sample), static_cast<Word>(step)};
+}
 
 template <class T, int RING>
 BOTH Buffers<T, RING> placed(const Run& run, const std::int32_t* order) {
     Buffers<T, RING> b;
     b.at[RAW] = static_cast<T*>(const_cast<void*>(run.raw));
-    b.low[RAW] = nullptr;
+    b.low[RAW] = b.at[Z] = b.low[Z] = nullptr;
+    b.z = nullptr;
     for (int j = 0; j <= RING; ++j) {
         const Long first = order[1 + j] * run.stride;
         const int place = j ? M + j - 1 : X;
@@ -170,12 +197,17 @@ BOTH void guide(const Run&, Long, Long, R*) {}
 
 #ifdef __CUDACC__
 
-// One element: its loads, its lines, its stores.
+// One element, the i-th, of its sample the i-th behind `from`: its loads, its lines, its stores.
 template <class P, class T, int COPIES, int RING, class R>
-__device__ void one(const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, Long i) {
+__device__ void one(
+    const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, const Noise& noise, Long from, Long i) {
     R v[P::LOADS], w[P::STORES];
 #pragma unroll
     for (int j = 0; j < P::LOADS; ++j) {
+        if (P::load(j) == Z) {
+            v[j] = philox::normal<R>(noise.seed, noise.sample, i - from, noise.draw, 0);
+            continue;
+        }
         v[j] = static_cast<R>(b.at[P::load(j)][i]);
         if (low_in<P, T>(j)) v[j] += static_cast<R>(b.low[P::load(j)][i]);
     }
@@ -191,19 +223,28 @@ __device__ void one(const Buffers<T, RING>& b, const R* c, T* net, Long pair, R 
 
 // Elements in 16 bytes, all streams in flight at once.
 template <class P, class T, int COPIES, int RING, class R>
-__device__ void several(const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, Long i) {
-    constexpr int WIDTH = 16 / sizeof(T);
+__device__ void several(
+    const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, const Noise& noise, Long from, Long i) {
+    constexpr int WIDTH = 16 / sizeof(T), GROUP = WIDTH < 4 ? WIDTH : 4;
     Word<T> v[P::LOADS], u[P::LOADS], w[P::STORES], z[P::STORES], fed;
 #pragma unroll
     for (int j = 0; j < P::LOADS; ++j) {
+        if (P::load(j) == Z) continue;
         v[j].bits = fetched(b.at[P::load(j)] + i);
         if (low_in<P, T>(j)) u[j].bits = fetched(b.low[P::load(j)] + i);
     }
+    R normals[GROUP];
 #pragma unroll
     for (int lane = 0; lane < WIDTH; ++lane) {
         R in[P::LOADS], out[P::STORES];
+        if (draws<P>() && lane % GROUP == 0)
+            philox::normals_from<R>(noise.seed, noise.sample, i - from + lane, noise.draw, 0, normals);
 #pragma unroll
         for (int j = 0; j < P::LOADS; ++j) {
+            if (P::load(j) == Z) {
+                in[j] = normals[lane % GROUP];
+                continue;
+            }
             in[j] = static_cast<R>(v[j].lane[lane]);
             if (low_in<P, T>(j)) in[j] += static_cast<R>(u[j].lane[lane]);
         }
@@ -238,17 +279,18 @@ __device__ void elements(const Run& run, const Buffers<T, RING>& b, Long step) {
     for (int k = 0; k < COLUMNS; ++k) c[k] = row[k];
     guide(run, sample, step, c + COLUMNS);
     const R scale = COPIES ? static_cast<const R*>(run.scales)[sample * (run.rows + 1) + step + 1] : R(1);
+    const Noise noise = noise_of<P>(run, sample, step);
     T* net = static_cast<T*>(run.net);
     const bool whole = (from | (COPIES > 1 ? pair : 0)) % WIDTH == 0 &&
                        (reinterpret_cast<std::uintptr_t>(run.raw) | reinterpret_cast<std::uintptr_t>(run.net)) % 16 == 0;
     const Long stride = run.blocks * blockDim.x * WIDTH;
     for (Long i = from + (block * blockDim.x + threadIdx.x) * WIDTH; i < end; i += stride) {
         if (whole && i + WIDTH <= end) {
-            several<P, T, COPIES>(b, c, net, pair, scale, i);
+            several<P, T, COPIES>(b, c, net, pair, scale, noise, from, i);
             continue;
         }
 #pragma unroll 1
-        for (Long j = i; j < end && j < i + WIDTH; ++j) one<P, T, COPIES>(b, c, net, pair, scale, j);
+        for (Long j = i; j < end && j < i + WIDTH; ++j) one<P, T, COPIES>(b, c, net, pair, scale, noise, from, j);
     }
 }
 
@@ -279,6 +321,10 @@ void span(const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, Lon
     for (Long i = 0; i < n; ++i) {
         R v[P::LOADS], w[P::STORES];
         for (int j = 0; j < P::LOADS; ++j) {
+            if (P::load(j) == Z) {
+                v[j] = b.z[i];
+                continue;
+            }
             v[j] = static_cast<R>(b.at[P::load(j)][i]);
             if (low_in<P, T>(j)) v[j] += static_cast<R>(b.low[P::load(j)][i]);
         }
@@ -320,17 +366,50 @@ void past(T* to, const T* from, Long n) {
     std::memcpy(to + i, from + i, (n - i) * sizeof(T));
 }
 
-// A sample that no cache holds: what is fresh is made a piece at a time, and written past the caches.
+constexpr int PIECE = 512;
+
+// The normals of `count` elements, up to a piece, of a sample from one on that is a multiple of 4; `to` is a whole piece.
+template <class R>
+void drawn(R* to, const Noise& noise, Long from, Long count) {
+    R n[4][PIECE / 4];
+    const int groups = static_cast<int>((count + 3) / 4);
+    INDEPENDENT
+    for (int g = 0; g < groups; ++g) {
+        R four[4];
+        philox::normals_from<R>(noise.seed, noise.sample, from + 4 * g, noise.draw, 0, four);
+        n[0][g] = four[0], n[1][g] = four[1], n[2][g] = four[2], n[3][g] = four[3];
+    }
+    for (int g = 0; g < groups; ++g)
+        for (int j = 0; j < 4; ++j) to[4 * g + j] = n[j][g];
+}
+
+template <class T, int RING>
+Buffers<T, RING> shifted(Buffers<T, RING> b, Long by) {
+    for (int j = 0; j < M + RING + OTHER; ++j) {
+        if (b.at[j]) b.at[j] += by;
+        if (b.low[j]) b.low[j] += by;
+    }
+    if (b.z) b.z += by;
+    return b;
+}
+
+// A sample a piece at a time: where its normals are made first (noise), and where no cache holds it (large). What is fresh
+// is then made aside, and written past the caches.
 template <class P, class T, int COPIES, int RING, class R>
-void pieces(const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, Long n) {
-    constexpr int PIECE = 512;
+void pieces(
+    const Buffers<T, RING>& b, const R* c, T* net, Long pair, R scale, Long n, bool large, const Noise* noise = nullptr) {
     alignas(64) T high[P::STORES][PIECE], low[P::STORES][PIECE], fed[PIECE];
+    alignas(64) R normals[draws<P>() ? PIECE : 1];
     for (Long from = 0; from < n; from += PIECE) {
         const Long count = n - from < PIECE ? n - from : PIECE;
-        Buffers<T, RING> d = b;
-        for (int j = 0; j < M + RING + OTHER; ++j) {
-            d.at[j] += from;
-            if (d.low[j]) d.low[j] += from;
+        Buffers<T, RING> d = shifted(b, from);
+        if (draws<P>() && noise) {
+            drawn(normals, *noise, from, count);
+            d.z = normals;
+        }
+        if (draws<P>() && !large) {
+            span<P, T, COPIES>(d, c, COPIES ? net + from : net, pair, scale, count);
+            continue;
         }
         for (int j = 0; j < P::STORES; ++j)
             if (fresh<P>(j)) d.at[P::store(j)] = high[j], d.low[P::store(j)] = low[j];
@@ -357,11 +436,14 @@ void elements(const Run& run, Buffers<T, RING> b, Long step) {
         R c[COLUMNS + PROJECTION];
         for (int j = 0; j < COLUMNS; ++j) c[j] = row[j];
         guide(run, k, step, c + COLUMNS);
-        (large ? pieces<P, T, COPIES, RING, R> : span<P, T, COPIES, RING, R>)(b, c, net, pair, scale, run.n);
-        for (int j = 0; j < M + RING + OTHER; ++j) {
-            b.at[j] += run.n;
-            if (b.low[j]) b.low[j] += run.n;
-        }
+        const Noise noise = noise_of<P>(run, k, step);
+        if (draws<P>())
+            pieces<P, T, COPIES, RING, R>(b, c, net, pair, scale, run.n, large, &noise);
+        else if (large)
+            pieces<P, T, COPIES, RING, R>(b, c, net, pair, scale, run.n, large);
+        else
+            span<P, T, COPIES, RING, R>(b, c, net, pair, scale, run.n);
+        b = shifted(b, run.n);
         if (COPIES) net += run.n;
     }
 #ifdef __SSE2__
@@ -376,7 +458,8 @@ void finish(const Run& run, Long step) {
     run.counter[0] = step + 1;
 }
 
-// A phase by itself. a: elements of a sample, samples, the row [COLUMNS, samples], then the buffers; no low parts.
+// A phase by itself. a: elements of a sample, samples, the row [COLUMNS, samples], then the buffers; no low parts. Where the
+// phase draws and has no normals in memory: seed, number of the first sample, draw, elements of a sample of the noise.
 template <class P, class T, int COLUMNS, int RING>
 void alone(const Long* a) {
     const Long n = a[0], samples = a[1];
@@ -385,8 +468,22 @@ void alone(const Long* a) {
         T c[COLUMNS];
         for (int j = 0; j < COLUMNS; ++j) c[j] = reinterpret_cast<const T*>(a[2])[j * samples + k];
         Buffers<T, RING> b{};
-        for (int j = 0; j < M + RING; ++j) b.at[j] = reinterpret_cast<T*>(a[3 + j]) + k * n;
-        (large ? pieces<P, T, 0, RING, T> : span<P, T, 0, RING, T>)(b, c, nullptr, 0, T(1), n);
+        for (int j = 0; j < M + RING; ++j)
+            if (j != Z) b.at[j] = reinterpret_cast<T*>(a[3 + j]) + k * n;
+        if (draws<P>() && !a[3 + Z]) {
+            const Long *own = a + 3 + M + RING, each = own[3];
+            for (Long from = 0; from < n; from += each) {
+                const auto sample = static_cast<philox::Word>(own[1] + (k * n + from) / each);
+                const Noise noise{static_cast<std::uint64_t>(own[0]), sample, static_cast<philox::Word>(own[2])};
+                pieces<P, T, 0, RING, T>(shifted(b, from), c, nullptr, 0, T(1), each, large, &noise);
+            }
+            continue;
+        }
+        if (draws<P>()) b.z = reinterpret_cast<const T*>(a[3 + Z]) + k * n;
+        if (large)
+            pieces<P, T, 0, RING, T>(b, c, nullptr, 0, T(1), n, large);
+        else
+            span<P, T, 0, RING, T>(b, c, nullptr, 0, T(1), n);
     }
 #ifdef __SSE2__
     if (large) _mm_sfence();

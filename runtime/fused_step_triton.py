@@ -14,6 +14,18 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
+from runtime import philox_triton
+
+
+class Noise(NamedTuple):
+    """Which normals a block takes: the seed, its sample and the draw; where the sample and the block begin."""
+
+    seed: Any
+    sample: Any
+    draw: Any
+    begin: Any
+    first: Any
+
 
 class Block(NamedTuple):
     """What a phase is given: the buffers, the row of its step, and which elements are this block's.
@@ -23,6 +35,7 @@ class Block(NamedTuple):
     net, twin: where the network reads x' times ``scale``; None where it does not, as ``low`` is where nothing is lost.
     other: the second half of a pair, None without guidance; guide: (g, dx, dr, 1/dr) of the call; limits: (bound, factor) of
     the sample, None where x0 has no bound. Where all three are None the network's output is taken as it is.
+    noise: a ``Noise``, None where no phase draws.
     """
 
     state: Any
@@ -38,6 +51,7 @@ class Block(NamedTuple):
     scale: Any
     i: Any
     inside: Any
+    noise: Any
 
 
 @triton.jit
@@ -96,6 +110,22 @@ def load_state(block, slot):
     if block.low is not None:
         value += _load(block, block.low + place)
     return value
+
+
+@triton.jit
+def normals(block):
+    """Standard normals, made in registers: of a full block pairs, or groups of 4, at once."""
+    noise = block.noise
+    kind: tl.constexpr = block.row.dtype.element_ty
+    COUNT: tl.constexpr = block.i.shape[0]
+    if block.inside is not None:
+        return philox_triton.normal(noise.seed, noise.sample, block.i - noise.begin, noise.draw, 0, kind)
+    elif kind == tl.float64:
+        pair = (noise.first - noise.begin) // 2 + tl.arange(0, COUNT // 2)
+        return philox_triton.pairs(noise.seed, noise.sample, pair, noise.draw, 0, kind)
+    else:
+        group = (noise.first - noise.begin) // 4 + tl.arange(0, COUNT // 4)
+        return philox_triton.block(noise.seed, noise.sample, group, noise.draw, 0, kind)
 
 
 @triton.jit
@@ -166,6 +196,7 @@ def step(
     net,
     twin,
     scales,
+    noise,
     other,
     guide,
     limits,
@@ -203,12 +234,17 @@ def step(
             guide += (sample.to(tl.int64) * rows + now) * 4
         if limits is not None:
             limits += sample.to(tl.int64) * 2
+        whole = (first >= begin) & (first + BLOCK <= end)
+        drawn = None
+        if noise is not None:
+            drawn = Noise(tl.load(noise), tl.load(noise + 1) + sample, now, begin, first)
+            whole &= begin % 4 == 0
         every, some = tl.arange(0, BLOCK), tl.arange(0, THREADS)
-        if (first >= begin) & (first + BLOCK <= end):
+        if whole:
             PHASES(
                 number,
                 Block(
-                    state, low, raw, other, guide, limits, net, twin, places, row, scale, first + every, None
+                    state, low, raw, other, guide, limits, net, twin, places, row, scale, first + every, None, drawn
                 ),
             )  # fmt: skip
         else:
@@ -218,7 +254,7 @@ def step(
                 PHASES(
                     number,
                     Block(
-                        state, low, raw, other, guide, limits, net, twin, places, row, scale, j + some, inside
+                        state, low, raw, other, guide, limits, net, twin, places, row, scale, j + some, inside, drawn
                     ),
                 )  # fmt: skip
         _finish(counter, now, times, t, batch, THREADS)
@@ -290,7 +326,7 @@ def select(
                 first = tl.multiple_of(at, 64)
                 if (first >= begin) & (first + BLOCK <= end):
                     block = Block(
-                        state, low, raw, other, row, limits, None, None, places, row, None, first + every, None
+                        state, low, raw, other, row, limits, None, None, places, row, None, first + every, None, None
                     )  # fmt: skip
                     found, least = _digits(_size(block), prefix, shift, least)
                     count += found
@@ -299,7 +335,7 @@ def select(
                     for j in tl.range(max(first, begin), stop, THREADS, num_stages=1):
                         there = j + some < stop
                         block = Block(
-                            state, low, raw, other, row, limits, None, None, places, row, None, j + some, there
+                            state, low, raw, other, row, limits, None, None, places, row, None, j + some, there, None
                         )  # fmt: skip
                         found, least_some = _digits(tl.where(there, _size(block), -1), prefix, shift, least_some)
                         count += found
@@ -350,6 +386,6 @@ def _inverse(s):
 
 
 __all__ = [
-    "Block", "coefficient", "estimate", "guided", "load", "load_raw", "load_state", "select", "step", "store",
-    "store_next", "store_state",
+    "Block", "coefficient", "estimate", "guided", "load", "load_raw", "load_state", "normals", "select", "step",
+    "store", "store_next", "store_state",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from runtime.loop import Loop
+from runtime.noise import Philox
 from runtime.plan import Plan
 from runtime.projection import Projection
 
@@ -33,8 +34,12 @@ def sampled(
     x_T: torch.Tensor,
     history: Sequence[Any] | None,
     projected: Projection | None = None,
+    normals: Philox | None = None,
 ) -> torch.Tensor:
-    """The sample at the end of the plan, in x_T's dtype. No gradient passes; model: as in ``sample``, fixed shapes."""
+    """The sample at the end of the plan, in x_T's dtype. No gradient passes; model: as in ``sample``, fixed shapes.
+
+    normals: of a stochastic solver; the seed is no constant of the graph.
+    """
     projected = projected or Projection()
     stream = torch.cuda.current_stream(x_T.device) if x_T.is_cuda else None  # what one has queued, another overtakes
     key = (solver, tuple(x_T.shape), x_T.dtype, x_T.device, stream, plan.samples, projected.kind)
@@ -44,7 +49,7 @@ def sampled(
         if found is None or not found[0].holds(plan):
             found = _graph(solver, plan, model, x_T, history, projected)
         loop, replay = found
-        loop.restart(plan, x_T, history, **asdict(projected))
+        loop.restart(plan, x_T, history, **asdict(projected), **(asdict(normals) if normals else {}))
         for _ in range(loop.steps):
             replay()
         out = loop.result()

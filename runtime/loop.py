@@ -8,7 +8,8 @@
 What a call does (its phase, where its values lie, its coefficients, the network's next time) is read from a row on the
 device, chosen by a counter on the device that the step itself moves on. So ``model`` and ``step`` compile into one graph
 under ``torch.compile(fullgraph=True)`` and are captured once as a CUDA graph, and :meth:`Loop.restart` brings another
-schedule into the same buffers. Nothing is allocated in a step, and no number travels to the host.
+schedule into the same buffers, or other noise: the seed of a stochastic solver lies on the device, and the step makes its
+normals itself. Nothing is allocated in a step, and no number travels to the host.
 
 Half-precision states (float16, bfloat16) are two numbers an element, the value that the network reads and the low part
 that it has lost, together 16 (bfloat16) or 22 bits; integrands of the past are one. Arithmetic is float32.
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 
 from runtime import checks, engines
+from runtime.noise import counter_based, signed
 from runtime.plan import Plan
 from runtime.projection import Projection, projection
 
@@ -51,6 +53,8 @@ class Loop:
         storage: torch.dtype | None,
         engine: engines.Engine,
         projected: Projection | None = None,
+        seed: int | None = None,
+        first: int = 0,
     ) -> None:
         storage = storage or x_T.dtype
         self.solver, self.dtype, self.shape, self.engine = solver, x_T.dtype, tuple(x_T.shape), engine
@@ -64,7 +68,9 @@ class Loop:
         columns, batch = len(plan.columns), x_T.shape[0] if x_T.dim() else 1
         moved = "cin" in plan.columns or any(places[0] for places in engine.after.values())
         copies = 2 if self.projection.pairs else int(moved)
-        parts = max(batch, 1) if self.projection.threshold else self.samples  # each has its own threshold
+        drawing = bool(getattr(solver._step, "DRAWS", ()))
+        apart = drawing or self.projection.threshold  # each has its own normals, its own threshold
+        parts = max(batch, 1) if apart else self.samples
         fed = (copies * batch, *x_T.shape[1:]) if self.projection.pairs else self.shape
 
         def new(*shape: int, dtype: torch.dtype = self.arithmetic) -> torch.Tensor:
@@ -80,12 +86,13 @@ class Loop:
             self.t = new(*fed[:1])
             self.net = new(copies, self.elements, dtype=storage) if copies else None
             self.scales = new(parts, self._rows + 1) if copies else None
+            self.noise = new(2, dtype=torch.int64) if drawing else None
             self.guide = new(parts, self._rows, 4) if projected else None
             self.limits = new(parts, 2) if self.projection.clips else None
             self.rule = new(3, dtype=torch.float64) if self.projection.threshold else None
             self._fed = fed
             self._take = engine.prepared(self.buffers(self.x))
-            self.restart(plan, x_T, history)
+            self.restart(plan, x_T, history, seed=seed, first=first)
 
     def holds(self, plan: Plan) -> bool:
         """Whether the plan fits into the tables."""
@@ -101,11 +108,13 @@ class Loop:
         clip: float | None = None,
         threshold: tuple[float, float] | None = None,
         keep_noise: bool = False,
+        seed: int | None = None,
+        first: int = 0,
     ) -> None:
         """Begin again, with this plan and this noise, in the same buffers; what was compiled or captured stays valid.
 
         history: as in ``solver.init``. guidance, clip, threshold, keep_noise: others for what the loop was made with; where
-        none is given, those that it has.
+        none is given, those that it has. seed, first: as in ``solver.loop``.
         ValueError if they do not fit: another shape, dtype or solver, more rows, or grids per sample of another number.
         """
         self.solver._own(plan)
@@ -124,7 +133,7 @@ class Loop:
             raise ValueError(
                 f"got {wanted}; allowed: what the loop was made with, {self.projection}, with other numbers"
             )
-        guide = wanted.rows(plan)
+        guide, normals = wanted.rows(plan), counter_based(plan.draws, seed, first)
         past = self.solver.init(plan, x_T.detach(), history).past
         steps, rows = plan.steps, _order(plan, self.engine)
         with torch.inference_mode(False), torch.no_grad():
@@ -137,6 +146,8 @@ class Loop:
             self.times[steps].copy_(times[-1])
             self.counter.copy_(torch.tensor([0, 0, steps]))
             self.t.copy_(times[0].view(self.t.shape))
+            if self.noise is not None and normals is not None:
+                self.noise.copy_(torch.tensor([signed(normals.seed), normals.first]))
             self._put(0, x_T.detach())
             for slot, value in enumerate(past, 1):
                 self._put(slot, value)
@@ -144,8 +155,8 @@ class Loop:
                 self.scales.fill_(1)
                 if "cin" in plan.columns:
                     self.scales[:, :steps].copy_(table[:, :, plan.columns.index("cin")])
-                first = self.scales[:, 0].reshape(-1, *(1,) * (x_T.dim() - 1)) if x_T.dim() else self.scales[0, 0]
-                self.net.view(len(self.net), *self.shape).copy_(x_T.detach().to(self.arithmetic) * first)
+                scale = self.scales[:, 0].reshape(-1, *(1,) * (x_T.dim() - 1)) if x_T.dim() else self.scales[0, 0]
+                self.net.view(len(self.net), *self.shape).copy_(x_T.detach().to(self.arithmetic) * scale)
             self._guide(wanted, guide.reshape(steps, 4, self.samples).permute(2, 0, 1))
         self.projection, self.steps, self._last = wanted, steps, rows[-1][1]
 
@@ -198,7 +209,7 @@ class Loop:
         """What the engine works on."""
         return engines.Buffers(
             self.state, self.low, raw, self.order, self.table, self.counter, self.times, self.t, self.net, self.scales,
-            self.guide, self.limits, self.rule,
+            self.noise, self.guide, self.limits, self.rule,
         )  # fmt: skip
 
     def result(self, dtype: torch.dtype | None = None) -> torch.Tensor:

@@ -5,6 +5,7 @@ the compiler and the CPU, and appears there in one piece. ``PHIFORGE_CACHE`` nam
 
 Flags: -O3 -march=native for vectors. -ffp-contract=off because a step waits for memory, not for arithmetic, so a fused
 multiply-add would gain nothing, and without it every CPU and every vector length gives the same bits.
+-fno-math-errno and -fno-trapping-math change no number: they let the loop that makes normals be one of vectors.
 
 A step takes a row as one tensor (:meth:`runtime.plan.Plan.rows`), so no number passes through Python, and allocates
 nothing where the state, its memory and the network's output are laid out alike.
@@ -32,19 +33,24 @@ import torch
 from runtime import operators
 from runtime.engines import Buffers
 from runtime.errors import NoCompilerError
+from runtime.noise import Drawn
 
 SOURCE = "step_cuda.cu"
 HEADER = Path(__file__).with_name("fused_step.h")
 """What all sources include; where the network's output is projected before the step, with the header beside it."""
+NOISE = HEADER.with_name("philox.h")
 PROJECTION = HEADER.with_name("projection.h")
 PROJECTED = "-DPROJECTED"
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fPIC", "-shared", "-x", "c++")
+FLAGS = (
+    "-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared",
+    "-x", "c++",
+)  # fmt: skip
 GPU_FLAGS = ("-std=c++17", "-O3", "-arch=native", "-fmad=false", "-Xcompiler", "-fPIC", "-shared", "-cudart", "static")
 COMPILERS = ("c++", "g++", "clang++")
 _TYPES = (torch.Tensor, torch.nn.Parameter)
 _LOOPS = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torch.bfloat16: "bf16"}
-_SIZES, _RUN, _POINTER = 7, Struct("@17q"), Struct("@q")
-_PROJECTED_RUN = Struct("@20q")
+_SIZES, _RUN, _POINTER = 7, Struct("@18q"), Struct("@q")
+_PROJECTED_RUN = Struct("@21q")
 _AT_RAW = 8 * (_SIZES + 2)
 """Where a Run of the header has the network's output, in bytes."""
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
@@ -55,13 +61,14 @@ def native_steps(step: Any) -> SimpleNamespace:
 
     ValueError if the package has no C++ source; NoCompilerError if it cannot be built.
     """
-    library = _library(step, gpu=False)
+    library, drawing = _library(step, gpu=False), getattr(step, "DRAWS", ())
     return SimpleNamespace(
         STEPS=operators.register(step, library),
-        STEPS_={phase: _step(library, phase) for phase in step.STEPS},
+        STEPS_={phase: _step(library, phase, phase in drawing) for phase in step.STEPS},
         RING=library.ring(),
         NEEDS=step.NEEDS,
         KEEPS=step.KEEPS,
+        DRAWS=drawing,
         WHOLE_ROWS=True,
     )
 
@@ -134,8 +141,8 @@ class Native:
 
 
 def _place(buffer: int) -> int:
-    """0 for x, 1 + j for entry j of the memory: X is 0, M + j is 2 + j."""
-    return max(buffer - 1, 0)
+    """0 for x, 1 + j for entry j of the memory."""
+    return max(buffer - operators.M + 1, 0)
 
 
 # Building
@@ -145,7 +152,7 @@ def build(source: Path, gpu: bool = False, projected: bool = False) -> Path:
     """The shared library of ``source``: the one in the cache, or a new one. NoCompilerError says what went wrong."""
     compiler = _compiler(gpu)
     flags = (*(GPU_FLAGS if gpu else FLAGS), *(PROJECTED,) * projected)
-    texts = (file.read_bytes() for file in (source, HEADER, *(PROJECTION,) * projected))
+    texts = (file.read_bytes() for file in (source, HEADER, NOISE, *(PROJECTION,) * projected))
     parts = (*texts, " ".join(flags).encode(), _version(compiler).encode(), _processor().encode())
     key = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
     folder = _folder()
@@ -229,43 +236,54 @@ def named(buffer: Callable[[int], int]) -> list[int]:
     return list(takewhile(lambda place: place >= 0, map(buffer, count())))
 
 
-def _step(library: ctypes.CDLL, phase: str) -> Callable[..., Any]:
-    """The step in place of a phase: (x, raw, m, c) -> (x, m)."""
+def _step(library: ctypes.CDLL, phase: str, draws: bool) -> Callable[..., Any]:
+    """The step in place of a phase: (x, raw, m, c) -> (x, m). Behind c what it draws, a tensor or a ``noise.Drawn``: then
+    the kernel makes it.
+    """
     ring, columns = library.ring(), library.columns()
     after = [getattr(library, f"{phase}_after")(j) for j in range(ring + 1)]
     functions = {dtype: getattr(library, f"{phase}_{suffix}") for dtype, suffix in _SUFFIX.items()}
     for function in functions.values():
         function.argtypes, function.restype = (ctypes.c_char_p,), None
-    pack = Struct(f"@{5 + ring}q").pack
+    pack = Struct(f"@{3 + operators.M + ring + 4 * draws}q").pack
     first, rest = after[0], after[1:]
     written = named(getattr(library, f"{phase}_store"))
     bump = torch.autograd.graph.increment_version  # what autograd has saved of these buffers is no longer there
 
-    def run(tensors: Sequence[torch.Tensor], c: torch.Tensor) -> None:
-        """The kernel on tensors that are laid out alike, without gaps."""
+    def run(tensors: Sequence[torch.Tensor], c: torch.Tensor, drawn: Drawn | None = None) -> None:
+        """The kernel on tensors that are laid out alike, without gaps; drawn: instead of the normals among them."""
         samples = c.numel() // columns
         size = tensors[0].numel() // max(samples, 1)
-        functions[c.dtype](pack(size, samples, c.data_ptr(), *[t.data_ptr() for t in tensors]))
+        at = [t.data_ptr() for t in tensors]
+        own: tuple[int, ...] = (0, 0, 0, 1) if draws else ()
+        if drawn is not None:
+            at[operators.Z], own = 0, drawn.numbers(tensors[0])
+        functions[c.dtype](pack(size, samples, c.data_ptr(), *at, *own))
 
-    def stepped(x: torch.Tensor, raw: torch.Tensor, m: tuple[torch.Tensor, ...], c: Any) -> Any:
-        if type(m) is _Ring and m.state is x and _usual(m.kind, raw, c, columns):
+    def stepped(x: torch.Tensor, raw: torch.Tensor, m: tuple[torch.Tensor, ...], c: Any, z: Any = None) -> Any:
+        if not draws and type(m) is _Ring and m.state is x and _usual(m.kind, raw, c, columns):
             dtype, _, size = m.kind
             at = [t.data_ptr() for t in m]
-            functions[dtype](pack(size, 1, c.data_ptr(), x.data_ptr(), raw.data_ptr(), *at))
-            tensors = (x, raw, *m)
+            functions[dtype](pack(size, 1, c.data_ptr(), x.data_ptr(), raw.data_ptr(), 0, *at))
+            tensors = (x, raw, raw, *m)
             bump([tensors[j] for j in written])
             return tensors[first], _Ring([tensors[j] for j in rest]).beside(tensors[first], m.kind)
-        return anyhow(x, raw, m, c)
+        return anyhow(x, raw, m, c, z)
 
-    def anyhow(x: torch.Tensor, raw: torch.Tensor, m: tuple[torch.Tensor, ...], c: Any) -> Any:
+    def anyhow(x: torch.Tensor, raw: torch.Tensor, m: tuple[torch.Tensor, ...], c: Any, z: Any) -> Any:
         known = type(m) is _Ring and m.state is x
         if not known and len(m) != ring:
             raise ValueError(f"m: got {len(m)} buffers; allowed: {ring}")
-        tensors = (x, raw, *m)
-        plain = (_alike(raw, x) if known else all(_alike(t, x) for t in tensors)) and _row_fits(c, x, columns)
+        if draws is (z is None):
+            raise ValueError(f"z: got {type(z).__name__}; allowed: normals where a phase draws, and nowhere else")
+        drawn = z if isinstance(z, Drawn) else None
+        given = raw if z is None or drawn else z  # where there is none, nobody reads it
+        tensors = (x, raw, given, *m)
+        plain = all(_alike(t, x) for t in (tensors[1:3] if known else tensors)) and _row_fits(c, x, columns)
         if plain:
-            run(tensors, c)
+            run(tensors, c, drawn)
         else:
+            tensors = (x, raw, drawn(x) if drawn else given, *m)
             _carefully(run, tensors, _row(tensors, c, columns))
         new, left = tensors[first], [tensors[j] for j in rest]
         if not known and x.is_inference():
@@ -335,7 +353,7 @@ def _row(tensors: Sequence[torch.Tensor], c: Any, columns: int) -> torch.Tensor:
     if strange is not None:
         where = f" on {strange.device}" if isinstance(strange, torch.Tensor) else ""
         raise TypeError(f"the fused step of the CPU: got {type(strange).__name__}{where}; allowed: a Tensor on cpu")
-    if x.dtype not in _SUFFIX or any(t.dtype != x.dtype for t in tensors[2:]):
+    if x.dtype not in _SUFFIX or any(t.dtype != x.dtype for t in tensors[operators.M :]):
         raise TypeError(f"the fused step of the CPU: got a state of {x.dtype}; allowed: float32, float64, one of them")
     if any(t.shape != x.shape for t in tensors):
         raise ValueError(f"the fused step: got shapes {[tuple(t.shape) for t in tensors]}; allowed: one and the same")
@@ -352,11 +370,12 @@ def _carefully(run: Callable[..., None], tensors: Sequence[torch.Tensor], row: t
     x = tensors[0]
     shared = row.shape[1] == 1
     order = sorted(range(x.dim()), key=lambda d: (shared or d > 0, -x.stride()[d]))
-    turned = [t.detach().permute(order) for t in (x, tensors[1].to(x.dtype).resolve_neg(), *tensors[2:])]
+    read = (t.to(x.dtype).resolve_neg() for t in tensors[operators.RAW : operators.M])
+    turned = [t.detach().permute(order) for t in (x, *read, *tensors[operators.M :])]
     dense = [t.contiguous() for t in turned]
     run(dense, row)
     for i, (there, here) in enumerate(zip(turned, dense)):
-        if i != 1 and here.data_ptr() != there.data_ptr():
+        if i not in (operators.RAW, operators.Z) and here.data_ptr() != there.data_ptr():
             there.copy_(here)
 
 

@@ -37,6 +37,26 @@ class Philox:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """The normals of one call, not yet made: a fused step makes them in registers. Fields: those of :class:`Philox`, and
+    the number of the call.
+    """
+
+    seed: int
+    first: int
+    call: int
+
+    def __call__(self, like: torch.Tensor) -> torch.Tensor:
+        """As a tensor of that shape, dtype and device."""
+        return Philox(self.seed, self.first)(self.call, like)
+
+    def numbers(self, like: torch.Tensor) -> tuple[int, int, int, int]:
+        """What a kernel is told: seed (64 bits with a sign), first, call, and how many elements of ``like`` are a sample."""
+        each = like[0].numel() if like.dim() and len(like) else like.numel()
+        return signed(self.seed), self.first, self.call, max(each, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Given:
     """The caller's tensors: one for each call that draws, in their order."""
 
@@ -71,6 +91,8 @@ def source(
         raise TypeError("got more than one of noise, seed, generator; allowed: one of them says what the noise is")
     if noise is None:
         return Philox(drawn(generator) if seed is None else seed)
+    if isinstance(noise, Philox):
+        return noise
     if callable(noise):
         return _checked(noise)
     tensors = list(noise)
@@ -84,10 +106,23 @@ def source(
     return Given(tensors, tuple(places))
 
 
+def counter_based(draws: Sequence[bool], seed: int | None = None, first: int = 0) -> Philox | None:
+    """The normals of a seed, None: of one from torch's generator; None where no call draws. first: as in :class:`Philox`."""
+    if checks.integer(first) is None or not 0 <= first < 1 << 32:
+        raise ValueError(f"first: got {first!r}; allowed: the number of a sample, below 2^32")
+    found = source(draws, seed=seed)
+    return Philox(found.seed, first) if isinstance(found, Philox) else None
+
+
 def drawn(generator: torch.Generator | None = None) -> int:
     """A seed from the generator (None: torch's own)."""
     device = "cpu" if generator is None else generator.device
     return int(torch.randint(1 << 62, (), generator=generator, device=device))
+
+
+def signed(seed: int) -> int:
+    """The same 64 bits as int64 has them."""
+    return seed - (1 << 64) if seed >= 1 << 63 else seed
 
 
 def _checked(function: Callable[[int, torch.Tensor], Any]) -> Source:
@@ -98,4 +133,4 @@ def _checked(function: Callable[[int, torch.Tensor], Any]) -> Source:
     return normals
 
 
-__all__ = ["Given", "Philox", "Source", "drawn", "source"]
+__all__ = ["Drawn", "Given", "Philox", "Source", "counter_based", "drawn", "signed", "source"]

@@ -25,8 +25,8 @@ import torch
 from torch.autograd import forward_ad
 
 Tensors = Sequence[torch.Tensor]
-X, RAW, M = 0, 1, 2
-"""Places of a phase: x, the network's output, entry j of the memory at M + j."""
+X, RAW, Z, M = 0, 1, 2, 3
+"""Places of a phase: x, the network's output, normals, entry j of the memory at M + j."""
 NAMES = ("step", "step_adjoint")
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 _TYPES = (torch.Tensor, torch.nn.Parameter)
@@ -53,7 +53,8 @@ _PHASES: dict[tuple[str, str], Phase] = {}
 
 
 def register(step: Any, library: ctypes.CDLL) -> dict[str, Callable[..., Any]]:
-    """The functional steps of a generated package, by phase: (x, raw, m, row) -> (x', m'), new tensors.
+    """The functional steps of a generated package, by phase: (x, raw, m, row) -> (x', m'), new tensors; behind the row
+    the normals, where the phase draws.
 
     A row as a tuple of numbers, and a state of another device, take the torch step.
     """
@@ -95,12 +96,12 @@ def _functional(solver: str, name: str) -> Callable[..., Any]:
     # Where x' and the entries that are kept stand among what is made, then what is given.
     left = [phase.makes.index(p) if p in phase.makes else count + p for p in phase.after[: 1 + phase.kept]]
 
-    def stepped(x: torch.Tensor, raw: torch.Tensor, m: tuple[torch.Tensor, ...], row: Any) -> Any:
+    def stepped(x: torch.Tensor, raw: torch.Tensor, m: tuple[torch.Tensor, ...], row: Any, *z: torch.Tensor) -> Any:
         if not isinstance(row, torch.Tensor):
-            return phase.step(x, raw, m, row)
+            return phase.step(x, raw, m, row, *z)
         if not x.is_cpu or x.dtype not in _SUFFIX:
-            return phase.step(x, raw, m, row.unbind(0))
-        given = (x, raw if raw.dtype == x.dtype else raw.to(x.dtype), *m)
+            return phase.step(x, raw, m, row.unbind(0), *z)
+        given = (x, raw if raw.dtype == x.dtype else raw.to(x.dtype), *(z or (x,)), *m)
         values = (*linear([given[place] for place in reads], row, solver, name), *given)
         new, *kept = [values[i] for i in left]
         return new, (*kept, *m[named:])
@@ -186,8 +187,8 @@ def _expressed(values: Tensors, row: torch.Tensor, solver: str, name: str, trans
 def _taken(phase: Phase, values: Tensors, row: torch.Tensor) -> list[torch.Tensor]:
     """What the torch step makes of these values; what it does not read may be anything."""
     cells = dict(zip(phase.reads, values))
-    x, raw, *memory = (cells.get(place, values[0]) for place in range(M + phase.named))
-    new, left = phase.step(x, raw, tuple(memory), row.unbind(0))
+    x, raw, z, *memory = (cells.get(place, values[0]) for place in range(M + phase.named))
+    new, left = phase.step(x, raw, tuple(memory), row.unbind(0), *((z,) if Z in phase.reads else ()))
     found = dict(zip(phase.after, (new, *left)))
     return [found[place] for place in phase.makes]
 

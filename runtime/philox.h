@@ -15,6 +15,13 @@
 #endif
 #endif
 
+// Loops that are written out, on a CPU for the loop around them: vectors hold several groups.
+#if defined(__CUDACC__) || defined(__clang__)
+#define PHILOX_UNROLLED _Pragma("unroll")
+#else
+#define PHILOX_UNROLLED _Pragma("GCC unroll 16")
+#endif
+
 namespace philox {
 
 using Word = std::uint32_t;
@@ -30,9 +37,7 @@ BOTH Four counter(Word group, Word sample, Word draw, Word stream) {
 
 BOTH Four words(Four c, std::uint64_t seed) {
     Word k0 = static_cast<Word>(seed), k1 = static_cast<Word>(seed >> 32);
-#ifdef __CUDACC__
-#pragma unroll
-#endif
+PHILOX_UNROLLED
     for (int round = 0; round < 10; ++round) {
         const std::uint64_t first = std::uint64_t(0xD2511F53) * c.word[0];
         const std::uint64_t second = std::uint64_t(0xCD9E8D57) * c.word[2];
@@ -78,9 +83,7 @@ BOTH To same_bits(From from) {
 template <int N, class R>
 BOTH R polynomial(const R (&c)[N], R z) {
     R value = c[N - 1];
-#ifdef __CUDACC__
-#pragma unroll
-#endif
+PHILOX_UNROLLED
     for (int i = N - 2; i >= 0; --i) value = plus(times(value, z), c[i]);
     return value;
 }
@@ -187,20 +190,28 @@ BOTH std::uint64_t joined(double, Word high, Word low) {
     return std::uint64_t(high) << 21 | low >> 11;
 }
 
-// The four numbers of a group: elements 4 group, .., 4 group + 3 of the sample.
-template <class R>
-BOTH void normals(std::uint64_t seed, Word sample, Word group, Word draw, Word stream, R (&n)[4]) {
+// The normals of N elements of a sample, from one on that is a multiple of N, which is 4 or 2.
+template <class R, int N>
+BOTH void normals_from(std::uint64_t seed, Word sample, std::uint64_t element, Word draw, Word stream, R (&n)[N]) {
+    static_assert(N == 4 || N == 2, "a group, or half of one");
+    const Word group = static_cast<Word>(element >> 2);
     const Four high = words(counter(group, sample, draw, stream), seed);
     const Four low = sizeof(R) == 8 ? words(counter(group, sample, draw, stream | LOWER), seed) : Four{};
-#ifdef __CUDACC__
-#pragma unroll
-#endif
-    for (int j = 0; j < 4; j += 2) {
-        const auto first = joined(R(), high.word[j], low.word[j]);
-        const Pair<R> two = pair<R>(first, joined(R(), high.word[j + 1], low.word[j + 1]));
+PHILOX_UNROLLED
+    for (int j = 0; j < N; j += 2) {
+        const bool later = N == 2 ? element & 2 : j;
+        const auto first = later ? joined(R(), high.word[2], low.word[2]) : joined(R(), high.word[0], low.word[0]);
+        const auto second = later ? joined(R(), high.word[3], low.word[3]) : joined(R(), high.word[1], low.word[1]);
+        const Pair<R> two = pair<R>(first, second);
         n[j] = two.across;
         n[j + 1] = two.up;
     }
+}
+
+// The four numbers of a group: elements 4 group, .., 4 group + 3 of the sample.
+template <class R>
+BOTH void normals(std::uint64_t seed, Word sample, Word group, Word draw, Word stream, R (&n)[4]) {
+    normals_from(seed, sample, std::uint64_t(group) << 2, draw, stream, n);
 }
 
 // One element of the sample, wherever it lies.

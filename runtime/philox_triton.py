@@ -52,6 +52,15 @@ def block(seed, sample, group, draw, stream, dtype: tl.constexpr):
 
 
 @triton.jit
+def pairs(seed, sample, number, draw, stream, dtype: tl.constexpr):
+    """The numbers of a block of pairs that follow one another: elements 2 number and 2 number + 1."""
+    w0, w1, w2, w3 = _drawn(seed, sample, number >> 1, draw, stream, dtype)
+    later = number & 1 != 0
+    across, up = pair(tl.where(later, w2, w0), tl.where(later, w3, w1), dtype)
+    return tl.reshape(tl.join(across, up), [2 * across.shape[0]])
+
+
+@triton.jit
 def normal(seed, sample, element, draw, stream, dtype: tl.constexpr):
     """One element of the sample, wherever it lies."""
     w0, w1, w2, w3 = _drawn(seed, sample, element >> 2, draw, stream, dtype)
@@ -135,4 +144,4 @@ def _radius(word, dtype: tl.constexpr):
         return tl.sqrt_rn((f * f * p - 2.0 * f) + k * -1.38629436)
 
 
-__all__ = ["LOWER", "block", "counter", "normal", "normals", "pair", "words"]
+__all__ = ["LOWER", "block", "counter", "normal", "normals", "pair", "pairs", "words"]

@@ -87,8 +87,7 @@ class Turn:
             kept = self.projected.shown if self.projected else None
             data = dx * state.x + dr * raw if kept is None else kept
             _call_back(options.callback, plan, i, _seen(state.x, mean), _seen(data, mean))
-        z = options.noise(i, state.x) if options.noise and plan.draws[i] else None
-        state = self.solver.step(plan, i, state, raw, z)
+        state = self.solver.step(plan, i, state, raw, options.noise)
         if self.after and plan.closes(i):
             with _noted("the hook after_step", plan, i):
                 start = self.times[self.firsts[i]]

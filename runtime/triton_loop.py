@@ -89,7 +89,7 @@ class Triton:
 
     def _launch(self, buffers: Buffers) -> Callable[[torch.Tensor], None]:
         """The kernels on these buffers, as a function of raw."""
-        state, low, _, order, table, counter, times, t, net, scales, guide, limits, rule = buffers
+        state, low, _, order, table, counter, times, t, net, scales, noise, guide, limits, rule = buffers
         samples, rows, _ = table.shape
         size, total, paired = buffers.size, buffers.size * samples, buffers.paired
         wide = 16 // state.element_size()
@@ -115,7 +115,7 @@ class Triton:
             if rule is not None:
                 select(state, low, raw, order, counter, other, guide, limits, rule, *sizes[:3], **bounded)
             step(
-                state, low, raw, order, table, counter, times, t, net, twin, scales, other, guide, limits, *sizes,
+                state, low, raw, order, table, counter, times, t, net, twin, scales, noise, other, guide, limits, *sizes,
                 **constants, **how,
             )  # fmt: skip
 

@@ -6,7 +6,8 @@ has read come first: another one's lines a CPU would read only to write them. Wh
 that a line makes; a kept value that was in memory stays in its buffer, and roles rotate instead. A kept network output is
 copied, because its buffer is the network's: one write more than :func:`derive.program.passes.streams`.
 
-Buffers are numbered: X the state's, RAW the network's output, M + j the entry j of the memory.
+Buffers are numbered: X the state's, RAW the network's output, Z the normals', M + j the entry j of the memory. Normals are
+loaded last; they move no memory where the kernel makes them itself.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from derive.backends.torch import Body, bodies
 from derive.program.adjoint import Adjoint, adjoint
 from derive.program.ir import Line, Program
 
-X, RAW, M = 0, 1, 2
-STATES = frozenset(("x", "x'", "xc", "y"))
+X, RAW, Z, M = 0, 1, 2, 3
+STATES = frozenset(("x", "x'", "xc", "y", "yn"))
 """Values that are states; all others are integrands."""
 
 
@@ -81,7 +82,7 @@ def _taken(body: Body) -> int:
 
 def _kernel(body: Body, ring: int) -> Kernel:
     memory, kept = body.phase.memory, body.keep.values
-    homes = {"x": X, "raw": RAW, **{value: M + j for j, value in enumerate(memory)}}
+    homes = {"x": X, "raw": RAW, **{value: M + j for j, value in enumerate(memory)}, "z": Z}
     wanted = {value for line in body.lines for _, value in line.terms} | ({"raw"} & set(kept))
     loads = tuple((value, home) for value, home in homes.items() if value in wanted)
     taken, read = _taken(body), {home for _, home in loads}
@@ -92,4 +93,4 @@ def _kernel(body: Body, ring: int) -> Kernel:
     return Kernel(body, loads, stores, (homes["x'"], *(homes[value] for value in kept), *behind))
 
 
-__all__ = ["RAW", "STATES", "Kernel", "M", "X", "buffers", "kernels"]
+__all__ = ["RAW", "STATES", "Kernel", "M", "X", "Z", "buffers", "kernels"]

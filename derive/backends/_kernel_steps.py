@@ -17,7 +17,7 @@ from fractions import Fraction
 from operator import mul
 from typing import Any
 
-from derive.backends._kernel import RAW, STATES, M, X
+from derive.backends._kernel import RAW, STATES, M, X, Z
 from derive.backends._steps import Meant, Unread, meant, value_of, visits
 from derive.backends.cuda import ARRAYS
 from derive.errors import InternalError
@@ -26,7 +26,7 @@ from derive.program.ir import Phase, Program
 _PHASE = re.compile(
     r"struct phase_(?P<name>[a-z][a-z0-9_]*) \{\n    enum \{ LOADS = (?P<loads>[0-9]+), STORES = (?P<stores>[0-9]+), "
     r"STATES = 0b(?P<states>[01]+), NEW_STATES = 0b(?P<new_states>[01]+) \};\n"
-    r"(?P<tables>(?:    static BOTH constexpr int [a-z]+\(int j\) \{\n        constexpr int at\[\] = \{[XRAWM0-9+, ]+\};\n"
+    r"(?P<tables>(?:    static BOTH constexpr int [a-z]+\(int j\) \{\n        constexpr int at\[\] = \{[XRAWMZ0-9+, ]+\};\n"
     r"        return at\[j\];\n    \}\n){3})"
     r"    template <class R> static BOTH void element\(const R\* v, const R\* c, R\* w\) \{\n"
     r"(?P<lines>(?:        [^\n{}#]*\n)+)    \}\n"
@@ -34,7 +34,8 @@ _PHASE = re.compile(
     r"(?P<adjoint>(?:        [^\n{}#]*\n)+)    \}\n\};\n"
 )
 _TABLE = re.compile(r"int ([a-z]+)\(int j\) \{\n +constexpr int at\[\] = \{([^}]*)\};")
-_PLACE = re.compile(r"(X)|(RAW)|M \+ ([0-9]+)")
+_PLACE = re.compile(r"(X|RAW|Z)|M \+ ([0-9]+)")
+_NAMED = {"X": X, "RAW": RAW, "Z": Z}
 _STATEMENT = re.compile(
     r"(?:const R (?P<name>[a-z][a-z0-9_]*)|(?P<array>[wd])\[(?P<place>[0-9]+)\]) = (?P<value>[a-z0-9_ +*()\[\]\n]+)"
 )
@@ -121,7 +122,7 @@ def _place(text: str) -> int:
     match = _PLACE.fullmatch(text)
     if not match:
         raise Unread(f"no buffer: {text}")
-    return X if match[1] else RAW if match[2] else M + int(match[3])
+    return _NAMED[match[1]] if match[1] else M + int(match[2])
 
 
 def _statements(lines: str) -> Iterator[tuple[str, ast.expr]]:
@@ -138,14 +139,16 @@ def _statements(lines: str) -> Iterator[tuple[str, ast.expr]]:
 
 def _check(struct: Struct, phase: Phase, want: Meant) -> None:
     """The phase on these numbers: all is loaded, then computed, then stored."""
-    cells = [want.x, want.raw, *want.found]
+    cells = [want.x, want.raw, want.z, *want.found]
+    if struct.tables["load"].count(Z) != phase.draws:
+        raise Unread("it takes normals where none are drawn, or none where they are")
     loaded = tuple(cells[place] for place in struct.tables["load"])
     out = _executed(struct.statements, {"v": loaded, "c": want.row}, "w", len(struct.tables["store"]))
     for place, value in zip(struct.tables["store"], out, strict=True):
         cells[place] = value
     new, *memory = struct.tables["after"]
-    if len({*struct.tables["store"]}) < len(out) or cells[RAW] != want.raw:
-        raise Unread("it stores twice to a buffer, or to the network's output")
+    if len({*struct.tables["store"]}) < len(out) or cells[RAW : Z + 1] != [want.raw, want.z]:
+        raise Unread("it stores twice to a buffer, or to the network's output or the normals")
     if sorted((new, *memory)) != [X, *range(M, len(cells))]:
         raise Unread("it does not give back the buffers that it was given")
     if (cells[new], tuple(cells[place] for place in memory[: len(want.left)])) != (want.new, want.left):

@@ -29,13 +29,14 @@ _STATES = {"load_state": True, "load": False, "store_next": True, "store_state":
 class Seen:
     """What a phase does, in order: (slot, value, whether it is said to be a state).
 
-    new: the slot of x'; raws: how often the network's output is loaded.
+    new: the slot of x'; raws: how often the network's output is loaded; drawn: how often normals are.
     """
 
     loads: list[tuple[int, Fraction, bool]] = field(default_factory=list)
     stores: list[tuple[int, Fraction, bool]] = field(default_factory=list)
     new: list[int] = field(default_factory=list)
     raws: int = 0
+    drawn: int = 0
 
 
 def check_phases(name: str, data: bytes, program: Program, ring: int) -> None:
@@ -125,6 +126,8 @@ def _check(function: ast.FunctionDef, phase: Phase, want: Meant, after: tuple[in
     for place, value, _ in seen.stores:
         cells[place] = value
     new, *memory = after
+    if seen.drawn != phase.draws:
+        raise Unread(f"{phase.name} draws another number of normals than the program")
     if len({place for place, _, _ in seen.stores}) < len(seen.stores) or seen.new != [new]:
         raise Unread(f"{phase.name} stores twice to a slot, or the network reads something else than x'")
     if repr(sorted(after)) != repr([*range(len(cells))]):
@@ -163,6 +166,9 @@ def _value(node: ast.expr, env: Mapping[str, Any], cells: list[Fraction], want: 
     if name == "load_raw" and not arguments:
         seen.raws += 1
         return want.raw
+    if name == "normals" and not arguments:
+        seen.drawn += 1
+        return want.z
     (place,) = map(_number, arguments)
     if name == "coefficient":
         return want.row[place]

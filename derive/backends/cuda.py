@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from derive.backends._kernel import RAW, STATES, Kernel, M, X, buffers, kernels
+from derive.backends._kernel import RAW, STATES, Kernel, M, X, Z, buffers, kernels
 from derive.backends._layout import INDENT, WIDTH, statement
 from derive.backends.torch import formula_lines, value_name
 from derive.errors import InternalError
@@ -23,7 +23,7 @@ ARRAYS = ("v", "c", "w", "g", "d")
 """What an element reads, its coefficients, what it writes; the gradients that its adjoint reads, and that it writes."""
 
 INNER = INDENT * 2
-_PLACES = {X: "X", RAW: "RAW"}
+_PLACES = {X: "X", RAW: "RAW", Z: "Z"}
 
 
 def context(program: Program) -> dict[str, Any]:
@@ -50,13 +50,18 @@ def comment(text: str) -> list[str]:
 def about(program: Program) -> str:
     """What a reader of the phases has to know."""
     return (
-        "Buffers: X the state, RAW the network's output, M + j the entry j of the memory, free ones last. v: what an "
+        f"Buffers: X the state, RAW the network's output, {_drawn(program)}M + j the entry j of the memory, free ones last. "
+        "v: what an "
         "element loads, in the order of load; c: its row of coefficients; w: what it stores, in the order of store. "
         "after: the buffer of x', then of every entry of the memory. Every element is loaded before it is stored, so a "
         "buffer may be both. STATES, NEW_STATES: which loads and stores are states, the first is the lowest bit. "
         "adjoint: from the gradients g of what is stored to those of what is loaded, d; later_v is the part of g_v that "
         "comes from later phases."
     )
+
+
+def _drawn(program: Program) -> str:
+    return "Z independent standard normals, " if any(phase.draws for phase in program.phases) else ""
 
 
 def numbers(kernel: Kernel) -> dict[str, str]:

@@ -131,6 +131,7 @@ def _doc(phase: Phase, end: str) -> list[str]:
 def about(program: Program) -> str:
     """What a reader of the step functions has to know of their arguments."""
     values = {v for phase in program.phases for v in (*phase.memory, *(line.out for line in phase.lines))}
+    values |= {"z"} if draws(program) else set()
     more = []
     if "y" in values and "z" in values:
         more.append("y: what the step is built on, with its noise so far")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from derive.backends._coefficients import constant, docstring
-from derive.backends._kernel import RAW, STATES, Kernel, X, buffers, kernels
+from derive.backends._kernel import RAW, STATES, Kernel, M, X, Z, buffers, kernels
 from derive.backends._layout import INDENT, WIDTH, statement
 from derive.backends.torch import formula_lines, formulas, value_name
 from derive.errors import InternalError
@@ -20,7 +20,7 @@ from derive.program.ir import Line, Phase, Program
 FILE = "step_triton.py"
 TEMPLATE = "triton/step.py.jinja"
 SOURCE = "runtime.fused_step_triton"
-HELPERS = ("coefficient", "load", "load_raw", "load_state", "store", "store_next", "store_state")
+HELPERS = ("coefficient", "load", "load_raw", "load_state", "normals", "store", "store_next", "store_state")
 """What phases are written with."""
 TAKEN = frozenset((*HELPERS, "block", "number", "phases", "tl", "triton"))
 """Names that neither a phase nor a value may have."""
@@ -56,18 +56,20 @@ def comment(text: str) -> list[str]:
 
 def about(program: Program) -> str:
     """What a reader of the phases has to know."""
+    drawn = any(phase.draws for phase in program.phases)
     return (
         "A phase does this to every element of a block: all is loaded, then computed, then stored. Slots: 0 the state's, "
         "1 + j that of entry j of the memory, free ones last; coefficient: a column of the row. A state of half "
         "precision is loaded and stored with its low part, and x' is written for the network as well: store_next."
+        f"{' normals: standard ones, made in registers.' * drawn}"
     )
 
 
 def slot(home: int) -> int:
     """The slot of a buffer of the memory or of the state."""
-    if home == RAW:
-        raise InternalError("the network's output has no slot")
-    return 0 if home == X else home - 1
+    if home in (RAW, Z):
+        raise InternalError("the network's output and normals have no slot")
+    return 0 if home == X else home - M + 1
 
 
 def after(made: Sequence[Kernel]) -> dict[str, tuple[int, ...]]:
@@ -84,7 +86,7 @@ def highest(made: Sequence[Kernel]) -> int:
 
 def words(made: Sequence[Kernel]) -> tuple[int, int]:
     """Streams that a phase loads and stores, at most: of full precision, and where a state is two numbers."""
-    streams = [[value for value, _ in (*kernel.loads, *kernel.stores)] for kernel in made]
+    streams = [[value for value, home in (*kernel.loads, *kernel.stores) if home != Z] for kernel in made]
     return max(map(len, streams)), max(len(values) + sum(v in STATES for v in values) for values in streams)
 
 
@@ -119,13 +121,15 @@ def _doc(phase: Phase) -> list[str]:
 
 
 def _last(loads: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
-    """The network's output after everything else: what is done to it begins when all loads have."""
-    return sorted(loads, key=lambda load: load[1] == RAW)
+    """The network's output after everything else: what is done to it begins when all loads have. Then what is drawn."""
+    return sorted(loads, key=lambda load: (load[1] == Z, load[1] == RAW))
 
 
 def _loaded(value: str, home: int) -> str:
     if home == RAW:
         return "load_raw(block)"
+    if home == Z:
+        return "normals(block)"
     return f"{'load_state' if value in STATES else 'load'}(block, {slot(home)})"
 
 

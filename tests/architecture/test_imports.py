@@ -175,7 +175,7 @@ ARROWS: dict[str, Row] = {
     # The face of another library: its base classes are imported with the module.
     "runtime.adapters.diffusers": Row(("runtime",), ("torch", "diffusers")),
     # Kernels in triton's language; imported by steps in triton alone, when they are asked for.
-    "runtime.fused_step_triton": Row((), ("triton",)),
+    "runtime.fused_step_triton": Row(("runtime.philox_triton",), ("triton",)),
     "runtime.philox_triton": Row((), ("triton",)),
     "runtime.brownian_triton": Row(("runtime.philox_triton",), ("triton",)),
     # What the spec reader and the planner of coefficients use starts in milliseconds.

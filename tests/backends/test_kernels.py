@@ -28,10 +28,10 @@ def read(made: Program, text: str) -> None:
 
 
 def traffic(text: str) -> dict[str, tuple[int, int]]:
-    """(reads, writes) of every phase: the streams that an element loads and stores in the text."""
+    """(reads, writes) of every phase: the streams that an element loads and stores in the text; normals are none."""
     parts = re.split(r"^struct phase_(\w+) \{$", text.partition("#ifdef __CUDACC__\nstruct")[0], flags=re.MULTILINE)[1:]
     return {
-        name: (len(set(re.findall(r"= v\[(\d+)\]", body))), len(set(re.findall(r"w\[(\d+)\] =", body))))
+        name: (len(set(re.findall(r"(?<! z) = v\[(\d+)\]", body))), len(set(re.findall(r"w\[(\d+)\] =", body))))
         for name, body in zip(parts[::2], parts[1::2], strict=True)
     }
 

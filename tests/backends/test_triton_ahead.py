@@ -53,7 +53,14 @@ class Built:
 
 
 def built(
-    module: ModuleType, kind: str, copies: int, arch: int, folder: Path, pair: bool = False, bounded: bool = False
+    module: ModuleType,
+    kind: str,
+    copies: int,
+    arch: int,
+    folder: Path,
+    pair: bool = False,
+    bounded: bool = False,
+    drawing: bool = False,
 ) -> Built:
     """The step as the engine launches it: sizes of any value, pointers at multiples of 16 bytes."""
     stored, number, size = TYPES[kind]
@@ -69,6 +76,7 @@ def built(
         "net": stored if copies else None,
         "twin": stored if copies > 1 else None,
         "scales": number if copies else None,
+        "noise": "*i64" if drawing else None,
         "other": stored if pair else None,
         "guide": number if pair or bounded else None,
         "limits": number if bounded else None,
