@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 from derive.analysis.law import prove_law
+from derive.analysis.noise_claims import prove_stochastic
+from derive.analysis.noise_order import NoiseProof
 from derive.analysis.proof import SchemeProof, global_order, principal, prove_scheme
 from derive.analysis.stability import Posed, StabilitySummary, summary
 from derive.errors import Fault
@@ -46,6 +51,14 @@ class Claims:
     law: str = ""
     """Of a consistency model, what holds in the place of an order (:mod:`derive.analysis.law`)."""
 
+    of_noise: Callable[[], NoiseProof | None] = field(default=lambda: None, compare=False, repr=False)
+    """The proof of weak and strong order, when it is first read; None where nothing is drawn."""
+
+    @property
+    def noise(self) -> NoiseProof | None:
+        """Weak and strong order with start and last steps, of an SDE."""
+        return self.of_noise()
+
     @property
     def main(self) -> SchemeProof:
         """The method's own proof."""
@@ -63,7 +76,7 @@ class Claims:
 
     def as_dict(self, name: str, spec_sha256: str, references: tuple[str, ...]) -> dict[str, Any]:
         """The content of claims.json (schema 1)."""
-        main = self.main
+        main, noise = self.main, self.noise
         found: dict[str, Any] = {
             "schema": SCHEMA,
             "name": name,
@@ -75,8 +88,8 @@ class Claims:
             "stiff_order_weak": main.weak,
             "embedded_order": main.embedded,
             "predictor_order": main.predictor,
-            "strong_order": None,
-            "weak_order": None,
+            "strong_order": None if noise is None else _short(noise.strong),
+            "weak_order": None if noise is None else noise.weak,
             "proof": main.engine,
             "error_constant": {
                 "exact": main.constant[0],
@@ -124,6 +137,9 @@ class Claims:
             f"order {self.order} {grids}(and not {self.order + 1}: {main.because}); by {main.engine}",
             f"global order {self.global_order} with start {self.start}, final {self.final}",
         ]
+        noise = self.noise
+        if noise is not None:
+            lines.append(f"weak order {noise.weak}, strong order {noise.strong} with start and final step")
         if self.body:
             first, last = self.body
             repeated = f"steps {first} to {last} are" if last > first else f"step {first} is"
@@ -181,7 +197,17 @@ def prove(tableau: Tableau, cost: tuple[int, int, int], problem: Posed | None = 
         switches=switches(tableau),
         kept=len(tableau.kept),
         law=law,
+        of_noise=partial(_noise, tableau, problem),
     )
+
+
+def _noise(tableau: Tableau, problem: Any) -> NoiseProof | None:
+    return None if getattr(problem, "noise", None) is None else prove_stochastic(tableau, problem)
+
+
+def _short(order: Fraction) -> int | float:
+    """1, or 1.5."""
+    return int(order) if order.denominator == 1 else float(order)
 
 
 def switches(tableau: Tableau) -> str:
