@@ -18,7 +18,8 @@ import torch
 from derive.check import emitted_row
 from derive.measure.problems import OUTPUTS, Gaussian, Mixture, Problem, output, schedule_numbers
 from derive.schedules import at_schedule
-from tests.claims.shipped import NAMES, Shipped, shipped, spec_of, spec_text, written
+from runtime.noise import Philox
+from tests.claims.shipped import DETERMINISTIC, NAMES, STOCHASTIC, Shipped, shipped, spec_of, spec_text, written
 
 GAUSSIAN = Gaussian((Fraction(1, 2), Fraction(-1)), (Fraction(3, 5), Fraction(1, 10)))
 CENTRED = Gaussian((Fraction(0), Fraction(0)), (Fraction(3, 5), Fraction(1, 10)))
@@ -151,7 +152,7 @@ def test_equal_steps_give_the_textbook_weights(made: Callable[..., Shipped], ord
 # Lines, sums and multiples
 
 
-SPECS = {name: spec_of(name) for name in NAMES}
+SPECS = {name: spec_of(name) for name in DETERMINISTIC}
 STRAIGHT = {"noise": ("vp_linear", "vp_scaled_linear", "edm", "flow"), "velocity": ("flow",)}
 STRAIGHT["data"] = STRAIGHT["noise"]
 """Where an integrand does not change while (x0, eps) does not."""
@@ -192,7 +193,7 @@ def test_a_straight_line_stays_one(name: str) -> None:
 
 def test_a_curve_is_not_taken_for_a_line() -> None:
     """The list is what the derived integrands say."""
-    for name in NAMES:
+    for name in DETERMINISTIC:
         derived = shipped(name).derived
         pair = (at_schedule(c, derived.schedule) for c in (derived.integrand.c0, derived.integrand.c1))
         assert (name in LINES) == (not any(c.free_symbols for c in pair))
@@ -221,11 +222,18 @@ def test_a_batch_is_its_samples_bit_for_bit(name: str, dtype: torch.dtype) -> No
     solver = shipped(name)
     x = torch.randn((5, 3, 7), dtype=dtype, generator=torch.Generator().manual_seed(3))
     nodes = solver.nodes(8)
-    whole = solver.solver.sample(pointwise, x, nodes=nodes)
-    single = torch.cat([solver.solver.sample(pointwise, one, nodes=nodes) for one in x.split(1)])
-    assert torch.equal(whole, single)
+    drawn = name in STOCHASTIC
+
+    def sampled(some: torch.Tensor, first: int = 0) -> torch.Tensor:
+        return solver.solver.sample(pointwise, some, nodes=nodes, noise=Philox(3, first) if drawn else None)
+
+    whole = sampled(x)
+    assert torch.equal(whole, torch.cat([sampled(one, k) for k, one in enumerate(x.split(1))]))
+    if drawn:
+        assert not torch.equal(whole, sampled(x, 1))
+        return
     order = [3, 0, 4, 1, 2]
-    assert torch.equal(solver.solver.sample(pointwise, x[order], nodes=nodes), whole[order])
+    assert torch.equal(sampled(x[order]), whole[order])
 
 
 # Chained solves

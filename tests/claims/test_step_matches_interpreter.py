@@ -18,9 +18,10 @@ from derive.check import uneven_nodes
 from derive.program.interpret import run, run_phase
 from derive.program.ir import Phase
 from derive.program.memory import flow
+from runtime.noise import Philox
 from runtime.real import real
 from tests.claims.expected import calls
-from tests.claims.shipped import NAMES, STEPS, Shipped, shipped, spec_text, written
+from tests.claims.shipped import NAMES, STEPS, STOCHASTIC, Shipped, shipped, spec_text, written
 
 SHAPES = ((), (1,), (0, 3), (7,), (3, 5), (1, 31), (2, 3, 5, 7), (257, 3))
 BOUNDS = {torch.float64: 1e-13, torch.float32: 1e-6}
@@ -41,15 +42,16 @@ def random_row(solver: Shipped, seed: int) -> dict[str, float]:
 
 def differences(solver: Shipped, phase: Phase, dtype: torch.dtype, tensors: Sequence[torch.Tensor], row: Any) -> list:
     """How far both forms of the step are from the interpreter, by element, over the sum of its terms' sizes."""
-    x, raw, *past = tensors
-    want, kept = run_phase(phase, row, x.numpy(), [p.numpy() for p in past], lambda _: raw.numpy())
+    x, raw, z, *past = tensors
+    normals = (z,) if phase.draws else ()
+    want, kept = run_phase(phase, row, x.numpy(), [p.numpy() for p in past], lambda _: raw.numpy(), z.numpy())
     positive = [np.abs(v.numpy()) for v in tensors]
     sizes = {name: abs(v) for name, v in row.items()}
-    size, kept_sizes = run_phase(phase, sizes, positive[0], positive[2:], lambda _: positive[1])
+    size, kept_sizes = run_phase(phase, sizes, positive[0], positive[3:], lambda _: positive[1], positive[2])
     c = tuple(torch.tensor(row[name], dtype=torch.float64).to(dtype) for name in solver.coefficients.COLUMNS)
-    new, history = solver.step.STEPS[phase.name](x, raw, tuple(past), c)
+    new, history = solver.step.STEPS[phase.name](x, raw, tuple(past), c, *normals)
     buffers = [v.clone() for v in (x, *past)] + [torch.full_like(x, 9) for _ in range(solver.step.RING - len(past))]
-    state, ring = solver.step.STEPS_[phase.name](buffers[0], raw, tuple(buffers[1:]), c)
+    state, ring = solver.step.STEPS_[phase.name](buffers[0], raw, tuple(buffers[1:]), c, *normals)
     found = [(new, want, size), (state, want, size)]
     found += [*zip(history, kept, kept_sizes, strict=True), *zip(ring, kept, kept_sizes)]
     assert all(got.dtype == dtype and got.shape == x.shape for got, _, _ in found)
@@ -65,10 +67,10 @@ def test_every_phase_on_every_shape(name: str, dtype: torch.dtype) -> None:
         row = random_row(solver, len(phase.name))
         for count in sorted({len(memory) for memory in entries[phase.name]}):
             for shape in SHAPES:
-                tensors = [torch.randn(shape, dtype=dtype, generator=generator) for _ in range(count + 2)]
+                tensors = [torch.randn(shape, dtype=dtype, generator=generator) for _ in range(count + 3)]
                 assert max(differences(solver, phase, dtype, tensors, row)) <= BOUNDS[dtype], (phase.name, shape)
             tensors = [
-                torch.randn((5, 3, 4), dtype=dtype, generator=generator).transpose(0, 2) for _ in range(count + 2)
+                torch.randn((5, 3, 4), dtype=dtype, generator=generator).transpose(0, 2) for _ in range(count + 3)
             ]
             assert max(differences(solver, phase, dtype, tensors, row)) <= BOUNDS[dtype], f"{phase.name}, transposed"
 
@@ -82,17 +84,22 @@ def test_a_row_per_sample(name: str) -> None:
     )
     for phase in solver.derived.program.phases:
         count = len(phase.memory)
-        x, raw, *past = (torch.randn((4, 3, 2), dtype=torch.float64, generator=generator) for _ in range(count + 2))
-        got, _ = solver.step.STEPS[phase.name](x, raw, tuple(past), c)
+        x, raw, z, *past = (torch.randn((4, 3, 2), dtype=torch.float64, generator=generator) for _ in range(count + 3))
+        got, _ = solver.step.STEPS[phase.name](x, raw, tuple(past), c, *((z,) if phase.draws else ()))
         for b, row in enumerate(rows):
             memory = [p[b].numpy() for p in past]
-            want, _ = run_phase(phase, row, x[b].numpy(), memory, lambda _, b=b, raw=raw: raw[b].numpy())
+            want, _ = run_phase(
+                phase, row, x[b].numpy(), memory, lambda _, b=b, raw=raw: raw[b].numpy(), z[b].numpy()
+            )
             assert relative(got[b], want) <= 1e-13
 
 
 def network(x: Any, t: Any) -> Any:
     """Non-linear, and the same operations in NumPy and torch."""
     return x / (1 + x * x) + 0.25 * t * x / (3 + t * t) + 0.125
+
+
+drawn = Philox(11)
 
 
 def expected(solver: Shipped, nodes: Sequence[float], x: np.ndarray) -> np.ndarray:
@@ -103,7 +110,8 @@ def expected(solver: Shipped, nodes: Sequence[float], x: np.ndarray) -> np.ndarr
     assert plan.steps == len(found) + (module.FINAL == "denoise")
     times = [float(module.time(real(call.time))) for call in found]
     phases, rows = [call.phase for call in found], [call.row for call in found]
-    want = run(solver.derived.program, phases, rows, x, lambda state, i: network(state, times[i]))
+    normals = [drawn(i, torch.as_tensor(x)).numpy() for i in range(len(found))]
+    want = run(solver.derived.program, phases, rows, x, lambda state, i: network(state, times[i]), normals=normals)
     if module.FINAL == "denoise":
         dx, dr = map(float, solver.oracle.denoised(nodes[-1]))
         scale = float(solver.oracle.evaluated(nodes[-1]).get("cin", 1))
@@ -114,11 +122,13 @@ def expected(solver: Shipped, nodes: Sequence[float], x: np.ndarray) -> np.ndarr
 def assert_trajectory(solver: Shipped, nodes: Sequence[float], bound: float = 1e-12) -> None:
     x = torch.randn((3, 4), dtype=torch.float64, generator=torch.Generator().manual_seed(8))
     want = expected(solver, nodes, x.numpy())
+    seed = drawn.seed if solver.name in STOCHASTIC else None
     with torch.no_grad():
-        got = solver.solver.sample(lambda x, t: network(x, t.reshape(-1, 1)), x, nodes=list(nodes))
+        got = solver.solver.sample(lambda x, t: network(x, t.reshape(-1, 1)), x, nodes=list(nodes), seed=seed)
         watched = solver.solver.sample(
-            lambda x, t: network(x, t.reshape(-1, 1)), x, nodes=list(nodes), check="step", callback=lambda *_: None
-        )
+            lambda x, t: network(x, t.reshape(-1, 1)), x, nodes=list(nodes), seed=seed, check="step",
+            callback=lambda *_: None,
+        )  # fmt: skip
     assert relative(got, want) <= bound
     assert torch.equal(got, watched)
 
@@ -150,7 +160,7 @@ def test_trajectories_with_gradients_take_the_functional_steps(name: str) -> Non
     nodes = to_the_ends(solver)
     x = torch.randn((3, 4), dtype=torch.float64, generator=torch.Generator().manual_seed(8))
     plain, follow = (
-        solver.solver.sample(lambda x, t: network(x, t.reshape(-1, 1)), y, nodes=nodes)
+        solver.solver.sample(lambda x, t: network(x, t.reshape(-1, 1)), y, nodes=nodes, seed=1)
         for y in (x, x.clone().requires_grad_())
     )
     assert follow.requires_grad
@@ -183,7 +193,7 @@ def test_solvers_of_every_shape(name: str, tmp_path: Path) -> None:
     assert_trajectory(solver, nodes)
     x = torch.randn((3, 4), dtype=torch.float64, generator=torch.Generator().manual_seed(9))
     plain, follow = (
-        solver.solver.sample(lambda x, t: network(x, t.reshape(-1, 1)), y, nodes=nodes)
+        solver.solver.sample(lambda x, t: network(x, t.reshape(-1, 1)), y, nodes=nodes, seed=1)
         for y in (x, x.clone().requires_grad_())
     )
     assert relative(follow.detach(), plain.numpy()) <= 1e-13
