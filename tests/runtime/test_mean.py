@@ -1,4 +1,4 @@
-"""``sample(mean=)``: a mean-reverting step is a variance-preserving one on x - mean, and others see x.
+"""``sample(mean=)``: a mean-reverting step, of ODE or SDE, is a variance-preserving one on x - mean; others see x.
 
 The VP solver is derived from a schedule written out, and the published step (arXiv:2502.07856) is written out with its own
 terms in the mean.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -53,18 +54,26 @@ def scaled(prediction: str) -> Callable[[Tensor, Tensor], Tensor]:
     return call
 
 
-@pytest.mark.parametrize("prediction", PREDICTIONS)
-@pytest.mark.parametrize("integrand", ["data", "noise"])
-@pytest.mark.parametrize("order", [1, 2, 3])
-def test_a_step_is_the_vp_step_of_what_is_left_of_the_mean(order: int, integrand: str, prediction: str) -> None:
-    """Bound: 1e-14 of the largest number in the step, after every step of 1, 2 and 3 values."""
-    ours = emitted(MR, prediction, method(order, integrand))
-    theirs = emitted(VP, PREDICTIONS[prediction], method(order, integrand))
+def cases() -> list[Any]:
+    """Orders, integrands, predictions, ODE and SDE; every day order 3 for all predictions, the others for one."""
+    own = ("data", "noise")
+    every = [*itertools.product((1, 2, 3), own, PREDICTIONS, ("diffusion", "sde"))]
+    often = [(n == 3 and (kind == "diffusion" or p in own)) or p == f for n, f, p, kind in every]
+    return [pytest.param(*case, marks=[] if daily else pytest.mark.slow) for case, daily in zip(every, often)]
+
+
+@pytest.mark.parametrize(("order", "integrand", "prediction", "kind"), cases())
+def test_a_step_is_the_vp_step_of_what_is_left_of_the_mean(
+    order: int, integrand: str, prediction: str, kind: str
+) -> None:
+    """Bound: 1e-14 of the largest number in the step, after every step of 1, 2 and 3 values; of SDEs with one seed."""
+    ours = emitted(MR, prediction, method(order, integrand), kind)
+    theirs = emitted(VP, PREDICTIONS[prediction], method(order, integrand), kind)
     assert ours.plan(nodes=NODES).orders == tuple(min(i, order) for i in (1, 2, 3))
     seen: list[Tensor] = []
     keep = {"after_step": lambda x, i, t: seen.append(x.clone()) or x}
-    ours.sample(network, START, nodes=NODES, mean=MEAN, hooks=keep)
-    theirs.sample(scaled(PREDICTIONS[prediction]), (START - MEAN) / SCALE, nodes=NODES, hooks=keep)
+    ours.sample(network, START, nodes=NODES, mean=MEAN, hooks=keep, seed=5)
+    theirs.sample(scaled(PREDICTIONS[prediction]), (START - MEAN) / SCALE, nodes=NODES, hooks=keep, seed=5)
     for x, z in zip(seen[:3], seen[3:], strict=True):
         assert float((x - MEAN - SCALE * z).abs().max()) <= 1e-14 * float(x.abs().max())
         assert float(x.abs().max()) < 50
@@ -88,6 +97,32 @@ def test_the_published_step_with_its_terms_in_the_mean(kind: str, order: int) ->
         else:
             first, second = math.expm1(h), math.expm1(h) / h - 1
             x = a_t / a_s * x + MEAN * (1 - a_t / a_s) - s_t * (first * value + second * slope)
+        past, before = value, h
+    assert torch.allclose(got, x, rtol=0, atol=2e-14)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("kind", ["data", "noise"])
+def test_the_published_step_with_noise_and_its_terms_in_the_mean(kind: str, order: int) -> None:
+    """SDE-d-1, -2 and SDE-n-1, -2 of the paper, with the noise that both are given."""
+    normals = torch.randn(order, *START.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    solver = emitted(MR, kind, method(order, kind), "sde")
+    got = solver.sample(network, START, nodes=NODES[: order + 1], mean=MEAN, noise=normals)
+    x, past, before = START, None, 1.0
+    for s, t, z in zip(NODES[:order], NODES[1:], normals):
+        (a_s, s_s), (a_t, s_t) = path(s), path(t)
+        h = math.log(a_t / s_t) - math.log(a_s / s_s)
+        value = network(x, torch.full((4,), s, dtype=torch.float64))
+        slope = torch.zeros_like(value) if past is None else (value - past) * (h / before)
+        if kind == "data":
+            lost = -math.expm1(-2 * h)
+            centre = MEAN * (1 - a_t / a_s * math.exp(-2 * h) - a_t * lost)
+            x = s_t / s_s * math.exp(-h) * x + centre + a_t * (lost * value + (1 - lost / (2 * h)) * slope)
+            x = x + s_t * math.sqrt(lost) * z
+        else:
+            rise = math.expm1(h)
+            x = a_t / a_s * x + MEAN * (1 - a_t / a_s) - 2 * s_t * (rise * value + (rise / h - 1) * slope)
+            x = x + s_t * math.sqrt(math.expm1(2 * h)) * z
         past, before = value, h
     assert torch.allclose(got, x, rtol=0, atol=2e-14)
 
