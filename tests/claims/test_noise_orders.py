@@ -36,6 +36,8 @@ def test_proved_orders_are_the_measured_ones(name):
     derived = shipped(name).derived
     proved, found = prove_stochastic(derived.tableau, derived.problem), measured(name)
     assert proved is not None and proved.tight
+    claims = shipped(name).claims
+    assert (claims["weak_order"], claims["strong_order"]) == (proved.weak, proved.strong)
     assert found.decided, f"\n{found.moments}\n{found.distance}"
     assert found.weak == pytest.approx(proved.weak, abs=CLOSE), f"\n{found.moments}"
     assert found.strong == pytest.approx(float(proved.strong), abs=CLOSE), f"\n{found.distance}"
