@@ -302,7 +302,7 @@ def _audit(options: argparse.Namespace) -> Answer:
 def _import_config(options: argparse.Namespace) -> Answer:
     from derive import importing
 
-    asked = importing.asked(options.mu, options.image_size, options.sequence_length, options.sigmas)
+    asked = importing.asked(options.mu, options.image_size, options.sequence_length, options.sigmas, options.gamma)
     found = importing.import_config(options.config, options.steps, options.name, asked)
     data = {"name": found.spec.name, "class": found.kind, "notes": list(found.notes), "sample": found.call}
     if options.output is None:
@@ -435,6 +435,9 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mu", metavar="X", type=float, help="of use_dynamic_shifting: the mu of set_timesteps")
     parser.add_argument("--image-size", metavar="WxH", help="instead: the picture, 16 x 16 pixels a token")
     parser.add_argument("--sequence-length", metavar="L", type=int, help="instead: the number of tokens")
+    parser.add_argument(
+        "--gamma", metavar="X", type=float, help="of TCD: what the pipeline passes as eta (default: 0.3)"
+    )
     parser.add_argument(
         "--sigmas", choices=("scheduler", "pipeline"), default="scheduler",
         help="of a flow: the scheduler's own levels (default), or 1 - i/N, which pipelines like Flux's pass to it",

@@ -20,16 +20,19 @@ class Asked:
     """mu: of a dynamic shift. tokens: the size of the picture, from which it follows, instead; said: the option that gave it.
 
     sigmas: "scheduler", the class's own levels of a flow, or "pipeline", 1 - i/N before the shift, which those of Flux and
-    others pass.
+    others pass. gamma: of TCD, what its pipelines pass as eta.
     """
 
     mu: float | None = None
     tokens: int | None = None
     sigmas: str = "scheduler"
     said: tuple[str, str] = ("--sequence-length", "")
+    gamma: float | None = None
 
 
-def asked(mu: float | None, image_size: str | None, sequence_length: int | None, sigmas: str) -> Asked:
+def asked(
+    mu: float | None, image_size: str | None, sequence_length: int | None, sigmas: str, gamma: float | None = None
+) -> Asked:
     """The options; SpecError for a wrong value, or for two that say the same."""
     given = {"--mu": mu, "--image-size": image_size, "--sequence-length": sequence_length}
     said = [option for option, value in given.items() if value is not None]
@@ -39,9 +42,11 @@ def asked(mu: float | None, image_size: str | None, sequence_length: int | None,
         refuse("--mu", f"got {mu}; allowed: a finite number")
     if sequence_length is not None and not 1 <= sequence_length <= _MOST:
         refuse("--sequence-length", f"got {sequence_length}; allowed: 1 to {_MOST}")
+    if gamma is not None and not 0 <= gamma <= 1:
+        refuse("--gamma", f"got {gamma}; allowed: 0 to 1")
     if image_size is not None:
-        return Asked(mu, _tokens(image_size), sigmas, ("--image-size", image_size))
-    return Asked(mu, sequence_length, sigmas)
+        return Asked(mu, _tokens(image_size), sigmas, ("--image-size", image_size), gamma)
+    return Asked(mu, sequence_length, sigmas, gamma=gamma)
 
 
 def _tokens(size: str) -> int:

@@ -23,6 +23,11 @@ _EDM = {
     "sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5, "sigma_schedule": "karras", "num_train_timesteps": 1000,
     "prediction_type": "epsilon", "rho": 7.0, "final_sigmas_type": "zero",
 }  # fmt: skip
+_DISTILLED = {
+    **_BETAS, **_WIDER, **_NOISE, **_THRESHOLD, "beta_schedule": "scaled_linear", "original_inference_steps": 50,
+    "clip_sample": False, "clip_sample_range": 1.0, "set_alpha_to_one": True, "steps_offset": 0,
+    "timestep_spacing": "leading", "timestep_scaling": 10.0, "rescale_betas_zero_snr": False,
+}  # fmt: skip
 _MULTISTEP = {**_SPACING, "lower_order_final": True}
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -67,6 +72,8 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "max_shift": 1.15, "base_image_seq_len": 256, "max_image_seq_len": 4096, "invert_sigmas": False,
         "shift_terminal": None, "time_shift_type": "exponential", "stochastic_sampling": False,
     },
+    "LCMScheduler": _DISTILLED,
+    "TCDScheduler": _DISTILLED,
     "FlowMatchHeunDiscreteScheduler": {"num_train_timesteps": 1000, "shift": 1.0},
 }  # fmt: skip
 """The classes that are imported. A key that only another of these has is not read by the class, as in diffusers."""
@@ -79,8 +86,6 @@ IMPLIED: Mapping[str, Mapping[str, Any]] = {
 _ANCESTRAL = "it adds noise at every step; import EulerDiscreteScheduler, or take a solver of a stochastic family"
 _INVERSE = "it runs from data to noise; import the sampler itself and plan with direction='inversion'"
 REFUSED: Mapping[str, str] = {
-    "LCMScheduler": "it adds noise after every step of a distilled network",
-    "TCDScheduler": "it adds noise after every step of a distilled network",
     "DDPMScheduler": "it adds noise at every step; import DDIMScheduler",
     "EulerAncestralDiscreteScheduler": _ANCESTRAL,
     "KDPM2AncestralDiscreteScheduler": _ANCESTRAL,
@@ -94,7 +99,7 @@ REFUSED: Mapping[str, str] = {
 
 FOREIGN = frozenset({
     "clamp", "use_noise_sampler", "noise_sampler_seed", "predictor_order", "corrector_order", "s_noise", "upscale_mode", "stages",
-    "stage_range", "gamma", "original_inference_steps", "timestep_scaling",
+    "stage_range", "gamma",
 })  # fmt: skip
 """Keys that only classes have that are not imported; the configuration of another class may carry them along."""
 

@@ -29,11 +29,13 @@ class Draft:
     references: Sequence[str]
     notes: list[str] = field(default_factory=list)
     call: Fields = field(default_factory=dict)
+    problem: Fields = field(default_factory=lambda: {"kind": "diffusion"})
 
     def text(self) -> str:
         """The file: comments with the notes, then the spec."""
         lines = [f"# {line}" for line in self.notes]
-        lines += [f"name: {self.name}", f"description: {quoted(self.description)}", "problem:", "  kind: diffusion"]
+        lines += [f"name: {self.name}", f"description: {quoted(self.description)}", "problem:"]
+        lines += [f"  {key}: {value(entry)}" for key, entry in self.problem.items()]
         lines += [f"  schedule: {value(self.schedule)}", f"  prediction: {value(self.prediction)}", "method:"]
         lines += [f"  {key}: {value(entry)}" for key, entry in self.method.items() if key != "table"]
         if "table" in self.method:

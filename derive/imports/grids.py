@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from types import SimpleNamespace
 
+from derive.imports import distilled
 from derive.imports.clock import clock, flow
 from derive.imports.draft import Fields
 from derive.imports.schedules import SIGMAS, WHOLE, lambdas, levels, preserving
@@ -18,6 +19,8 @@ def grid(settings: Settings) -> Fields:
     """The spec's grid. SpecError for what no grid here has."""
     if settings.kind.startswith("EDM"):
         return edm(settings)
+    if settings.kind in distilled.DISTILLED:
+        return distilled.grid(settings)
     if settings.kind == "IPNDMScheduler":
         return {"kind": "uniform", "steps": settings.steps, "variable": "sine_root"}
     if flow(settings):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 from derive.errors import Fault, SpecError
+from derive.imports import distilled
 from derive.imports.draft import Fields
 from derive.imports.schedules import levels
 from derive.imports.settings import Settings
@@ -243,6 +244,8 @@ METHODS: Mapping[str, tuple[Callable[[Settings], Fields], str, tuple[str, ...]]]
     "LMSDiscreteScheduler": (lms, "lms_discrete", ("arXiv:2206.00364",)),
     "IPNDMScheduler": (ipndm, "ipndm", ("arXiv:2202.09778",)),
     "PNDMScheduler": (pndm, "pndm", ("arXiv:2202.09778",)),
+    "LCMScheduler": (distilled.method, "lcm_imported", ("arXiv:2310.04378", "arXiv:2311.05556")),
+    "TCDScheduler": (distilled.method, "tcd_imported", ("arXiv:2402.19159", "arXiv:2404.13686")),
     "FlowMatchEulerDiscreteScheduler": (flow_euler, "flow_match_euler", ("arXiv:2209.03003", "arXiv:2403.03206")),
     "FlowMatchHeunDiscreteScheduler": (flow_heun, "flow_match_heun", ("arXiv:2209.03003", "arXiv:2403.03206")),
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from derive.imports.distilled import DISTILLED
 from derive.imports.draft import Fields
 from derive.imports.settings import Settings
 
@@ -15,6 +16,8 @@ def projected(settings: Settings) -> Fields:
         settings.notes.append(
             "variance_type: the network returns a variance beside the prediction; pass only the prediction"
         )
+    if settings.kind in DISTILLED:
+        return {}
     kept = {"keep_noise": True} if settings.kind == "DDIMScheduler" else {}
     if settings.get("thresholding"):
         return {"threshold": (settings["dynamic_thresholding_ratio"], settings["sample_max_value"]), **kept}

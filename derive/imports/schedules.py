@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NoReturn
 
+from derive.imports import distilled
 from derive.imports.clock import flow, shift
 from derive.imports.draft import Fields
 from derive.imports.settings import Settings
@@ -68,7 +69,7 @@ def table(settings: Settings) -> list[str]:
         roots = [CONTEXT.sqrt(bar) for bar in bars]
         bars = [zero_snr(root, roots[0], roots[-1]) for root in roots]
     texts = ["0" if bar < _LEAST else CONTEXT.nstr(bar, _DIGITS, min_fixed=_FIXED, max_fixed=1) for bar in bars]
-    if rescaled and settings.kind == "DDIMScheduler":
+    if rescaled and settings.kind in ("DDIMScheduler", *distilled.DISTILLED):
         settings.only("prediction_type", ["sample", "v_prediction"], "beside rescale_betas_zero_snr")
         texts[-1] = NEARLY_ZERO
     elif rescaled:
@@ -193,6 +194,8 @@ def prediction(settings: Settings) -> Fields:
         settings.only("prediction_type", ["flow_prediction", "epsilon", "sample"], "with use_flow_sigmas")
         return {"kind": kind, "input": "time_truncated", "time_scale": settings["num_train_timesteps"]}
     settings.only("prediction_type", ["epsilon", "sample", "v_prediction"], "without use_flow_sigmas")
+    if settings.kind in distilled.DISTILLED:
+        return distilled.prediction(settings, kind)
     out = {"kind": kind, "input": fed} if (fed := table_input(settings)) else {"kind": kind}
     return {**out, "inner_input": "level_index"} if settings.kind == MIDPOINT else out
 

@@ -66,6 +66,7 @@ CHECKS: Mapping[str, Check] = {
     "base_shift": _number(-1e3, 1e3), "max_shift": _number(-1e3, 1e3), "base_image_seq_len": _whole(1, 10**9),
     "max_image_seq_len": _whole(1, 10**9),
     "disable_corrector": ("a list of whole numbers", lambda v: isinstance(v, list) and all(type(i) is int for i in v)),
+    "original_inference_steps": _whole(1, _LONGEST), "timestep_scaling": _POSITIVE,
     "solver_p": ("null", lambda v: v is None),
     "algorithm_type": _word("deis", "dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"),
     "solver_type": _word("midpoint", "heun", "bh1", "bh2", "logrho"),

@@ -24,6 +24,7 @@ OTHER = {
     "sigma_max": [12.0], "rho": [5.0], "sigma_schedule": ["exponential"], "interpolation_type": ["log_linear"],
     "timestep_type": ["continuous"], "shift_terminal": [0.2], "base_shift": [0.6], "max_shift": [1.3],
     "base_image_seq_len": [300], "max_image_seq_len": [5000], "disable_corrector": [[1]], "solver_p": [],
+    "original_inference_steps": [100], "timestep_scaling": [0.01],
     "algorithm_type": ["dpmsolver", "deis", "sde-dpmsolver++"], "solver_type": ["heun", "bh1", "logrho"],
 }  # fmt: skip
 """Values of keys that are no flags."""
