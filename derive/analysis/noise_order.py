@@ -191,10 +191,10 @@ class _Local:
 
 
 def local(step: Step, law: NoiseLaw, corrected: bool = False, kappa: Series = ONE) -> _Local:
-    """The defects of one step from the exact path, at the step ratios of ``step``; for every smooth g where noise is exact."""
+    """The defects of one step from the exact path, at the step ratios of ``step``; for every smooth g unless its law is eta or large."""
     nodes = tuple(sorted({*step.thetas, QQ(0), QQ(1)}))
-    gamma = GAMMA.get(law.integrand or "", QQ(0))
-    axis = Axis(nodes, SMOOTH if law.variance == "exact" else exponential(scaled(H, THETA * gamma)))
+    known = exponential(scaled(H, THETA * GAMMA.get(law.integrand or "", QQ(0))))
+    axis = Axis(nodes, SMOOTH if law.variance in ("exact", "left") else known)
     exact = Exact(axis, step.rate, nodes[0], kappa)
     known = tuple(exact.state(theta) for theta in step.thetas[: step.known])
     end = exact.state(QQ(1))
@@ -351,7 +351,8 @@ def prove_noise(scheme: Scheme, kernel: Kernel, law: NoiseLaw) -> NoiseProof:
 
 def _refuted(step: Step, law: NoiseLaw, corrected: bool) -> tuple[tuple[int, Fraction], tuple[tuple[str, str], ...]]:
     """Orders (weak by the variance, strong) that the kept law allows at most, and the coefficients that say so."""
-    gamma, amount = GAMMA.get(law.integrand or "", QQ(0)), _q(law.stochasticity or Fraction(1))
+    usual = QQ(-2) if law.variance == "left" else QQ(0)
+    gamma, amount = GAMMA.get(law.integrand or "", usual), _q(law.stochasticity or Fraction(1))
     best: dict[str, tuple[int, str]] = {}
     for part in PART:
         mu = gamma / 2 - amount * part - step.rate

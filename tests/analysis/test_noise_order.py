@@ -201,3 +201,11 @@ def test_kernels_that_are_known_by_their_moments(steps, weak):
     """Any smooth kernel and any smooth noise: variables other than lambda, tau that moves."""
     found = prove_noise(*adams(steps, None), NoiseLaw(None, integrand=None))
     assert (found.weak, found.strong, found.tight) == (weak, 1, True)
+
+
+def test_noise_of_the_intensity_at_the_start_has_order_one_for_any_intensity():
+    """Euler-Maruyama in any variable; more values do not help, since the variance of a step is O(h^2) off."""
+    for steps in (1, 2):
+        for rate_ in (None, ZERO):
+            found = prove_noise(*adams(steps, rate_), NoiseLaw(None, "left", integrand=None))
+            assert (found.weak, found.strong, found.tight) == (1, 1, True)
