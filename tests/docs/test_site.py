@@ -87,6 +87,10 @@ CHECKED = {
     },
     "docs/benchmarks.md": {"bash": (3, "docs.test_benchmarks.test_the_script_understands_its_options")},
     "docs/compare.md": {"console": (1, "report.test_docs.test_the_screen_is_what_the_command_prints")},
+    "docs/density.md": {
+        "python": (4, "docs.test_density.test_the_blocks_run_and_print_what_is_shown"),
+        "text": (3, "docs.test_density.test_the_blocks_run_and_print_what_is_shown"),
+    },
     "docs/gradients.md": {"python": (1, "docs.test_gradients.test_the_example_runs")},
     "docs/guidance.md": {"python": (2, "docs.test_guidance.test_the_examples_run")},
     "docs/import_config.md": {
