@@ -117,6 +117,7 @@ class Trial:
         if module.ERROR:
             yield from self.error(tableau.schemes[-1], times)
         yield from self.limits("sigma_zero", module.DATA_END, module.DOMAIN[1], times)
+        yield from self.timed()
         yield from self.limits("alpha_zero", module.NOISE_END, module.DOMAIN[0], nodes)
 
     def scheme(
@@ -201,6 +202,25 @@ class Trial:
         if hasattr(module, "inner"):
             place = module.inner(module.node(real(start)), module.node(real(end)), real(1) / 3)
             yield Entry("inner", float(place.t), oracle.place(QQ(1, 3), (end, start)))
+
+    def timed(self) -> Iterator[Entry]:
+        """What depends on the time itself, where it does: rows next to the data end, and where segments change."""
+        from derive.symbolic.alphabet import t
+        from runtime.real import real
+
+        module, problem = self.module, self.derived.problem
+        noise, data = module.DOMAIN
+        near = [data + (noise - data) * share for share in (5e-4, 1.1e-3)]
+        if any(e.has(t) for e in problem.to_data) and not self.derived.tableau.table:
+            scheme = self.derived.tableau.schemes[0]
+            yield from self.scheme("next to the data", scheme, module.ROWS[0], module.ABSCISSAE[0], near)
+            yield from self.limits("sigma_zero", module.DATA_END, data, near)
+            found = module.denoised(module.node(real(near[0]))), self.oracle.denoised(near[0])
+            yield from (Entry("denoised next to the data", float(v), exact) for v, exact in zip(*found, strict=True))
+        if hasattr(module, "segment"):
+            slope = float(problem.noise.segment[0].diff(t))
+            for time in ((7 / slope if slope else 10.0) * (1 + sign * 1e-10) for sign in (1, -1)):
+                yield Entry("segment", float(module.segment(real(time))), self.oracle.begins(time))
 
     def _named(self) -> dict[str, Any]:
         """The functions of one time that a module may have, by name, as expressions."""

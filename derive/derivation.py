@@ -53,9 +53,12 @@ def derivation(
     lines = [f"# {name}", ""]
     lines += _posed(problem)
     lines += _switching(problem, tableau)
-    lines += _derived(problem, tableau)
-    lines += _ends(problem, tableau)
-    lines += _proved(proof, tableau)
+    if proof.law:
+        lines += _renoised(problem)
+    else:
+        lines += _derived(problem, tableau)
+        lines += _ends(problem, tableau)
+        lines += _proved(proof, tableau)
     if references:
         lines += ["## References", "", *(f"- {r}" for r in references), ""]
     return tuple(lines)
@@ -78,6 +81,48 @@ def _posed(problem: SemilinearProblem) -> list[str]:
         rf"The integrating factor $G = {factor}$ gives",
         "",
         r"$$ x(t) = \frac{G(t)}{G(s)}\,x(s) + G(t)\int_s^t \frac{B(u)}{G(u)}\,F(u)\,du. $$",
+        "",
+    ]
+
+
+def _renoised(problem: SemilinearProblem) -> list[str]:
+    """The step of a consistency model and its law, in the place of rows and orders."""
+    assert problem.noise is not None and problem.noise.segment is not None
+    time, whole = problem.noise.segment
+    place = rf"\left\lfloor {_tex(time)} \right\rfloor" if whole else _tex(time)
+    return [
+        "## The step",
+        "",
+        rf"A step from $s$ to $t$ goes to $u = {place}$ with the data $F$ that the network says at $s$ and the noise",
+        r"$\varepsilon$ that it leaves of $x_s$, and from there by the forward process to $t$:",
+        "",
+        r"$$ x_t = \frac{\alpha_t}{\alpha_u}\bigl(\alpha_u F + \sigma_u\varepsilon\bigr)"
+        r" + \sqrt{\sigma_t^2 - \frac{\alpha_t^2\sigma_u^2}{\alpha_u^2}}\;z, \qquad z \sim N(0, 1). $$",
+        "",
+        r"With $e^{-k} = \rho_u/\rho_t$ and $h = \lambda_t - \lambda_s$ that is",
+        "",
+        r"$$ x_t = \frac{\sigma_t}{\sigma_s}e^{-k}\,x_s + \alpha_t\bigl(1 - e^{-(h+k)}\bigr)F"
+        r" + \sigma_t\sqrt{1 - e^{-2k}}\;z; $$",
+        "",
+        r"where $\sigma_u = 0$, $x_t = \alpha_t F + \sigma_t z$.",
+        "",
+        "## Start and end",
+        "",
+        "- A step needs no history.",
+        r"- Into $\sigma = 0$ it is $F$, without noise.",
+        "",
+        "## The proof",
+        "",
+        r"Write $a$, $b$ and $s$ for the weights of $x_s$, $F$ and $z$. Identically in all of $\alpha$ and $\sigma$",
+        "",
+        r"$$ a\alpha_s + b = \alpha_t, \qquad a^2\sigma_s^2 + s^2 = \sigma_t^2, \qquad"
+        r" a x_s + b F = \frac{\alpha_t}{\alpha_u}\bigl(\alpha_u F + \sigma_u\varepsilon\bigr). $$",
+        "",
+        r"- Given $x_0$, and with $F = x_0$, the mean and the variance of $x_t$ are those of its time.",
+        r"- If the law of $\alpha_u F + \sigma_u\varepsilon$ is that of $x_u$, the law of $x_t$ is its own, for steps of any length:",
+        r"  with the flow map of the ODE from $s$ to $u$ as network every marginal is exact.",
+        r"- There is no order: $k$ does not vanish with $h$. With a denoiser as network the error of a run does not fall as its",
+        "  steps become more.",
         "",
     ]
 

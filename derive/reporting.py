@@ -82,6 +82,8 @@ def _orders(derived: Derived, module: ModuleType) -> tuple[dict[str, Any], list[
     if any(table.kind == "linear" for table in derived.schedule.tables.values()):
         return {}, ["no order: the table is joined by straight lines, and the order holds between its kinks"]
     claims = derived.claims
+    if derived.proof.law:
+        return {}, ["no order: the step of a consistency model does not become short"]
     found = {EXACT if claims["history"] else ONE_STEP: (measured_order(module, cap=CAP), claims["order"])}
     if claims["history"] and claims["start"] != "exact":
         found[OWN] = (measured_global_order(module, cap=CAP), claims["global_order"])

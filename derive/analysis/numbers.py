@@ -110,7 +110,12 @@ class Oracle:
         start, end = self.mp.mpf(start), self.mp.mpf(end)
         if noise.segment is not None:
             up = self._up(end)
-            return self.mp.sqrt(self.at(sigma, end) ** 2 - (up * self.at(sigma, self._begins(end))) ** 2)
+            return self.mp.sqrt(self.at(sigma, end) ** 2 - (up * self.at(sigma, self.begins(end))) ** 2)
+        if noise.variance == "left":
+            return self.mp.sqrt(self.at(noise.density, start) * (end - start))
+        if noise.variance == "large":  # none in a step to sigma = 0
+            clean = self.problem.schedule.data_end == "sigma_zero" and self._touching(end, end, self._ends()[0])
+            return self.mp.zero if clean else self.mp.sqrt(1 - (self.at(alpha, start) / self.at(alpha, end)) ** 2)
         length = abs(self._ends()[1] - self._ends()[0])
         if noise.closed is not None and (noise.excess is not None or self._touching(start, end, length)):
             at_end, at_start, rate = noise.closed
@@ -126,7 +131,7 @@ class Oracle:
 
         return self.mp.sqrt(self.integrals.integral(density, start, end))
 
-    def _begins(self, end: Any) -> Any:
+    def begins(self, end: Any) -> Any:
         """u, the time from which a step to ``end`` goes by the forward process; past training step 0 there is no noise."""
         assert self.problem.noise is not None and self.problem.noise.segment is not None
         time, whole = self.problem.noise.segment
@@ -135,11 +140,11 @@ class Oracle:
 
     def _up(self, end: Any) -> Any:
         """alpha_t/alpha_u of the forward process to ``end``."""
-        return self.at(alpha, end) / self.at(alpha, self._begins(end))
+        return self.at(alpha, end) / self.at(alpha, self.begins(end))
 
     def _renoised(self, start: Any, end: Any) -> tuple[Any, Any]:
         """(weight of x, weight of x0): to u with the noise of x that x0 leaves, then scaled up."""
-        left = self._up(end) * self.at(sigma, self._begins(end)) / self.at(sigma, start)
+        left = self._up(end) * self.at(sigma, self.begins(end)) / self.at(sigma, start)
         return left, self.at(alpha, end) - left * self.at(alpha, start)
 
     def _touching(self, start: Any, end: Any, length: Any) -> bool:

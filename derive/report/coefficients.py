@@ -24,8 +24,10 @@ Curve = tuple[str, Any, Any]
 """(name, x, y)."""
 
 
-def build(material: Material) -> Section:
+def build(material: Material) -> Section | None:
     tableau = material.derived.tableau
+    if material.derived.proof.law:
+        return None
     found = numbers(tableau)
     body = "".join(_labelled(each, f"{i}-" if len(found) > 1 else "") for i, each in enumerate(found, 1))
     if not all(tableau.kernel_of(scheme).closed for scheme in tableau.schemes):

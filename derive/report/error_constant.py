@@ -20,6 +20,8 @@ SOME = (Fraction(1, 2), Fraction(1), Fraction(2))
 
 def build(material: Material) -> Section | None:
     tableau, proof = material.derived.tableau, material.derived.proof
+    if proof.law:
+        return None
     method = tableau.schemes[proof.principal]
     found = next((each for each in numbers(tableau) if each.scheme == method), None)
     if found is None:

@@ -58,6 +58,8 @@ def _facts(material: Material) -> list[tuple[str, str]]:
 def verdict(material: Material) -> str:
     """One line."""
     claims = material.claims
+    if material.derived.proof.law:
+        return f"{material.derived.proof.law[0].upper()}{material.derived.proof.law[1:]}; no order."
     measured = [f"{fit.order_estimate:.2f}" for fit, _ in material.orders.values()]  # exact start, then its own
     keys = ["order", "global_order"][: 1 + (claims["global_order"] != claims["order"])]
     parts = [f"order {claim(key, claims[key])} proved" for key in keys]
@@ -87,6 +89,10 @@ def _list(items: Any) -> str:
 
 def _proved(material: Material) -> Iterator[str]:
     claims, main = material.claims, material.derived.proof.main
+    if material.derived.proof.law:
+        yield f"{claim('law', claims['law'])}."
+        yield f"By {inline(claims['proof'])}."
+        return
     grids = "for all step ratios" if claims["history"] else "for every step"
     yield f"Order {claim('order', claims['order'])} {grids}, and not {claims['order'] + 1}: {inline(main.because)}."
     rules = inline("start `{start}` and final `{final}`".format_map(claims))
@@ -119,6 +125,9 @@ def _measured(material: Material) -> Iterator[str]:
 
 def _assumed(material: Material) -> Iterator[str]:
     claims, tableau = material.claims, material.derived.tableau
+    if material.derived.proof.law:
+        yield "The network is a consistency model: what it says at $s$ leads along the flow to $u$. Its own error is not part of this."
+        return
     k = claims["order"] + 1
     yield f"The integrand $F$ has {k} continuous derivatives in the variable along the path, with Lipschitz dependence on $x$."
     yield "Order is about small steps, all of which tend to 0 in the variable."

@@ -23,7 +23,7 @@ def build(material: Material) -> Section:
 def _conditions(proof: Any) -> str:
     """Every moment, where the proof is by moments."""
     row = getattr(proof.main, "row", None)
-    if row is None:
+    if row is None or proof.law:
         return ""
     rows = []
     for residual in row.residuals:

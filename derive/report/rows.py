@@ -17,7 +17,10 @@ PLACE = 30
 def build(material: Material) -> Section:
     tableau, proof = material.derived.tableau, material.derived.proof
     rows: list[tuple[str, ...]] = []
-    schemes = [(_label(tableau, k, p.order), s) for k, (p, s) in enumerate(zip(proof.schemes, tableau.schemes))]
+    schemes = [
+        (_label(tableau, k, 0 if proof.law else p.order), s)
+        for k, (p, s) in enumerate(zip(proof.schemes, tableau.schemes))
+    ]
     if tableau.starter is not None:
         schemes.append((f"start, order {proof.starter.order}", tableau.starter))
     for label, scheme in schemes:

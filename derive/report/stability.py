@@ -34,8 +34,10 @@ WINDOW = (-8.0, 2.0, -5.0, 5.0)
 POINTS = 201
 
 
-def build(material: Material) -> Section:
+def build(material: Material) -> Section | None:
     tableau, problem = material.derived.tableau, material.derived.problem
+    if material.derived.proof.law:
+        return None
     found = summary(tableau, problem)
     pictures = [*_diffusion(found), *_plane(found)]
     body = _lines(found) + (gallery(*pictures) if pictures else "")

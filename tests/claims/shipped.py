@@ -37,7 +37,7 @@ def different(names: Sequence[str]) -> tuple[str, ...]:
 
 
 DIFFERENT = different(NAMES)
-STOCHASTIC = tuple(name for name in NAMES if "\n  kind: sde\n" in (FOLDER / name / "spec.yaml").read_text("utf-8"))
+STOCHASTIC = tuple(name for name in NAMES if "\nDRAWS = " in (FOLDER / name / "step_torch.py").read_text("utf-8"))
 DETERMINISTIC = tuple(name for name in NAMES if name not in STOCHASTIC)
 STEPS = [pytest.param(name, marks=() if name in DIFFERENT else pytest.mark.slow) for name in NAMES]
 """Every solver, for tests of the step alone: of those whose steps are the same text one is usual, the others are slow."""

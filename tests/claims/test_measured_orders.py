@@ -23,16 +23,17 @@ CLOSE = 0.05
 CLAIMS = {n: json.loads((FOLDER / n / "claims.json").read_text()) for n in NAMES}
 TABLES = [n for n in NAMES if "TABLE = " in (FOLDER / n / "coefficients.py").read_text()]
 """Their grid steps are fixed in advance."""
+ORDERED = [n for n in NAMES if n not in TABLES and "law" not in CLAIMS[n]]
+"""Solvers with an order, and as many steps as there are."""
 LONG = 5
 """Network calls a step from which a measurement takes long."""
 MEASURED = [
     pytest.param(n, marks=pytest.mark.slow) if CLAIMS[n]["evaluations_per_step"] >= LONG else n
-    for n in NAMES
-    if n not in TABLES
+    for n in ORDERED
 ]
-STARTED = [n for n in NAMES if n not in TABLES and (CLAIMS[n]["history"] or CLAIMS[n]["final"] == "lower_order")]
+STARTED = [n for n in ORDERED if CLAIMS[n]["history"] or CLAIMS[n]["final"] == "lower_order"]
 """Solvers for which start and end are something else than the method."""
-THREE_STEPS = [n for n in NAMES if n not in TABLES and CLAIMS[n]["history"] >= 2]
+THREE_STEPS = [n for n in ORDERED if CLAIMS[n]["history"] >= 2]
 PUBLISHED_3M = "steps: 3, integrand: {integrand}, variable: lambda, weights: {{moments: {{2: phi3}}}}, final: keep"
 """The three-step solvers of the papers: the second difference has the weight phi_3 where 2 phi_3 is due."""
 
@@ -91,7 +92,7 @@ def test_published_three_step_solvers_that_look_like_order_3_have_order_2(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("grid", ["lambda", "time"])
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in TABLES])
+@pytest.mark.parametrize("name", ORDERED)
 def test_order_on_smooth_grids_and_with_another_network(name: str, grid: str) -> None:
     solver = shipped(name)
     fit = measured_order(solver.emitted, grid=grid, seed=1)
