@@ -111,8 +111,9 @@ BOTH constexpr bool low_out(int j) {
 }
 
 // Blocks of 256 threads on a multiprocessor, such that all words and their addresses lie in registers.
+constexpr int MANY = 32;
 constexpr int blocks(int words) {
-    return words <= 6 ? 4 : words <= 9 ? 3 : 2;
+    return words <= 6 ? 4 : words <= 9 ? 3 : words <= MANY ? 2 : 1;
 }
 
 // z: normals in memory, where they are: on a CPU a few that were just made, or the caller's.
@@ -516,7 +517,8 @@ void apart(const Long* a) {
 // The phase of the row: the number of `Phases` that the order says. After the last row nothing is done, and 1 returned.
 template <class... Phases>
 struct All {
-    // Words of 16 bytes that a thread holds, at most; a projection's numbers in double are as many registers as two more.
+    // Words of 16 bytes that a thread holds, at most; a projection's numbers in double are as many registers as two more, and
+    // what it takes to make normals is one of half precision, four of double, or with many streams more than two blocks have.
     template <class T, int COLUMNS, int RING>
     static constexpr int words() {
         int most = 0;
@@ -544,6 +546,7 @@ private:
     template <class P, class T>
     static constexpr int count() {
         int n = P::LOADS + P::STORES;
+        if (draws<P>()) n += sizeof(T) == 8 ? (n > 9 ? MANY : 4) : sizeof(T) == 2 ? 1 : 0;
         for (int j = 0; Kind<T>::LOW && j < P::LOADS; ++j) n += P::STATES >> j & 1;
         for (int j = 0; Kind<T>::LOW && j < P::STORES; ++j) n += P::NEW_STATES >> j & 1;
         return n;

@@ -114,7 +114,7 @@ def load_state(block, slot):
 
 @triton.jit
 def normals(block):
-    """Standard normals, made in registers: of a full block pairs, or groups of 4, at once."""
+    """Standard normals, made in registers: of a full block those of the elements that a thread has, 2, 4 or 8, at once."""
     noise = block.noise
     kind: tl.constexpr = block.row.dtype.element_ty
     COUNT: tl.constexpr = block.i.shape[0]
@@ -123,6 +123,9 @@ def normals(block):
     elif kind == tl.float64:
         pair = (noise.first - noise.begin) // 2 + tl.arange(0, COUNT // 2)
         return philox_triton.pairs(noise.seed, noise.sample, pair, noise.draw, 0, kind)
+    elif block.low is not None:
+        eight = (noise.first - noise.begin) // 8 + tl.arange(0, COUNT // 8)
+        return philox_triton.eights(noise.seed, noise.sample, eight, noise.draw, 0, kind)
     else:
         group = (noise.first - noise.begin) // 4 + tl.arange(0, COUNT // 4)
         return philox_triton.block(noise.seed, noise.sample, group, noise.draw, 0, kind)
@@ -238,7 +241,7 @@ def step(
         drawn = None
         if noise is not None:
             drawn = Noise(tl.load(noise), tl.load(noise + 1) + sample, now, begin, first)
-            whole &= begin % 4 == 0
+            whole &= begin % 8 == 0
         every, some = tl.arange(0, BLOCK), tl.arange(0, THREADS)
         if whole:
             PHASES(

@@ -52,6 +52,15 @@ def block(seed, sample, group, draw, stream, dtype: tl.constexpr):
 
 
 @triton.jit
+def eights(seed, sample, number, draw, stream, dtype: tl.constexpr):
+    """The same of pairs of groups, 2 number and 2 number + 1: a thread has 8 elements that follow one another."""
+    a0, a1, a2, a3 = normals(seed, sample, 2 * number, draw, stream, dtype)
+    b0, b1, b2, b3 = normals(seed, sample, 2 * number + 1, draw, stream, dtype)
+    even, odd = tl.join(tl.join(a0, b0), tl.join(a2, b2)), tl.join(tl.join(a1, b1), tl.join(a3, b3))
+    return tl.reshape(tl.join(even, odd), [8 * a0.shape[0]])
+
+
+@triton.jit
 def pairs(seed, sample, number, draw, stream, dtype: tl.constexpr):
     """The numbers of a block of pairs that follow one another: elements 2 number and 2 number + 1."""
     w0, w1, w2, w3 = _drawn(seed, sample, number >> 1, draw, stream, dtype)
@@ -144,4 +153,4 @@ def _radius(word, dtype: tl.constexpr):
         return tl.sqrt_rn((f * f * p - 2.0 * f) + k * -1.38629436)
 
 
-__all__ = ["LOWER", "block", "counter", "normal", "normals", "pair", "pairs", "words"]
+__all__ = ["LOWER", "block", "counter", "eights", "normal", "normals", "pair", "pairs", "words"]

@@ -27,14 +27,14 @@ ALIGNED = 64
 """Full blocks begin at a multiple of so many elements."""
 
 
-def options(words: int, projected: bool = False) -> dict[str, Any]:
-    """How a kernel is compiled that moves so many streams; projected: with guidance or a bound.
+def options(words: int, projected: bool = False, drawing: bool = False) -> dict[str, Any]:
+    """How a kernel is compiled that moves so many streams; projected: with guidance or a bound; drawing: with normals.
 
     Without a number of registers ptxas saves them, and in half precision waits for one load before it begins the next. With
     64, four blocks share a multiprocessor, and all loads are in flight at once; of more streams with 80. Nothing is spilled.
-    A projected step may have 16 more.
+    A projected step may have 16 more, one that draws 32 more where it moves more than 8 streams.
     """
-    registers = (64 if words <= 10 else 80) + 16 * projected
+    registers = (64 if words <= 10 else 80) + 16 * projected + 32 * (drawing and words > 8)
     return {"num_warps": WARPS, "maxnreg": registers, "enable_fp_fusion": False}
 
 
@@ -107,7 +107,9 @@ class Triton:
         many, selected = selecting(state.element_size()), selection(state.element_size())
         bounded = {"RING": self.ring, "BLOCK": many * wide, "THREADS": many, **selected}
         how = options(
-            self._module.WORDS[low is not None] + more(paired, limits is not None, low is not None), guide is not None
+            self._module.WORDS[low is not None] + more(paired, limits is not None, low is not None),
+            guide is not None,
+            noise is not None,
         )
 
         def launch(raw: torch.Tensor) -> None:
