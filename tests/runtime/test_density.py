@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -22,10 +25,12 @@ from generated import (
     vp_rho_heun,
     vp_v_ab2,
 )
-from runtime import ShapeError, divergence
+from runtime import ShapeError, divergence, levels
 from runtime.density import Flow, log_likelihood, sample
+from runtime.itinerary import point
 from tests.runtime import mixture
 
+GENERATED = Path(__file__).resolve().parents[2] / "generated"
 X = torch.tensor([[-1.3], [-0.4], [0.3], [1.1], [2.0]], dtype=torch.float64)
 LAMBDA = {"grid": "uniform", "variable": "lambda", "t_start": 0.7, "t_end": 0.02, "final_zero": False}
 CASES = [
@@ -96,6 +101,64 @@ def test_the_order_is_lost_where_the_coupling_of_the_density_is_wrong(monkeypatc
     monkeypatch.setattr(Flow, "__init__", perturbed)
     errors = vp_errors(etdrk4.solver, mixture.network("noise", mixture.vp), (40, 80))
     assert errors[-1] > 1e-3 and order(errors) < 0.5
+
+
+# Every shipped deterministic solver
+
+
+def numbers(code, t):
+    """(alpha, sigma, dx, dr) at a time; at an end of the domain their limits."""
+    at = levels.inside(code, t)
+    return code.alpha(at), code.sigma(at), *code.denoised(point(code, at))
+
+
+def asked(solver, plan):
+    """The mixture's network of whatever prediction, as the plan asks it."""
+    rows = levels.of_calls(solver.coefficients, plan, numbers).tolist()
+    known = {plan.time(i): (*rows[i], plan.input_scale(i)) for i in range(plan.steps)}
+
+    def model(y, t):
+        alpha, sigma, dx, dr, scale = known[float(t[0])]
+        x = y / scale
+        return ((x + sigma**2 * mixture.score(x, alpha, sigma)) / alpha - dx * x) / dr
+
+    return model
+
+
+def interval(code):
+    """Times with sigma/alpha from about 0.05 to 20, away from the ends."""
+    ends = {(1.0, 0.0): (0.9, 0.03), (999.0, -1.0): (700.0, 20.0)}.get(tuple(code.DOMAIN), (20.0, 0.05))
+    return {"grid": "uniform", "variable": "lambda", "final_zero": False, **dict(zip(("t_start", "t_end"), ends))}
+
+
+def shipped(tables):
+    """Names of the deterministic solvers with, or without, a table of decisions."""
+    folders = sorted(n for n in GENERATED.iterdir() if (n / "claims.json").exists())
+    plain = [n for n in folders if "kind: diffusion" in (n / "spec.yaml").read_text()]
+    return [n.name for n in plain if ("TABLE = " in (n / "coefficients.py").read_text()) == tables]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped(False))
+def test_the_density_has_the_claimed_order_of_every_shipped_solver(name):
+    solver = import_module(f"generated.{name}").solver
+    claimed = json.loads((GENERATED / name / "claims.json").read_text())["global_order"]
+    errors = []
+    for n in (160, 320) if name == "unipc_3_singlestep" else (40, 80):
+        plan = solver.plan(n, direction="inversion", **interval(solver.coefficients))
+        start, *_, end = levels.of_nodes(solver.coefficients, plan, lambda c, t: (c.alpha(t), c.sigma(t)))
+        found = log_likelihood(solver, asked(solver, plan), X, plan=plan, prior=mixture_at(end))
+        errors.append(float((found.log_prob - mixture.log_density(X[:, 0], *start)).abs().max()))
+    assert errors[-1] < 0.1 and order(errors) > claimed - 0.45, (claimed, errors)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) for n in shipped(True)])
+def test_a_table_of_decisions_has_a_density_too(name):
+    solver = import_module(f"generated.{name}").solver
+    plan = solver.plan(direction="inversion", **interval(solver.coefficients))
+    start, *_, end = levels.of_nodes(solver.coefficients, plan, lambda c, t: (c.alpha(t), c.sigma(t)))
+    found = log_likelihood(solver, asked(solver, plan), X, plan=plan, prior=mixture_at(end))
+    assert float((found.log_prob - mixture.log_density(X[:, 0], *start)).abs().max()) < 0.3
 
 
 # Gaussian data in several dimensions: N(mean, C), a full covariance, in closed form
