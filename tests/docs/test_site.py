@@ -87,6 +87,10 @@ CHECKED = {
     },
     "docs/benchmarks.md": {"bash": (3, "docs.test_benchmarks.test_the_script_understands_its_options")},
     "docs/compare.md": {"console": (1, "report.test_docs.test_the_screen_is_what_the_command_prints")},
+    "docs/consistency.md": {
+        "python": (3, "docs.test_consistency.test_the_blocks_run_and_print_what_is_shown"),
+        "text": (3, "docs.test_consistency.test_the_blocks_run_and_print_what_is_shown"),
+    },
     "docs/density.md": {
         "python": (4, "docs.test_density.test_the_blocks_run_and_print_what_is_shown"),
         "text": (3, "docs.test_density.test_the_blocks_run_and_print_what_is_shown"),
