@@ -23,20 +23,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from itertools import pairwise
-from typing import Any
 
-from derive.measure.order import PATTERN, OrderFit, fit_order
 from runtime.quadrature import gauss_legendre
 from runtime.real import Real, exp, log, pi, real, sqrt
 
 DIGITS = 60
 """Of the Gauss-Legendre sums; everything else has 96."""
-LAMBDA = (Fraction(-1), Fraction(1))
-"""The range of lambda over which orders are measured."""
-EXACT = 1e-50
-"""Errors below are rounding: the scheme is exact there."""
 ZERO, ONE = real(0), real(1)
 Kernel = Callable[[Real], Real]
 Share = Callable[[Real], tuple[Real, Real]]
@@ -47,10 +40,10 @@ Share = Callable[[Real], tuple[Real, Real]]
 
 @dataclass(frozen=True, slots=True)
 class LinearSDE:
-    """The process above: ``scale`` c and ``stochasticity`` T, exact numbers; ``forcing`` f (None: 0)."""
+    """The process above: ``scale`` c; ``stochasticity`` T, a number or a function of lambda; ``forcing`` f (None: 0)."""
 
     scale: Fraction = Fraction(3, 5)
-    stochasticity: Fraction = Fraction(1)
+    stochasticity: Fraction | Kernel = Fraction(1)
     forcing: Kernel | None = None
 
     def variance(self, lam: Real) -> Real:
@@ -63,23 +56,34 @@ class LinearSDE:
 
     def transition(self, t: Real, s: Real) -> Real:
         """Psi(t, s)."""
-        return exp(log(self.variance(t) / self.variance(s)) * (1 + real(self.stochasticity)) / 2)
+        half = log(self.variance(t) / self.variance(s)) / 2
+        if isinstance(self.stochasticity, Fraction):
+            return exp(half * (1 + real(self.stochasticity)))
+        return exp(half - self.integral(lambda u: self.share(u) * (1 - self.kappa(u)), s, t))
+
+    def share(self, lam: Real) -> Real:
+        """T."""
+        moving = self.stochasticity
+        return real(moving) if isinstance(moving, Fraction) else moving(lam)
+
+    @staticmethod
+    def integral(f: Kernel, s: Real, t: Real) -> Real:
+        """int_s^t f."""
+        if t == s:
+            return ZERO
+        middle, half = (t + s) / 2, (t - s) / 2
+        return half * _total(w * f(middle + half * x) for x, w in gauss_legendre(nodes_for(t - s)))
 
     def intensity(self, u: Real) -> Real:
         """g^2."""
-        return 2 * real(self.stochasticity) * exp(-2 * u)
+        return 2 * self.share(u) * exp(-2 * u)
 
     def forced(self, t: Real, s: Real) -> Real:
         """What f adds to w from s to t."""
-        if self.forcing is None:
+        forcing = self.forcing
+        if forcing is None:
             return ZERO
-        middle, half = (t + s) / 2, (t - s) / 2
-        points = ((middle + half * x, weight) for x, weight in gauss_legendre(nodes_for(t - s)))
-        return (
-            half
-            * (1 + real(self.stochasticity))
-            * _total(w * self.transition(t, u) * self.forcing(u) for u, w in points)
-        )
+        return self.integral(lambda u: (1 + self.share(u)) * self.transition(t, u) * forcing(u), s, t)
 
     def value(self, kind: str) -> Share:
         """Factors of w and 1 in the integrand ``data`` (X0), ``noise`` (E = (w - X0) e^lambda), ``drift``."""
@@ -93,7 +97,7 @@ class LinearSDE:
 
         def drift(lam: Real) -> tuple[Real, Real]:
             share, shift = data(lam)
-            strength = 1 + real(self.stochasticity)
+            strength = 1 + self.share(lam)
             return strength * (share - 1), strength * shift
 
         return {"data": data, "noise": noise, "drift": drift}[kind]
@@ -312,95 +316,7 @@ def read(problem: LinearSDE, joint: Joint, t: Real) -> Moments:
     )
 
 
-# -- orders ----------------------------------------------------------------------------------------------------
-
-
-def uniform(n: int) -> tuple[Fraction, ...]:
-    """n equal steps over LAMBDA."""
-    return tuple(LAMBDA[0] + (LAMBDA[1] - LAMBDA[0]) * Fraction(i, n) for i in range(n + 1))
-
-
-def rough(n: int) -> tuple[Fraction, ...]:
-    """n steps over LAMBDA whose sizes repeat a pattern: their ratios stay as they are when n grows by a factor."""
-    sizes = [Fraction(str(PATTERN[i % len(PATTERN)])) for i in range(n)]
-    unit, out = (LAMBDA[1] - LAMBDA[0]) / sum(sizes), [LAMBDA[0]]
-    for size in sizes:
-        out.append(out[-1] + size * unit)
-    return tuple(out)
-
-
-GRIDS: dict[str, Callable[[int], tuple[Fraction, ...]]] = {"lambda": uniform, "rough": rough}
-
-
-@dataclass(frozen=True, slots=True)
-class StochasticOrders:
-    """Fits of errors at the end of the grid (None: exact): of mean and variance together, and of the square distance."""
-
-    moments: OrderFit | None
-    distance: OrderFit | None
-    """Of the mean square: twice the strong order."""
-
-    @property
-    def weak(self) -> float:
-        """Of the sum of the errors of mean and variance: the lower order (inf: both exact)."""
-        return float("inf") if self.moments is None else self.moments.order_estimate
-
-    @property
-    def strong(self) -> float:
-        """Half the order of the mean square distance."""
-        return float("inf") if self.distance is None else self.distance.order_estimate / 2
-
-    @property
-    def decided(self) -> bool:
-        """Whether both fits are."""
-        return all(fit.decided for fit in (self.moments, self.distance) if fit is not None)
-
-
-def weak_error(m: Moments) -> Real:
-    """Errors of mean and variance, added."""
-    return abs(m.mean - m.exact_mean) + abs(m.variance - m.exact_variance)
-
-
-def measured_orders(
-    problem: LinearSDE, scheme: Scheme, *, cap: int = 1024, first: int = 16, **how: Any
-) -> StochasticOrders:
-    """Weak and strong order at lambda = 1; arguments as in :func:`measured_order`."""
-    at = _last(problem, scheme, how)
-    fits = (fitted(at, error, first, cap, how.get("tolerance", 0.02)) for error in (weak_error, lambda m: m.distance))
-    return StochasticOrders(*fits)
-
-
-def measured_order(
-    problem: LinearSDE,
-    scheme: Scheme,
-    error: Callable[[Moments], Real],
-    *,
-    cap: int = 1024,
-    first: int = 16,
-    **how: Any,
-) -> OrderFit | None:
-    """The order of one error by Richardson exponents over N = first, 2 first, .. (:func:`derive.measure.order.fit_order`).
-
-    how: grid, a name of :data:`GRIDS` (default rough); tolerance: by how much two exponents, and the last of them and an
-    integer, may differ; known, kind, earlier as in :func:`moments`. None: there is no error.
-    """
-    return fitted(_last(problem, scheme, how), error, first, cap, how.get("tolerance", 0.02))
-
-
-def _last(problem: LinearSDE, scheme: Scheme, how: Mapping[str, Any]) -> Callable[[int], Moments]:
-    rest = {key: value for key, value in how.items() if key not in ("grid", "tolerance")}
-    return cache(lambda n: moments(problem, scheme, GRIDS[how.get("grid", "rough")](n), **rest)[-1])
-
-
-def fitted(
-    at: Callable[[int], Moments], error: Callable[[Moments], Real], first: int, cap: int, tolerance: float
-) -> OrderFit | None:
-    if abs(error(at(first))) < EXACT:
-        return None
-    return fit_order(lambda n: abs(error(at(n))), cap, first, tolerance)
-
-
 __all__ = [
-    "GRIDS", "Joint", "Line", "LinearSDE", "LinearStep", "Moments", "Noise", "Scheme", "StochasticOrders", "fitted", "gram",
-    "measured_order", "measured_orders", "moments", "nodes_for", "read", "rough", "uniform", "valued", "weak_error",
+    "ONE", "ZERO", "Joint", "Kernel", "Line", "LinearSDE", "LinearStep", "Moments", "Noise", "Scheme", "gram", "moments",
+    "nodes_for", "read", "valued",
 ]  # fmt: skip

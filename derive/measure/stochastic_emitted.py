@@ -4,8 +4,9 @@ On the linear problem of :mod:`derive.measure.stochastic` a functional step is l
 network's output and the normal that it draws. So it is run on linear forms in these, with the solver's un-rounded
 coefficients, and gives the recursion of the joint second moments of the exact solution, the state and the memory.
 
-The normal of a call from u to v is that of the path of the exact solution: the integral of e^{-rate (v - u')} g dW over [u, v],
-scaled to variance 1, with the rate 1 + T of a solver in x0 and 0 of one in eps. T is the module's ``share``.
+The normal of a call from u to v is that of the path of the exact solution: the integral of e^{-rate (v - u')} g dW over
+[u, v], scaled to variance 1, with the rate 1 + T of a solver in x0 (T in the middle, where it moves) and 0 of others. T is
+the module's ``share``.
 """
 
 from __future__ import annotations
@@ -17,21 +18,12 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from derive.measure.march import Emitted, emitted
 from derive.measure.order import GRIDS, time_of_lambda
-from derive.measure.stochastic import (
-    ONE,
-    ZERO,
-    Joint,
-    LinearSDE,
-    Moments,
-    Noise,
-    StochasticOrders,
-    fitted,
-    gram,
-    read,
-    weak_error,
-)
+from derive.measure.stochastic import ONE, ZERO, Joint, Kernel, LinearSDE, Moments, Noise, gram, read
+from derive.measure.stochastic_orders import StochasticOrders, fitted, weak_error
 from runtime.real import Real, exp, log, real, sin, sqrt
 
 Number = Any
@@ -80,16 +72,35 @@ class _Interval:
     end: Real
 
 
-def stochasticity(solver: Emitted) -> Fraction:
-    """T of the module; ValueError if it is not one number."""
-    found = (
-        {Fraction(str(float(solver.code.share(real(t))))) for t in solver.code.DOMAIN}
-        if solver.draws
-        else {Fraction(0)}
-    )
-    if len(found) != 1:
-        raise ValueError("tau moves along the path; allowed: a number")
-    return found.pop()
+def stochasticity(solver: Emitted) -> Fraction | Kernel:
+    """T of the module: a number, or where it moves a function of lambda."""
+    code = solver.code
+    if not solver.draws:
+        return Fraction(0)
+    ends = [real(t) for t in code.DOMAIN]
+    inside = [ends[0] + (ends[1] - ends[0]) * part / 7 for part in (2, 3, 4)]
+    found = {float(code.share(t)) for t in inside}
+    return Fraction(str(found.pop())) if len(found) == 1 else _moving(solver)
+
+
+def _moving(solver: Emitted) -> Kernel:
+    """T at lambda, by the secant rule on lambda(t) from the interpolated inverse."""
+    code, to_time = solver.code, time_of_lambda(solver)
+    low, high = (-log(code.rho(real(float(t)))) for t in to_time(np.array([0.0, 1.0])))
+
+    def share(lam: Real) -> Real:
+        a = real(float(to_time(np.array(float((lam - low) / (high - low))))))
+        b, miss = a * (1 + real(2) ** -30), lam + log(code.rho(a))
+        for _ in range(20):
+            other = lam + log(code.rho(b))
+            if other == miss:
+                break
+            a, b, miss = b, b - other * (b - a) / (other - miss), other
+            if abs(b - a) < abs(a) * real(2) ** -150:
+                break
+        return code.share(b)
+
+    return share
 
 
 def emitted_moments(solver: Emitted, problem: LinearSDE, nodes: Sequence[float], integrand: str) -> Moments:
@@ -141,7 +152,7 @@ def _call(
 
 def _normal(problem: LinearSDE, at: _Interval, integrand: str) -> Noise:
     """The normal of a call, on the exact solution's path."""
-    rate = 1 + real(problem.stochasticity) if integrand == "data" else ZERO
+    rate = 1 + problem.share((at.s + at.t) / 2) if integrand == "data" else ZERO
     plain = Noise(lambda u: exp(-rate * (at.t - u)), at.s, at.t)
     size = 1 / sqrt(gram([plain], problem.intensity)[0][0])
     return Noise(lambda u: size * plain.kernel(u), at.s, at.t)
@@ -157,11 +168,15 @@ def measured_emitted(
     tolerance: float = 0.05,
     scale: Fraction = Fraction(3, 5),
     forcing: Callable[[Real], Real] | None = sin,
+    share: Fraction | Kernel | None = None,
 ) -> StochasticOrders:
-    """Weak and strong order of the solver as it is, on N = first, 2 first, .. steps; grid: a name of ``order.GRIDS``."""
+    """Weak and strong order of the solver as it is, on N = first, 2 first, .. steps; grid: a name of ``order.GRIDS``.
+
+    integrand: data, noise, or another; share: T as a function of lambda, where that is known (else it is the module's).
+    """
     chosen = emitted(solver)
     to_time = time_of_lambda(chosen)
-    problem = LinearSDE(scale, stochasticity(chosen), forcing)
+    problem = LinearSDE(scale, stochasticity(chosen) if share is None else share, forcing)
 
     @cache
     def at(n: int) -> Moments:

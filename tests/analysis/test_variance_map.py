@@ -58,7 +58,8 @@ def test_the_map_is_that_of_the_wide_recursion():
     """The same numbers as the 320-bit recursion, on a grid of both."""
     from fractions import Fraction
 
-    from derive.measure.stochastic import LinearSDE, moments, uniform
+    from derive.measure.stochastic import LinearSDE, moments
+    from derive.measure.stochastic_orders import uniform
     from tests.measure.stochastic_schemes import sa_solver
 
     grid = uniform(8)

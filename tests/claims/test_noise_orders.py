@@ -12,9 +12,10 @@ import pytest
 
 from derive.analysis.noise_claims import law_of, prove_stochastic
 from derive.measure.march import Emitted
-from derive.measure.stochastic import StochasticOrders
-from derive.measure.stochastic_emitted import measured_emitted
-from tests.claims.shipped import STOCHASTIC, shipped
+from derive.measure.stochastic_emitted import measured_emitted, stochasticity
+from derive.measure.stochastic_orders import StochasticOrders
+from runtime.real import exp, real
+from tests.claims.shipped import STOCHASTIC, shipped, written
 
 CLOSE = 0.05
 USUAL = ("ddim_eta_half", "seeds_1", "sde_dpmpp_2m")
@@ -64,3 +65,37 @@ def test_a_problem_without_noise_has_none():
     derived = shipped("dpmpp_2m").derived
     assert law_of(derived.problem) is None
     assert prove_stochastic(derived.tableau, derived.problem) is None
+
+
+MOVING = """\
+name: moving
+problem:
+  kind: sde
+  schedule: {kind: vp_linear}
+  prediction: noise
+  tau: "1/(1 + rho)"
+method: {family: exponential_multistep, steps: STEPS, integrand: INTEGRAND, variable: lambda}
+backends: [torch]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps, integrand", [(1, "data"), (2, "data"), (2, "noise")])
+def test_tau_may_move_along_the_path(steps, integrand, tmp_path):
+    """Kernels and noises by quadrature; T is a function of lambda that is typed here a second time."""
+    solver = written(MOVING.replace("STEPS", str(steps)).replace("INTEGRAND", integrand), tmp_path)
+    proved = prove_stochastic(solver.derived.tableau, solver.derived.problem)
+    assert proved is not None and (proved.weak, proved.strong, proved.tight) == (steps, 1, True)
+    found = measured_emitted(solver.emitted, integrand, share=lambda lam: 1 / (1 + exp(-lam)) ** 2)
+    assert found.decided
+    assert found.weak == pytest.approx(steps, abs=CLOSE)
+    assert found.strong == pytest.approx(1, abs=CLOSE)
+
+
+def test_the_module_says_how_tau_moves(tmp_path):
+    solver = written(MOVING.replace("STEPS", "1").replace("INTEGRAND", "data"), tmp_path)
+    share = stochasticity(solver.emitted)
+    assert callable(share)
+    for lam in (real("-0.7"), real(0), real("0.9")):
+        assert abs(share(lam) - 1 / (1 + exp(-lam)) ** 2) < 1e-30
+    assert stochasticity(shipped("sde_dpmpp_1").emitted) == 1

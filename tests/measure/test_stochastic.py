@@ -6,18 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from derive.measure.stochastic import (
-    LinearSDE,
-    Noise,
-    Scheme,
-    StochasticOrders,
-    gram,
-    measured_order,
-    measured_orders,
-    moments,
-    rough,
-    uniform,
-)
+from derive.measure.stochastic import LinearSDE, Noise, Scheme, gram, moments
+from derive.measure.stochastic_orders import StochasticOrders, measured_order, measured_orders, rough, uniform
 from derive.measure.stochastic_steps import exponential, iterated, pair_covariance
 from runtime.real import phis, real, sin
 from tests.measure.stochastic_schemes import (

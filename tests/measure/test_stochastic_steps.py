@@ -8,7 +8,8 @@ import pytest
 from sympy import QQ
 
 from derive.analysis.noise_order import NoiseLaw, prove_noise
-from derive.measure.stochastic import LinearSDE, measured_orders, moments, rough
+from derive.measure.stochastic import LinearSDE, moments
+from derive.measure.stochastic_orders import measured_orders, rough
 from derive.measure.stochastic_steps import Noisy, cached
 from derive.symbolic.forms import Form, phi
 from derive.symbolic.moments import alphabet, exact_moments, history_nodes
