@@ -3,7 +3,8 @@
 A phase is a linear map from the state, the network's output and the memory to the next state and what is kept. Whatever
 computes it has to read every value that something stored depends on, and to store the next state and every kept value
 that is not there already: the floor. A term of a sum in place costs three streams (the sum twice, the value), the first
-one two. One stream is one tensor as large as the state.
+one two. One stream is one tensor as large as the state. Normals are made in registers: the floor of a step that draws is
+that of the same step without noise, and the kernel moves no more. The torch step reads them as one more tensor.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 
-from derive.backends._kernel import kernels
+from derive.backends._kernel import Z, kernels
 from derive.check import uneven_nodes
 from derive.measure.traffic import Traffic, counted, placed, summed
 from derive.pipeline import derive
@@ -31,7 +32,7 @@ from derive.program.passes import streams
 from derive.spec import read_spec
 from runtime.api import Solver
 from tests.backends.sources import program_of
-from tests.claims.shipped import FOLDER, NAMES, STEPS
+from tests.claims.shipped import DETERMINISTIC, FOLDER, STEPS
 
 SHAPE = (2, 96)
 SIZE = 2 * 96
@@ -61,12 +62,13 @@ Taken = dict[str, list[tuple[Row, int]]]
 
 
 def linear_map(phase: Phase, row: Row, found: int) -> np.ndarray:
-    """The rows of x' and of what is kept over the columns x, raw, memory; what cancels is zero (to rounding, 1e-11)."""
-    axes = np.eye(2 + found)
+    """The rows of x' and of what is kept over the columns x, raw, memory, normals; what cancels is zero (to rounding,
+    1e-11)."""
+    axes = np.eye(3 + found)
     made, sizes = (
         np.array([new, *left])
         for new, left in (
-            run_phase(phase, numbers, axes[0], list(axes[2:]), lambda _: axes[1])
+            run_phase(phase, numbers, axes[0], list(axes[2:-1]), lambda _: axes[1], axes[-1])
             for numbers in (row, {name: abs(value) for name, value in row.items()})
         )
     )
@@ -85,7 +87,7 @@ def floor(phase: Phase, taken: list[tuple[Row, int]]) -> Floor:
                 outputs |= {place} if read == [OUTPUT] else set()
             else:
                 stored.add(place)
-                reads |= {*read}
+                reads |= {*read} - {2 + found}
     return Floor(len(reads), len(stored), len(outputs))
 
 
@@ -123,7 +125,9 @@ def test_a_kernel_moves_the_floor_and_the_copy_of_an_output_that_is_kept(name: s
     program = program_of(name)
     for kernel, phase in zip(kernels(program), program.phases, strict=True):
         least = floor(phase, taken(name)[phase.name])
-        assert (len(kernel.loads), len(kernel.stores)) == (least.reads, least.writes + least.outputs), phase
+        loads = [home for _, home in kernel.loads if home != Z]
+        assert (len(loads), len(kernel.stores)) == (least.reads, least.writes + least.outputs), phase
+        assert len(kernel.loads) - len(loads) == phase.draws
 
 
 @pytest.mark.parametrize("name", ["dpmpp_2m", "unipc_3_noise", "flow_rk4"])
@@ -171,11 +175,22 @@ class Planned:
 
 
 def planned(phase: Phase) -> Planned:
-    """A launch per term; a kept output of the network is copied."""
-    terms = [term for line in phase.lines for term in line.terms]
+    """A launch per term; a kept output of the network is copied; a sum that begins in the buffer of its first term, as it
+    is, has one launch less."""
+    lines = list(phase.lines)
+    terms = [term for line in lines for term in line.terms]
     copies = "raw" in phase.keep.values
-    moved = 3 * len(terms) - len(list(phase.lines)) + 2 * copies
-    return Planned(len(terms) + copies, moved, sum(coefficient is not None for coefficient, _ in terms))
+    taken = sum(begun(phase, lines, i) for i in range(len(lines)))
+    moved = 3 * len(terms) - len(lines) + 2 * copies - 2 * taken
+    return Planned(len(terms) + copies - taken, moved, sum(coefficient is not None for coefficient, _ in terms))
+
+
+def begun(phase: Phase, lines: list[Line], i: int) -> bool:
+    """Whether the first value that dies in the line has no coefficient: its buffer is the sum's, with nothing to do."""
+    buffers = {"x", *phase.memory, *(line.out for line in lines[:i])}
+    later = {v for line in lines[i + 1 :] for _, v in line.terms} | {*phase.keep.values}
+    done = [coefficient for coefficient, v in lines[i].terms if v in buffers - later]
+    return bool(done) and done[0] is None
 
 
 def on_device(dtype: torch.dtype, count: int) -> list[Any]:
@@ -188,8 +203,9 @@ def in_place(step: Any, program: Program, dtype: torch.dtype = torch.float32) ->
     for phase in program.phases:
         for _ in {len(memory) for memory in flow(program).entries[phase.name]}:
             x, raw, *ring = on_device(dtype, 2 + step.RING)
+            normals = on_device(dtype, phase.draws)
             with counted(x.numel()) as counter:
-                step.STEPS_[phase.name](x, raw, tuple(ring), row)
+                step.STEPS_[phase.name](x, raw, tuple(ring), row, *normals)
             yield phase, counter.traffic
 
 
@@ -213,10 +229,10 @@ def steps_of(solver: Solver, plan: Any, dtype: torch.dtype = torch.float32) -> I
         (x,) = on_device(dtype, 1)
         state = solver.init(plan, x)
         for i in range(plan.steps):
-            (raw,) = on_device(dtype, 1)
+            raw, *normals = on_device(dtype, 1 + plan.draws[i])
             counter.restart()
             with torch.no_grad():
-                state = solver.step(plan, i, state, raw)
+                state = solver.step(plan, i, state, raw, *normals)
             yield i, x, counter.traffic
 
 
@@ -281,7 +297,7 @@ ABOVE = {
 def test_steps_in_place_move_less_than_three_times_the_floor() -> None:
     """Of a step in steady state, all its calls together."""
     ratios = {}
-    for name in NAMES:
+    for name in DETERMINISTIC:
         program = program_of(name)
         moved = sum(planned(phase).streams for phase in program.repeated)
         least = sum(floor(phase, taken(name)[phase.name]).streams for phase in program.repeated)
