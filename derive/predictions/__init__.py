@@ -37,7 +37,7 @@ COMMON: Parameters = {
         default=Fraction(1), low=Fraction(0), low_open=True, doc="the network is fed this times `input` (flows: 1000)"
     ),
     "sigma_data": Number(
-        default=Fraction(1, 2), low=Fraction(0), low_open=True, doc="standard deviation of the data (edm only)"
+        default=Fraction(1, 2), low=Fraction(0), low_open=True, doc="standard deviation of the data (edm, consistency)"
     ),
 }
 """Parameters that every prediction has: what the network sees."""
