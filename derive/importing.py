@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from derive.errors import Fault, InternalError, RefusedError, SpecError, show
-from derive.imports import distilled
+from derive.imports import distilled, stochastic
 from derive.imports.asked import Asked, asked
 from derive.imports.clock import asked_for_nothing, flow
 from derive.imports.draft import Draft
@@ -75,7 +75,7 @@ def _draft(settings: Settings, name: str | None) -> Draft:
         grid(settings),
         references,
         call=call,
-        problem=distilled.problem(settings),
+        problem={**distilled.problem(settings), **stochastic.problem(settings)},
     )
     said = ", ".join(f"{key}={value!r}" for key, value in call.items())
     draft.notes += settings.notes

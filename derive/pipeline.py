@@ -292,8 +292,14 @@ def _check_noise(spec: Spec, problem: SemilinearProblem, tableau: Tableau) -> No
     """SpecError where a step of the method has no noise of its own."""
     schemes = [*tableau.schemes, *([tableau.starter] if tableau.starter else [])]
     where = "problem.kind"
-    if tableau.others or tableau.table:
-        raise SpecError(spec.fault(where, f"sde with family {tableau.family}; allowed: diffusion"))
+    if tableau.others:
+        what = f"sde with {1 + len(tableau.others)} integrands, each of which has a noise of its own"
+        raise SpecError(spec.fault(where, f"{what}; allowed: one integrand"))
+    if tableau.table and any(s.stages or s.corrector or s.output.back or not s.output.nodes for s in schemes):
+        what = "sde with an entry that has order 0, back or a corrector"
+        raise SpecError(
+            spec.fault(where, f"{what}; allowed in a table of an SDE: order from 1, nodes, taylor, weights")
+        )
     if any(scheme.embedded is not None for scheme in schemes):
         raise SpecError(spec.fault("method.embedded", "an error estimate of a stochastic step; allowed with sde: none"))
     for scheme in schemes:

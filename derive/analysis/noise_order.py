@@ -50,6 +50,7 @@ from derive.analysis.wiener_series import (
     scaled,
     times,
     valuation,
+    weighed,
 )
 from derive.symbolic.forms import Step
 from derive.tableau import Kernel, Scheme
@@ -156,7 +157,7 @@ def take(
         if law.variance == "eta":
             size = scaled(exponent, 1 / (step.rate * end))
         for value, form in zip(values, row):
-            line = line + value.times(times(size, of_form(form, scaled(exponent, 1 / end), kappa)))
+            line = line + value.times(weighed(size, form, scaled(exponent, 1 / end), kappa))
         if end == 1 or law.stages != "none":
             path = "" if end == 1 or law.stages == "coherent" else f"stage {i}"
             kernel = times(_size(law, step.rate, axis.intensity, end), _kernel(step.rate, end))
@@ -219,7 +220,9 @@ def _second(axis: Axis, a: Linear, b: Linear, c: Linear | None = None, d: Linear
 
 
 def _second_derivative(step: Step, taken: _Taken, axis: Axis, kappa: Series) -> bool:
-    """Whether sum_j b_j Var(noise of state j) is that of the exact path to leading order."""
+    """Whether sum_j b_j Var(noise of state j) is that of the exact path to leading order; not where a b_j has a pole."""
+    if _has_pole(step):
+        return False
     oldest = axis.nodes[0]
     total = RING.zero
     states = [theta - oldest for theta in step.thetas[: step.known]]
@@ -228,6 +231,10 @@ def _second_derivative(step: Step, taken: _Taken, axis: Axis, kappa: Series) -> 
     for form, state in zip(step.b, states):
         total = total + RING(state) * of_form(form, scaled(H, step.rate), kappa)[0]
     return not total - (QQ(1, 2) - oldest)
+
+
+def _has_pole(step: Step) -> bool:
+    return any(k < 0 for form in step.b for (k, _), _ in form.terms)
 
 
 # -- refutation ------------------------------------------------------------------------------------------------
@@ -345,7 +352,8 @@ def prove_noise(scheme: Scheme, kernel: Kernel, law: NoiseLaw) -> NoiseProof:
     proved = min(weak, plain, 2 if second else 1)
     path = min(Fraction(strong), Fraction(plain), Fraction(3, 2) if second else Fraction(1))
     tight = proved == min(mean, above[0], plain, weak if second else 1) and path == min(above[1], mean, plain)
-    ratio = series_text(ratio_series(step, law, corrected)) if law.variance in ("exact", "left") else ""
+    known = law.variance in ("exact", "left") and not _has_pole(step)  # a pole leaves a power of b/a
+    ratio = series_text(ratio_series(step, law, corrected)) if known else ""
     return NoiseProof(proved, path, tight, leading, ratio, (weak, strong))
 
 

@@ -142,6 +142,15 @@ def of_form(form: Form, z: Series, kappa: Series = ONE) -> Series:
     return total
 
 
+def weighed(size: Series, form: Form, z: Series, kappa: Series = ONE) -> Series:
+    """size times a weight at z, both O(h); the weight may have a pole, 1/z."""
+    poles = [(c, q) for (k, c), q in form.terms if k < 0]
+    out = times(size, of_form(Form(tuple(term for term in form.terms if term[0][0] >= 0)), z, kappa))
+    if not poles:
+        return out
+    return add(out, scaled(times(divided(size), inverse(divided(z))), sum((q / c for c, q in poles), start=QQ(0))))
+
+
 def valuation(a: Series) -> int:
     """The power of the first term; TERMS if there is none."""
     return next((k for k, x in enumerate(a) if x), TERMS)
@@ -281,4 +290,5 @@ __all__ = [
     "scaled",
     "times",
     "valuation",
+    "weighed",
 ]  # fmt: skip

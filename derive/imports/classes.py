@@ -52,6 +52,11 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         **_BETAS, **_NOISE, **_LEVELS, **_SPACING, "interpolation_type": "linear", "sigma_min": None, "sigma_max": None,
         "timestep_type": "discrete", "rescale_betas_zero_snr": False, "final_sigmas_type": "zero",
     },
+    "EulerAncestralDiscreteScheduler": {**_BETAS, **_NOISE, **_SPACING, "rescale_betas_zero_snr": False},
+    "DDPMScheduler": {
+        **_BETAS, **_NOISE, **_THRESHOLD, "variance_type": "fixed_small", "clip_sample": True, "clip_sample_range": 1.0,
+        "timestep_spacing": "leading", "steps_offset": 0, "rescale_betas_zero_snr": False,
+    },
     "HeunDiscreteScheduler": {
         **_BETAS, **_WIDER, **_NOISE, **_LEVELS, **_SPACING, "clip_sample": False, "clip_sample_range": 1.0,
     },
@@ -83,15 +88,20 @@ IMPLIED: Mapping[str, Mapping[str, Any]] = {
 }
 """What a class does that has no key for it."""
 
-_ANCESTRAL = "it adds noise at every step; import EulerDiscreteScheduler, or take a solver of a stochastic family"
 _INVERSE = "it runs from data to noise; import the sampler itself and plan with direction='inversion'"
 REFUSED: Mapping[str, str] = {
-    "DDPMScheduler": "it adds noise at every step; import DDIMScheduler",
-    "EulerAncestralDiscreteScheduler": _ANCESTRAL,
-    "KDPM2AncestralDiscreteScheduler": _ANCESTRAL,
-    "DPMSolverSDEScheduler": _ANCESTRAL,
-    "SASolverScheduler": _ANCESTRAL,
-    "CosineDPMSolverMultistepScheduler": _ANCESTRAL,
+    "KDPM2AncestralDiscreteScheduler": (
+        "its stage lies on the way to a lower level, from which the noise brings it back: no step of the SDE; import "
+        "EulerAncestralDiscreteScheduler, or take seeds_2"
+    ),
+    "DPMSolverSDEScheduler": (
+        "the noises of its stage and of its step have not the covariance of one path; take dpmpp_sde, whose have"
+    ),
+    "SASolverScheduler": (
+        "its tau is 1 from training step 200 to 800 and 0 elsewhere, by step, which no file can change and no spec says; "
+        "take sa_solver_2, or one of that family with tau of your own"
+    ),
+    "CosineDPMSolverMultistepScheduler": "its levels are those of a cosine in log sigma; take sde_dpmpp_2m_midpoint",
     "DDIMInverseScheduler": _INVERSE,
     "DPMSolverMultistepInverseScheduler": _INVERSE,
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 from derive.errors import Fault, SpecError
-from derive.imports import distilled
+from derive.imports import distilled, stochastic
 from derive.imports.draft import Fields
 from derive.imports.schedules import levels
 from derive.imports.settings import Settings
@@ -24,17 +24,23 @@ PUBLISHED_3M = {"moments": {2: "phi3"}}
 def _dpm(settings: Settings) -> tuple[Fields, bool]:
     """The form of DPM-Solver or DPM-Solver++, and whether the grid ends at sigma = 0."""
     kind, zero = settings["algorithm_type"], settings["final_sigmas_type"] == "zero"
-    settings.only("algorithm_type", ["dpmsolver", "dpmsolver++", "deis"], "the others add noise at every step")
-    if kind != "dpmsolver++" and zero:
+    if not stochastic.adds_noise(settings):
+        what = "of this class the others add noise, as no spec here does"
+        settings.only("algorithm_type", ["dpmsolver", "dpmsolver++", "deis"], what)
+    if not kind.endswith("dpmsolver++") and zero:
         settings.refuse("final_sigmas_type", f"sigma_min (with algorithm_type {kind}, as in diffusers)")
-    return {"integrand": "noise" if kind == "dpmsolver" else "data", "variable": "lambda"}, zero
+    return {"integrand": "noise" if kind.endswith("dpmsolver") else "data", "variable": "lambda"}, zero
 
 
 def dpm_multistep(settings: Settings) -> Fields:
-    """DPM-Solver and DPM-Solver++, orders 1 to 3."""
+    """DPM-Solver and DPM-Solver++, orders 1 to 3, and those of the SDE."""
     head, zero = _dpm(settings)
     middle = "exact" if settings["solver_type"] == "heun" else "midpoint"
-    weights = {1: "exact", 2: middle, 3: PUBLISHED_3M}
+    weights = {
+        1: "exact",
+        2: middle,
+        3: stochastic.third(settings) if stochastic.adds_noise(settings) else PUBLISHED_3M,
+    }
     ends = bool(settings.get("euler_at_final")) or zero
     return _multistep(settings, head, weights, ends, settings["lower_order_final"])
 
@@ -238,6 +244,8 @@ METHODS: Mapping[str, tuple[Callable[[Settings], Fields], str, tuple[str, ...]]]
     "UniPCMultistepScheduler": (unipc, "unipc", ("arXiv:2302.04867",)),
     "DDIMScheduler": (euler, "ddim_imported", ("arXiv:2010.02502",)),
     "EulerDiscreteScheduler": (euler, "euler_discrete", ("arXiv:2206.00364",)),
+    "EulerAncestralDiscreteScheduler": (stochastic.one_step, "euler_ancestral_discrete", ("arXiv:2006.11239", "arXiv:2011.13456")),
+    "DDPMScheduler": (stochastic.ddpm, "ddpm_imported", ("arXiv:2006.11239",)),
     "EDMEulerScheduler": (euler, "edm_euler", ("arXiv:2206.00364",)),
     "HeunDiscreteScheduler": (heun, "heun_discrete", ("arXiv:2206.00364",)),
     "KDPM2DiscreteScheduler": (kdpm2, "kdpm2_discrete", ("arXiv:2206.00364", "arXiv:2206.00927")),

@@ -12,7 +12,7 @@ def projected(settings: Settings) -> Fields:
 
     The variance that a network returns is left to its wrapper.
     """
-    if settings.get("variance_type"):
+    if str(settings.get("variance_type")).startswith("learned"):
         settings.notes.append(
             "variance_type: the network returns a variance beside the prediction; pass only the prediction"
         )

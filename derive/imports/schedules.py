@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NoReturn
 
-from derive.imports import distilled
+from derive.imports import distilled, stochastic
 from derive.imports.clock import flow, shift
 from derive.imports.draft import Fields
 from derive.imports.settings import Settings
@@ -69,7 +69,7 @@ def table(settings: Settings) -> list[str]:
         roots = [CONTEXT.sqrt(bar) for bar in bars]
         bars = [zero_snr(root, roots[0], roots[-1]) for root in roots]
     texts = ["0" if bar < _LEAST else CONTEXT.nstr(bar, _DIGITS, min_fixed=_FIXED, max_fixed=1) for bar in bars]
-    if rescaled and settings.kind in ("DDIMScheduler", *distilled.DISTILLED):
+    if rescaled and settings.kind in ("DDIMScheduler", stochastic.DDPM, *distilled.DISTILLED):
         settings.only("prediction_type", ["sample", "v_prediction"], "beside rescale_betas_zero_snr")
         texts[-1] = NEARLY_ZERO
     elif rescaled:
@@ -169,7 +169,10 @@ WHOLE = (
 """Classes that feed the network whole numbers."""
 MIDPOINT = "KDPM2DiscreteScheduler"
 """The class that calls the network between the points of its grid."""
-SIGMAS = ("EulerDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler", MIDPOINT)
+SIGMAS = (
+    "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler", "LMSDiscreteScheduler",
+    MIDPOINT,
+)  # fmt: skip
 """Classes whose linspace has places between training steps, at which sigma is on a straight line."""
 
 

@@ -50,6 +50,7 @@ _BETAS: Check = (
 )
 _RATE: Check = (f"a number from {_LEAST_BETA:g} and below 1", _beta)
 _SHIFT = _number(LEAST_SHIFT, MOST_SHIFT)
+_FIXED = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log")
 _POSITIVE = _number(1e-9, 1e6)
 CHECKS: Mapping[str, Check] = {
     "num_train_timesteps": _whole(2, _LONGEST), "beta_start": _RATE, "beta_end": _RATE,
@@ -59,7 +60,7 @@ CHECKS: Mapping[str, Check] = {
     "dynamic_thresholding_ratio": _number(0, 1), "sample_max_value": _number(1, 1e6),
     "clip_sample_range": _POSITIVE, "flow_shift": _SHIFT, "shift": _SHIFT,
     "lambda_min_clipped": ("a number or -Infinity", lambda v: type(v) in (int, float) and v < math.inf),
-    "variance_type": _or_none(_word("learned", "learned_range")), "time_shift_type": _word("exponential", "linear"),
+    "variance_type": _or_none(_word("learned", "learned_range", *_FIXED)), "time_shift_type": _word("exponential", "linear"),
     "sigma_data": _POSITIVE, "sigma_min": _or_none(_POSITIVE), "sigma_max": _or_none(_POSITIVE), "rho": _number(0.1, 1e6),
     "sigma_schedule": _word("karras", "exponential"), "interpolation_type": _word("linear", "log_linear"),
     "timestep_type": _word("discrete", "continuous"), "shift_terminal": _or_none(_or_zero(_number(1e-9, 1))),

@@ -20,12 +20,13 @@ OTHER = {
     "prediction_type": ["sample", "v_prediction", "flow_prediction"], "timestep_spacing": ["linspace", "leading", "trailing"],
     "steps_offset": [1], "final_sigmas_type": ["sigma_min"], "dynamic_thresholding_ratio": [0.5],
     "sample_max_value": [1.2], "clip_sample_range": [0.5], "flow_shift": [3.0], "shift": [3.0], "lambda_min_clipped": [-4.0],
-    "variance_type": ["learned_range"], "time_shift_type": ["linear"], "sigma_data": [0.7], "sigma_min": [0.1],
+    "variance_type": ["learned_range", "fixed_small_log", "fixed_large"],
+    "time_shift_type": ["linear"], "sigma_data": [0.7], "sigma_min": [0.1],
     "sigma_max": [12.0], "rho": [5.0], "sigma_schedule": ["exponential"], "interpolation_type": ["log_linear"],
     "timestep_type": ["continuous"], "shift_terminal": [0.2], "base_shift": [0.6], "max_shift": [1.3],
     "base_image_seq_len": [300], "max_image_seq_len": [5000], "disable_corrector": [[1]], "solver_p": [],
     "original_inference_steps": [100], "timestep_scaling": [0.01],
-    "algorithm_type": ["dpmsolver", "deis", "sde-dpmsolver++"], "solver_type": ["heun", "bh1", "logrho"],
+    "algorithm_type": ["dpmsolver", "deis", "sde-dpmsolver++", "sde-dpmsolver"], "solver_type": ["heun", "bh1", "logrho"],
 }  # fmt: skip
 """Values of keys that are no flags."""
 CONTEXTS = {

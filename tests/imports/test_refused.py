@@ -10,7 +10,8 @@ from derive.listing import aliases
 from derive.places import solver_folder
 
 DPM, UNIPC, EULER = "DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "EulerDiscreteScheduler"
-PNDM = "PNDMScheduler"
+PNDM, SINGLE, EDM = "PNDMScheduler", "DPMSolverSinglestepScheduler", "EDMDPMSolverMultistepScheduler"
+NOISE = {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min"}
 FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 MATCH, DYNAMIC = "FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True}
 LEADING, COSINE = {"timestep_spacing": "leading", "steps_offset": 1}, {"beta_schedule": "squaredcos_cap_v2"}
@@ -18,7 +19,23 @@ CASES = [
     (DPM, {"solver_order": 4}, "solver_order: got 4; allowed: a whole number 1 to 3"),
     (DPM, {"solver_ordr": 2}, "solver_ordr: unknown key; allowed: "),
     (DPM, {"solver_ordr": 2}, "did you mean 'solver_order'?"),
-    (DPM, {"algorithm_type": "sde-dpmsolver++"}, "algorithm_type: got 'sde-dpmsolver++'; allowed: dpmsolver, "),
+    (SINGLE, {"algorithm_type": "sde-dpmsolver++"}, "algorithm_type: got 'sde-dpmsolver++'; allowed: dpmsolver, "),
+    (DPM, {"algorithm_type": "sde-dpmsolver"}, "final_sigmas_type: got 'zero'; allowed: sigma_min"),
+    (DPM, {**NOISE, "solver_order": 3}, "solver_order: got 3; allowed: 1, 2 with algorithm_type sde-dpmsolver"),
+    (EDM, {"algorithm_type": "sde-dpmsolver++", "solver_order": 3}, "solver_order: got 3; allowed: 1, 2 with"),
+    (EDM, {"algorithm_type": "sde-dpmsolver"}, "algorithm_type: got 'sde-dpmsolver'; allowed: dpmsolver, "),
+    (
+        "EulerAncestralDiscreteScheduler",
+        {"prediction_type": "sample"},
+        "prediction_type: got 'sample'; allowed: epsilon",
+    ),
+    ("DDPMScheduler", {"variance_type": "learned_range"}, "variance_type: got 'learned_range'; allowed: fixed_small"),
+    (
+        "DDPMScheduler",
+        {"variance_type": "fixed_large_log"},
+        "variance_type: got 'fixed_large_log'; allowed: fixed_small",
+    ),
+    ("DDPMScheduler", {"beta_schedule": "sigmoid"}, "beta_schedule: got 'sigmoid'; allowed: linear"),
     (DPM, {"algorithm_type": "dpmsolver"}, "final_sigmas_type: got 'zero'; allowed: sigma_min"),
     (
         UNIPC,

@@ -1,0 +1,60 @@
+"""Schedulers that add noise at every step, as reverse-time SDEs: which problem they solve, and by which method.
+
+SDE-DPM-Solver and SDE-DPM-Solver++ are the exponential multistep methods of the reverse SDE, in noise and in data; DDPM and
+Euler's ancestral sampler are its exact step of order 1. Their normals are arguments of ``sample`` (seed, noise).
+"""
+
+from __future__ import annotations
+
+from derive.imports.draft import Fields
+from derive.imports.settings import Settings
+
+DDPM, ANCESTRAL = "DDPMScheduler", "EulerAncestralDiscreteScheduler"
+PUBLISHED_3M = {"moments": {2: "phi3 + 1/z"}}
+"""The third-order row of SDE-DPM-Solver++ in diffusers has -1/2 for +1/2 in its second moment, and half of it."""
+_DPM = {
+    "DPMSolverMultistepScheduler": ("sde-dpmsolver", "sde-dpmsolver++"),
+    "EDMDPMSolverMultistepScheduler": ("sde-dpmsolver++",),
+}
+
+
+def adds_noise(settings: Settings) -> bool:
+    """Whether the class, or its algorithm, solves the reverse SDE."""
+    return settings.kind in (DDPM, ANCESTRAL) or settings.get("algorithm_type") in _DPM.get(settings.kind, ())
+
+
+def problem(settings: Settings) -> Fields:
+    """The spec's problem, or nothing for a class that adds no noise."""
+    return {"kind": "sde", "tau": 1} if adds_noise(settings) else {}
+
+
+def third(settings: Settings) -> Fields:
+    """Weights of a step of order 3. SpecError where diffusers has none."""
+    if settings["solver_order"] == 3 and (settings.kind, settings["algorithm_type"]) != (
+        "DPMSolverMultistepScheduler",
+        "sde-dpmsolver++",
+    ):
+        settings.refuse("solver_order", f"1, 2 with algorithm_type {settings['algorithm_type']} (the class fails at 3)")
+    return PUBLISHED_3M
+
+
+def one_step(settings: Settings) -> Fields:
+    """Euler ancestral: the exact step of the reverse SDE from the data."""
+    settings.only("prediction_type", ["epsilon", "v_prediction"], "of this class")
+    return dict(_FIRST)
+
+
+def ddpm(settings: Settings) -> Fields:
+    """DDPM with the variance of the posterior, q(x_s | x_t, x_0)."""
+    settings.only("prediction_type", ["epsilon", "sample", "v_prediction"], "of this class")
+    why = "the variance of the posterior; of the others one is larger, and the network returns the learned ones"
+    settings.only("variance_type", ["fixed_small", "fixed_small_log"], why)
+    return dict(_FIRST)
+
+
+_FIRST: Fields = {
+    "family": "exponential_multistep", "steps": 1, "integrand": "data", "variable": "lambda", "weights": "exact",
+    "start": "ramp", "final": "lower_order",
+}  # fmt: skip
+
+__all__ = ["ANCESTRAL", "DDPM", "PUBLISHED_3M", "adds_noise", "ddpm", "one_step", "problem", "third"]
