@@ -37,7 +37,7 @@ def law_of(problem: Stochastic) -> NoiseLaw | None:
     known = noise.share.is_Rational and problem.variable == "lambda"
     kind = KINDS.get((problem.integrand.c0, problem.integrand.c1)) if known else None
     stochasticity = Fraction(int(noise.share.p), int(noise.share.q)) if kind else None
-    return NoiseLaw(stochasticity, "exact" if noise.excess is None else "eta", integrand=kind)
+    return NoiseLaw(stochasticity, noise.variance if noise.excess is None else "eta", integrand=kind)
 
 
 def prove_stochastic(tableau: Tableau, problem: Stochastic) -> NoiseProof | None:

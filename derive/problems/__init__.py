@@ -31,7 +31,8 @@ class Noise:
 
     share: T = tau^2, in the alphabet; density: g^2 = 2 T sigma^2 lambda'. closed: (at the end, at the start, rate) with
     s = product of the two sqrt(1 - e^{-2 rate h}), h the step of lambda, where s is that; else by quadrature. excess: T h
-    of a step in the symbol h, where T is another in every step. segment: (time u in t, whether it is cut to a whole number)
+    of a step in the symbol h, where T is another in every step. variance: exact; left: g(s)^2 h; large: 1 - alpha_s^2/alpha_t^2,
+    on a variance-preserving path. segment: (time u in t, whether it is cut to a whole number)
     where a step to t goes to u first, and by the forward process from there (:mod:`derive.problems.consistency`).
     """
 
@@ -40,11 +41,17 @@ class Noise:
     closed: tuple[sp.Expr, sp.Expr, sp.Rational] | None = None
     excess: sp.Expr | None = None
     segment: tuple[sp.Expr, bool] | None = None
+    variance: str = "exact"
 
     def __str__(self) -> str:
         if self.segment is not None:
             time, whole = self.segment
             return f"  noise    = N(0, sigma^2 (1 - (rho_u/rho)^2)), u = {f'floor({time})' if whole else time}"
+        if self.variance != "exact":
+            law = {"left": f"g^2 |t - s|), g^2 = {self.density} at s", "large": "1 - alpha_s^2/alpha_t^2)"}[
+                self.variance
+            ]
+            return f"  noise    = N(0, {law}"
         if self.closed is None:
             return f"  noise    = N(0, int (G_t/G_u)^2 g^2 du), g^2 = {self.density}"
         end, start, rate = self.closed

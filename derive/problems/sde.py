@@ -11,7 +11,9 @@ reverse SDE of arXiv:2011.13456. As eps = (alpha F - p x)/D with D = alpha q - s
 
 so it is semilinear again: in (data, lambda) the kernel decays like e^{-(1+T) h} and x is multiplied by
 (sigma_t/sigma_s) e^{-T h}; in (noise, lambda) only the weight of F changes. The noise of a step is exact,
-N(0, int (G_t/G_u)^2 g^2 du): sigma_t^2 (1 - e^{-2 T h}) and T alpha_t^2 (rho_s^2 - rho_t^2) in these two.
+N(0, int (G_t/G_u)^2 g^2 du): sigma_t^2 (1 - e^{-2 T h}) and T alpha_t^2 (rho_s^2 - rho_t^2) in these two. Of the whole drift (integrand
+``drift``) A_T = 0 and B_T = 1: Euler-Maruyama. ``variance`` says another law of the noise: g^2 h with g at the start
+of the step, or the larger of DDPM's two (arXiv:2006.11239, Sec. 3.2), 1 - alpha_s^2/alpha_t^2.
 
 ``eta`` instead of tau is that of DDIM (arXiv:2010.02502, Eq. 16): T h of a step is -log(1 - eta^2 (1 - e^{-2h}))/2, so
 that its variance is eta^2 sigma_t^2 (1 - e^{-2h}); eta = 1 is tau = 1.
@@ -24,11 +26,11 @@ from fractions import Fraction
 
 import sympy as sp
 
-from derive.parameters import Expression, Number, Parameters
+from derive.parameters import Choice, Expression, Number, Parameters
 from derive.predictions import Prediction
 from derive.problems import Noise, PoseError, SemilinearProblem, diffusion
-from derive.schedules import Schedule
-from derive.symbolic.alphabet import alpha, dalpha, dsigma, expm1, h, lam, log1p, rho, sigma
+from derive.schedules import PRESERVING, Schedule, at_schedule
+from derive.symbolic.alphabet import alpha, dalpha, dsigma, expm1, h, lam, log1p, rho, sigma, t
 from derive.tableau import Kernel
 
 REFERENCE = "arXiv:2011.13456 (Eq. 6); arXiv:2309.05019 (Eq. 8); arXiv:2211.01095 (App. A)"
@@ -42,6 +44,11 @@ PARAMETERS: Parameters = {
     "eta": Number(
         default=None, low=Fraction(0), high=Fraction(1), doc="instead: DDIM's eta, of integrand data in lambda"
     ),
+    "variance": Choice(
+        default="exact",
+        options=("exact", "left", "large"),
+        doc="of a step's noise: that of the SDE; g^2 at its start times its length; DDPM's beta (variance preserving, tau 1)",
+    ),
 }
 
 
@@ -52,8 +59,28 @@ def pose(
     variable: str | sp.Expr,
     tau: sp.Expr | None = None,
     eta: Fraction | None = None,
+    variance: str = "exact",
 ) -> SemilinearProblem:
     """The semilinear problem with its noise. Raises PoseError with one line where there is none."""
+    problem = _posed(schedule, prediction, integrand, variable, tau, eta)
+    if variance == "exact" or problem.noise is None:
+        return problem
+    if problem.noise.excess is not None:
+        raise PoseError("problem.variance", f"got {variance} beside eta; allowed: exact, or tau")
+    if variance == "large" and (problem.noise.share != 1 or schedule.invariant != PRESERVING):
+        what = f"got large with T = {problem.noise.share} on the path of {schedule.kind}"
+        raise PoseError("problem.variance", f"{what}; allowed: tau 1 on a variance-preserving path")
+    return replace(problem, noise=replace(problem.noise, variance=variance, closed=None))
+
+
+def _posed(
+    schedule: Schedule,
+    prediction: Prediction,
+    integrand: Prediction,
+    variable: str | sp.Expr,
+    tau: sp.Expr | None,
+    eta: Fraction | None,
+) -> SemilinearProblem:
     if tau is not None and eta is not None:
         raise PoseError("problem.eta", "got eta beside tau; allowed: one of the two")
     problem = diffusion.pose(schedule, prediction, integrand, variable)
@@ -143,6 +170,8 @@ def _by_quadrature(problem: SemilinearProblem, share: sp.Expr) -> SemilinearProb
         kernel = Kernel(None)
         return replace(problem, weight=weight, kernel=kernel, prefactor=None, noise=Noise(share, density))
     speed = (alpha * dsigma - sigma * dalpha) / (alpha * q - sigma * p).subs(lam, -sp.log(rho)).subs(rho, sigma / alpha)
+    if sp.cancel(_drift(problem, share)) == 0:
+        return _undamped(problem, share)
     return replace(
         problem,
         factor=None,
@@ -153,6 +182,26 @@ def _by_quadrature(problem: SemilinearProblem, share: sp.Expr) -> SemilinearProb
         departs=dict.fromkeys(problem.departs, False),
         noise=Noise(share, density),
     )
+
+
+def _undamped(problem: SemilinearProblem, share: sp.Expr) -> SemilinearProblem:
+    """The problem of the whole drift: dx = F dt + g dW."""
+    schedule, one = problem.schedule, sp.Integer(1)
+    density = diffusion.on_path(sp.cancel(_density(share)), schedule)
+    kernel, prefactor = diffusion.closed_kernel(schedule, problem.integrand, one, problem.chart, one)
+    ends = {"sigma_zero": schedule.data, "alpha_zero": schedule.noise}
+    finite = {end: _finite(density, schedule, time) for end, time in ends.items()}
+    return replace(
+        problem, factor=one, drift=sp.Integer(0), weight=one, kernel=kernel, prefactor=prefactor, mass=None,
+        departs=finite, vanishes=dict.fromkeys(ends, False), noise=Noise(share, density),
+    )  # fmt: skip
+
+
+def _finite(density: sp.Expr, schedule: Schedule, time: sp.Expr) -> bool:
+    """Whether g^2 is finite at the time."""
+    slopes = {dalpha: sp.diff(schedule.alpha, t), dsigma: sp.diff(schedule.sigma, t)}
+    value = at_schedule(density.subs(slopes), schedule).subs(t, time)
+    return not value.has(sp.oo, -sp.oo, sp.zoo, sp.nan)
 
 
 def _stepwise(problem: SemilinearProblem, share: sp.Rational) -> SemilinearProblem:

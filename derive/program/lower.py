@@ -176,6 +176,12 @@ def _noise_functions(low: Lowering) -> None:
     assert noise is not None
     doc = "The standard deviation of the noise between two nodes."
     low.define("share", ("t",), "T = tau^2: the noise as a share of that of the reverse SDE.", noise.share.subs(CURVES))
+    start, end = sp.Symbol("s.t"), sp.Symbol("t.t")
+    if noise.variance == "large":
+        low.define("growth", ("t", "s"), "log alpha(t) - log alpha(s).", low.schedule.dlog_alpha)
+        value = sp.sqrt(-expm1(-2 * sp.Symbol("growth(t.t, s.t)")))
+        low.functions.append(Function("spread", ("s", "t"), doc, (), (value,)))
+        return
     if noise.closed is not None:
         at_end, at_start, rate = noise.closed
         grown = -expm1(-2 * rate * sp.Symbol("dlambda(t.t, s.t)"))
@@ -183,6 +189,10 @@ def _noise_functions(low: Lowering) -> None:
         low.functions.append(Function("spread", ("s", "t"), doc, (), (value,)))
         return
     low.define("diffusion", ("t",), "g(t)^2 of dx = .. + g dW.", noise.density.subs(CURVES))
+    if noise.variance == "left":
+        value = sp.sqrt(sp.Symbol("diffusion(s.t)") * (end - start))
+        low.functions.append(Function("spread", ("s", "t"), doc, (), (value,)))
+        return
     low.define("damping", ("t",), "2 A(t): how what is added decays.", (2 * low.problem.drift).subs(CURVES))
     args = ("diffusion", "damping", "chart", "s.t", "t.t", 1, low.schedule.data, *low.knots)
     body = (Assign(("_", "v"), call="propagated", args=args, comment="int (G_t/G_u)^2 g^2 du"),)

@@ -119,7 +119,8 @@ class Lowering:
             inside += [each.drift] if each.factor is None else []
         inside += [self.speed] if self.samples or self.adaptive else []
         noise = p.noise
-        inside += [noise.density, p.drift] if noise is not None and noise.closed is None else []
+        if noise is not None and noise.closed is None and noise.variance != "large":
+            inside += [noise.density, *([p.drift] if noise.variance == "exact" else [])]
         inside += [p.drift, p.weight, p.factor or sp.Integer(1)] if self.adaptive else []
         return set(self.slopes) | {x for x in (dalpha, dsigma, drho) if any(e.has(x) for e in inside)}
 

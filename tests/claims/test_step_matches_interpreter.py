@@ -88,9 +88,7 @@ def test_a_row_per_sample(name: str) -> None:
         got, _ = solver.step.STEPS[phase.name](x, raw, tuple(past), c, *((z,) if phase.draws else ()))
         for b, row in enumerate(rows):
             memory = [p[b].numpy() for p in past]
-            want, _ = run_phase(
-                phase, row, x[b].numpy(), memory, lambda _, b=b, raw=raw: raw[b].numpy(), z[b].numpy()
-            )
+            want, _ = run_phase(phase, row, x[b].numpy(), memory, lambda _, b=b, raw=raw: raw[b].numpy(), z[b].numpy())
             assert relative(got[b], want) <= 1e-13
 
 

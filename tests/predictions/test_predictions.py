@@ -35,10 +35,10 @@ every = pytest.mark.parametrize("quantity", QUANTITIES.values(), ids=QUANTITIES)
 
 
 def test_every_prediction_of_the_folder_is_tested():
-    assert set(names("derive.predictions")) == {*KINDS, "linear", "consistency"}
+    assert set(names("derive.predictions")) == {*KINDS, "linear", "consistency", "drift"}
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "linear", "consistency"])
+@pytest.mark.parametrize("kind", [*KINDS, "linear", "consistency", "drift"])
 def test_module_declares_its_parameters_and_source(kind):
     module = importlib.import_module(f"derive.predictions.{kind}")
     assert "arXiv" in module.REFERENCE
@@ -83,6 +83,17 @@ def test_the_general_integral_gives_the_declared_factor(quantity):
         return
     ratio = sp.diff(sp.log((derived / quantity.factor).subs(sigma, rho * alpha)), rho)
     assert sp.simplify(ratio) == 0
+
+
+def test_the_whole_drift():
+    """f x - (1 + tau^2) g^2/2 score with f = alpha'/alpha, g^2 = 2 sigma (sigma' - f sigma); the velocity for tau = 0."""
+    tau = sp.Symbol("tau")
+    found, rate = prediction("drift", tau=tau), dalpha / alpha
+    intensity = 2 * sigma * (dsigma - rate * sigma)
+    want = (rate * alpha, rate * sigma + (1 + tau**2) * intensity / (2 * sigma))
+    assert [sp.cancel(a - b) for a, b in zip((found.c0, found.c1), want, strict=True)] == [0, 0]
+    still = prediction("drift", tau=sp.Integer(0))
+    assert (still.c0, still.c1, still.factor) == (dalpha, dsigma, 1)
 
 
 @every
