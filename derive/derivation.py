@@ -94,10 +94,10 @@ def _renoised(problem: SemilinearProblem) -> list[str]:
         "## The step",
         "",
         rf"A step from $s$ to $t$ goes to $u = {place}$ with the data $F$ that the network says at $s$ and the noise",
-        r"$\varepsilon$ that it leaves of $x_s$, and from there by the forward process to $t$:",
+        r"$\varepsilon$ that it leaves of $x_s$, and from there by the forward process, with normals $z$, to $t$:",
         "",
         r"$$ x_t = \frac{\alpha_t}{\alpha_u}\bigl(\alpha_u F + \sigma_u\varepsilon\bigr)"
-        r" + \sqrt{\sigma_t^2 - \frac{\alpha_t^2\sigma_u^2}{\alpha_u^2}}\;z, \qquad z \sim N(0, 1). $$",
+        r" + \sqrt{\sigma_t^2 - \frac{\alpha_t^2\sigma_u^2}{\alpha_u^2}}\;z. $$",
         "",
         r"With $e^{-k} = \rho_u/\rho_t$ and $h = \lambda_t - \lambda_s$ that is",
         "",

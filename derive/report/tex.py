@@ -37,7 +37,9 @@ ACCENTS = {
 }
 SPACES = {",": "0.17em", ":": "0.22em", ";": "0.28em", " ": "0.3em", "!": "-0.17em", "quad": "1em", "qquad": "2em"}
 SIZES = ("big", "Big", "bigg", "Bigg", "bigl", "Bigl", "biggl", "Biggl", "bigr", "Bigr", "biggr", "Biggr")
-FENCES = {"{": "{", "}": "}", "|": "‖", "langle": "⟨", "rangle": "⟩", "lvert": "|", "rvert": "|"}
+FENCES = {
+    "{": "{", "}": "}", "|": "‖", "langle": "⟨", "rangle": "⟩", "lvert": "|", "rvert": "|", "lfloor": "⌊", "rfloor": "⌋",
+}  # fmt: skip
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|\s+|.", re.DOTALL)
 _INTEGRAL = f"<mo>{LARGE['int']}</mo>"
 _TALL = ("<mfrac", "<munder", "<msubsup", "<msqrt", "<mover")
