@@ -18,7 +18,7 @@ from runtime.real import exp, real
 from tests.claims.shipped import STOCHASTIC, shipped, written
 
 CLOSE = 0.05
-USUAL = ("ddim_eta_half", "seeds_1", "sde_dpmpp_2m")
+USUAL = ("sde_dpmpp_2m", "seeds_1")
 CASES = [pytest.param(n, marks=() if n in USUAL else pytest.mark.slow) for n in STOCHASTIC]
 
 

@@ -88,11 +88,11 @@ def test_rows_are_the_schemes_of_the_papers(typed, scheme, law, known):
 
 PROVED = {
     "two rows": (adams(2, QQ(-3, 2)), NoiseLaw(HALF), 2),
-    "no noise in the stage": (midpoint(QQ(-3, 2)), NoiseLaw(HALF, stages="none"), 1),
     "eta": (adams(1, QQ(-3, 2)), NoiseLaw(HALF, "eta"), 1),
     "Euler-Maruyama": (adams(1, ZERO), NoiseLaw(ONE, "left", integrand="drift"), 1),
 }
 SLOW = {
+    "no noise in the stage": (midpoint(QQ(-3, 2)), NoiseLaw(HALF, stages="none"), 1),
     "E, two rows": (adams(2, QQ(1)), NoiseLaw(ONE, integrand="noise"), 2),
     "large": (adams(1, QQ(-2)), NoiseLaw(ONE, "large"), 1),
     "corrected": (corrected(1, QQ(-2)), NoiseLaw(ONE), 1),
