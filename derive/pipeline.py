@@ -128,6 +128,7 @@ def derive(spec: Spec) -> Derived:
     """Stops 2 to 6: everything symbolic. Raises SpecError with the place in the spec."""
     schedule, prediction, integrands = resolve(spec)
     problem = pose(spec, schedule, prediction, integrands)
+    schedule = problem.schedule  # with the tables of the problem
     tableau = tabulate(spec, problem, integrands)
     scale = network_scale(prediction.network)
     scale = None if scale is None else on_path(scale, schedule)

@@ -21,17 +21,22 @@ that its variance is eta^2 sigma_t^2 (1 - e^{-2h}); eta = 1 is tau = 1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import sympy as sp
 
-from derive.parameters import Choice, Expression, Number, Parameters
+from derive.parameters import Choice, Expression, Number, Numbers, Parameters
 from derive.predictions import Prediction
 from derive.problems import Noise, PoseError, SemilinearProblem, diffusion
-from derive.schedules import PRESERVING, Schedule, at_schedule
-from derive.symbolic.alphabet import alpha, dalpha, dsigma, expm1, h, lam, log1p, rho, sigma, t
+from derive.schedules import PRESERVING, Schedule, Table, at_schedule
+from derive.symbolic.alphabet import alpha, dalpha, dsigma, expm1, h, lam, log1p, rho, sigma, t, tabulated
 from derive.tableau import Kernel
+
+NAME = "tau"
+"""Of the table."""
 
 REFERENCE = "arXiv:2011.13456 (Eq. 6); arXiv:2309.05019 (Eq. 8); arXiv:2211.01095 (App. A)"
 
@@ -40,6 +45,10 @@ PARAMETERS: Parameters = {
         default=None,
         names=("t", "lambda", "alpha", "sigma", "rho"),
         doc="how much noise: 0 the ODE, 1 (default) the reverse SDE; a number or a formula",
+    ),
+    "tau_times": Numbers(default=None, longest=256, doc="instead: a table, times from the noise to the data"),
+    "tau_values": Numbers(
+        default=None, longest=256, low=Fraction(0), doc="with tau_times: tau there, joined by straight lines"
     ),
     "eta": Number(
         default=None, low=Fraction(0), high=Fraction(1), doc="instead: DDIM's eta, of integrand data in lambda"
@@ -59,9 +68,17 @@ def pose(
     variable: str | sp.Expr,
     tau: sp.Expr | None = None,
     eta: Fraction | None = None,
+    tau_times: Sequence[Fraction] | None = None,
+    tau_values: Sequence[Fraction] | None = None,
     variance: str = "exact",
 ) -> SemilinearProblem:
     """The semilinear problem with its noise. Raises PoseError with one line where there is none."""
+    said = {"tau": tau, "eta": eta, "tau_times": tau_times}
+    keys = [key for key, value in said.items() if value is not None]
+    if len(keys) > 1:
+        raise PoseError(f"problem.{keys[1]}", f"got {keys[1]} beside {keys[0]}; allowed: one of {', '.join(said)}")
+    if tau_times is not None or tau_values is not None:
+        schedule, tau = _tabled(schedule, tau_times or (), tau_values or ())
     problem = _posed(schedule, prediction, integrand, variable, tau, eta)
     if variance == "exact" or problem.noise is None:
         return problem
@@ -81,8 +98,6 @@ def _posed(
     tau: sp.Expr | None,
     eta: Fraction | None,
 ) -> SemilinearProblem:
-    if tau is not None and eta is not None:
-        raise PoseError("problem.eta", "got eta beside tau; allowed: one of the two")
     problem = diffusion.pose(schedule, prediction, integrand, variable)
     given = sp.Rational(eta.numerator, eta.denominator) if eta is not None else sp.Integer(1) if tau is None else tau
     share = given**2
@@ -97,6 +112,22 @@ def _posed(
         raise PoseError("problem.eta", f"{what}; allowed here: tau")
     posed = _damped(problem, share)
     return _stepwise(posed, share) if eta is not None and eta != 1 else posed
+
+
+def _tabled(schedule: Schedule, times: Sequence[Fraction], values: Sequence[Fraction]) -> tuple[Schedule, sp.Expr]:
+    """The schedule with the table beside its own, and tau(t)."""
+    if len(times) != len(values):
+        got = f"got {len(times)} times and {len(values)} values"
+        raise PoseError("problem.tau_values", f"{got}; allowed: as many of both")
+    ends = (schedule.noise, schedule.data)
+    forwards = len(times) > 1 and all((a - b) * (ends[0] - ends[1]) > 0 for a, b in pairwise(times))
+    if not forwards or (times[0], times[-1]) != ends:
+        got = f"got {float(times[0]):g} to {float(times[-1]):g}" if forwards else "got times that turn back"
+        raise PoseError("problem.tau_times", f"{got}; allowed: one way from {ends[0]} to {ends[1]}, the schedule's own")
+    rising = sorted(zip(map(float, times), map(float, values)))
+    knots, heights = zip(*rising)
+    table = Table("linear", knots[0], knots[-1], heights, knots)
+    return replace(schedule, tables={**schedule.tables, NAME: table}), tabulated(sp.Symbol(NAME), t)
 
 
 def _damped(problem: SemilinearProblem, share: sp.Rational) -> SemilinearProblem:
