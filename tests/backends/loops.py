@@ -15,21 +15,22 @@ from derive.program.interpret import run_phase
 from derive.program.ir import Program
 from runtime import native
 from tests.backends.sources import FUSED, OFTEN
-from tests.claims.shipped import STEPS
+from tests.claims.shipped import DETERMINISTIC, STEPS
 
 COMPILES = any(map(shutil.which, native.COMPILERS))
 NEEDS_COMPILER = pytest.mark.skipif(not COMPILES, reason="no C++ compiler")
 ENGINES = [pytest.param("cpu", marks=NEEDS_COMPILER), "torch"]
+FEWER = {*DETERMINISTIC} - {*OFTEN}
 OTHERS = [
     *(pytest.param(name, "cpu", marks=(NEEDS_COMPILER, pytest.mark.slow)) for name in FUSED if name not in OFTEN),
-    *(pytest.param(*solver.values, "torch", marks=solver.marks) for solver in STEPS if solver.values[0] not in OFTEN),
+    *(pytest.param(*solver.values, "torch", marks=solver.marks) for solver in STEPS if solver.values[0] in FEWER),
 ]
 BOTH = [
     *(pytest.param(name, "cpu", marks=NEEDS_COMPILER) for name in OFTEN),
     *((name, "torch") for name in OFTEN),
     *OTHERS,
 ]
-"""Every solver on every engine that it has on a CPU."""
+"""Every solver without noise on every engine that it has on a CPU."""
 
 
 def solver_of(name: str) -> Any:
@@ -59,18 +60,25 @@ def state_of(loop: Any) -> torch.Tensor:
 
 
 def interpreted(
-    program: Program, plan: Any, table: torch.Tensor, x: torch.Tensor, raws: Sequence[torch.Tensor]
+    program: Program,
+    plan: Any,
+    table: torch.Tensor,
+    x: torch.Tensor,
+    raws: Sequence[torch.Tensor],
+    normals: Sequence[torch.Tensor] = (),
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Per call (x', the sum of the sizes of all products that it is made of, since x_T); memory is the interpreter's own.
 
-    table: [steps, K], the rows as the loop has them.
+    table: [steps, K], the rows as the loop has them. normals: of every call, where the solver draws.
     """
     value, kept = x.double().numpy(), []
     size, sizes = np.abs(value), []
-    for name, row, raw in zip(plan.phases, table.double().tolist(), raws, strict=True):
+    drawn = [z.double().numpy() for z in normals] or [None] * plan.steps
+    for name, row, raw, z in zip(plan.phases, table.double().tolist(), raws, drawn, strict=True):
         phase, numbers = program.phase(name), dict(zip(plan.columns, row, strict=True))
         large = {column: abs(number) for column, number in numbers.items()}
         raw = raw.double().numpy()
-        value, kept = run_phase(phase, numbers, value, kept, lambda _, raw=raw: raw)
-        size, sizes = run_phase(phase, large, size, sizes, lambda _, raw=raw: np.abs(raw))
+        value, kept = run_phase(phase, numbers, value, kept, lambda _, raw=raw: raw, z)
+        drawn_sizes = None if z is None else np.abs(z)
+        size, sizes = run_phase(phase, large, size, sizes, lambda _, raw=raw: np.abs(raw), drawn_sizes)
         yield value, size

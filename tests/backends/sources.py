@@ -10,9 +10,10 @@ from derive import emit, pipeline
 from derive.backends import cuda
 from derive.program.ir import Program
 from derive.program.passes import optimise
-from tests.claims.shipped import FOLDER, NAMES, spec_of
+from tests.claims.shipped import DETERMINISTIC, FOLDER, STOCHASTIC, spec_of
 
-FUSED = tuple(name for name in NAMES if (FOLDER / name / cuda.FILE).is_file())
+FUSED = tuple(name for name in DETERMINISTIC if (FOLDER / name / cuda.FILE).is_file())
+DRAWING = tuple(name for name in STOCHASTIC if (FOLDER / name / cuda.FILE).is_file())
 OFTEN = (
     "ddim", "deis_tab2", "dpmpp_2m", "dpmpp_3m", "dpmpp_3s", "edm_heun", "flow_ssprk3", "unipc_2",
 )  # fmt: skip
