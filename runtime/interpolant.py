@@ -174,13 +174,26 @@ class Interpolant:
     # Sampling
 
     @staticmethod
-    def network(drift: Field) -> Field:
-        """drift(x, t) as the network of a solver of the flow schedule that takes velocities (``generated.flow_rk4``).
+    def network(drift: Field, score: Field | None = None, strength: float = 0.5) -> Field:
+        """The network of a solver of the flow schedule that takes velocities: ``sample`` goes from x0 to x1.
 
-        Its time runs from 1 to 0, so ``sample`` goes from x0 to x1; with direction="inversion" from x1 to x0. A solver of
-        the schedule ``interpolant`` takes the drift as it is.
+        drift, score: b(x, t) and s(x, t); time runs from 1 to 0 for the solver. Without a score: the ODE, by a deterministic
+        solver (``generated.flow_rk4``; direction="inversion" goes from x1 to x0), and a solver of the schedule
+        ``interpolant`` takes the drift as it is. With one: the SDE of eps(t) = strength (1 - t), by a solver with
+        tau = sqrt(strength alpha) (``generated.flow_stochastic_heun``: 1/2). Its own SDE has the drift
+        (1 + strength (1 - t)) raw + strength x, in its time; what is returned makes that -(b + eps s).
         """
-        return lambda x, t: -drift(x, 1 - t)
+        if score is None:
+            return lambda x, t: -drift(x, 1 - t)
+        if not (isinstance(strength, (int, float)) and math.isfinite(strength) and strength > 0):
+            raise ValueError(f"strength: got {strength!r}; allowed: a finite number above 0")
+
+        def network(x: Tensor, t: Tensor) -> Tensor:
+            rest = _like(strength * t, x)
+            forward = drift(x, 1 - t) + rest * score(x, 1 - t)
+            return -(forward + strength * x) / (1 + strength - rest)
+
+        return network
 
     def _noisy(self, what: str) -> None:
         if self.gamma == "zero":

@@ -6,6 +6,7 @@ The law of an SDE with an affine drift B x + c obeys m' = B m + c, S' = B S + S 
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from functools import lru_cache, partial
 
 import numpy as np
@@ -123,6 +124,47 @@ def test_derived_solvers_carry_one_gaussian_to_the_other(path: str, gamma: str) 
     assert torch.allclose(back, POINTS, rtol=0, atol=1e-5)
 
 
+METHODS = {1: "tableau: euler", 2: 'c: [0, 1], a: [[], [1]], b: ["1/2", "1/2"]'}
+"""Euler-Maruyama and stochastic Heun, as ``generated.flow_euler_maruyama`` and ``flow_stochastic_heun`` have them."""
+
+
+WEAK = [
+    ("linear", "brownian", "1/2", (20, 40), 0.15),
+    pytest.param("linear", "brownian", "1/2", (40, 80), 0.08, marks=pytest.mark.slow),
+    pytest.param("trig", "quadratic", "1/2", (40, 80), 0.08, marks=pytest.mark.slow),
+    pytest.param("linear", "quadratic", "2", (40, 80), 0.08, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("order", METHODS)
+@pytest.mark.parametrize(("path", "gamma", "strength", "counts", "bound"), WEAK)
+def test_derived_solvers_have_their_weak_order_between_gaussians(
+    path: str, gamma: str, strength: str, counts: tuple[int, int], bound: float, order: int
+) -> None:
+    """eps = strength (1 - t). A step is affine in x and z, so the law at t = 1 is known without samples: order 2, and 1."""
+    case, errors, scale = Gaussians(path, gamma), [], float(Fraction(strength))
+    integrand = f'{{kind: drift, tau: "sqrt({strength}*alpha)"}}'
+    method = f"{{family: runge_kutta, integrand: {integrand}, variable: t, {METHODS[order]}, final: keep}}"
+    solver = emitted("flow", "velocity", method, f'sde, tau: "sqrt({strength}*alpha)", variance: exact')
+    model = Interpolant.network(case.batched, lambda x, t: case.score(x, float(t[0])), scale)
+    for steps in counts:
+        plan = solver.plan(steps=steps)
+        count = sum(plan.draws)
+        x, z = (
+            torch.zeros(3 + 2 * count, 2, dtype=torch.float64),
+            torch.zeros(count, 3 + 2 * count, 2, dtype=torch.float64),
+        )
+        x[1:3] = ONE
+        for draw in range(count):
+            z[draw, 3 + 2 * draw : 5 + 2 * draw] = ONE
+        ends = solver.sample(model, x, plan=plan, noise=z)
+        matrix, noises = (ends[1:3] - ends[0]).T, ends[3:] - ends[0]
+        spread = matrix @ case.C0 @ matrix.T + noises.T @ noises
+        errors.append(max(float((ends[0] + matrix @ case.m0 - M1).abs().max()), float((spread - C1).abs().max())))
+    assert abs(math.log2(errors[0] / errors[1]) - order) < bound
+    assert errors[1] < (2e-3 if order == 2 else 0.2)
+
+
 @pairs
 def test_slopes_are_derivatives_and_products_are_finite(path: str, gamma: str) -> None:
     interpolant = Interpolant(path, gamma)
@@ -238,6 +280,7 @@ def test_times_are_per_sample_and_the_dtype_stays() -> None:
         (lambda: Interpolant("trig", "sine_squared"), "a kink where gamma = 1"),
         (lambda: Interpolant().weights(1.5), "t: got 1.5 to 1.5; allowed: 0.0 to 1.0"),
         (lambda: Interpolant().forward(ONE, ONE, -1.0), "eps: got -1.0; allowed: a finite number from 0"),
+        (lambda: Interpolant.network(torch.mul, torch.mul, 0.0), "strength: got 0.0; allowed: a finite number above 0"),
         (lambda: Interpolant("linear", "zero").score(0.5, ONE), "score: gamma is 'zero'"),
     ],
 )
