@@ -15,7 +15,7 @@ import sympy as sp
 
 from derive.errors import InternalError
 
-LAW = "the law of the end of a step is exact if that of x at u is; for given x0 always"
+LAW = "exact marginals, for any steps, where the network is the flow map from s to u; mean and variance given x0 always"
 """In claims.json."""
 
 
