@@ -16,7 +16,7 @@ PAGE = ROOT / "docs" / "adapters.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=["diffusers", "kdiffusion"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=["diffusers", "noise", "kdiffusion"])
 def test_the_examples_run(example, tmp_path, monkeypatch):
     if example.startswith("# with diffusers") and installed("diffusers") is None:
         pytest.skip("diffusers is not installed")
@@ -25,14 +25,17 @@ def test_the_examples_run(example, tmp_path, monkeypatch):
     names = runpy.run_path(str(tmp_path / "example.py"))
     if "again" in names:
         assert names["again"].config.solver == "unipc_3" and names["x"].isfinite().all()
+    elif "ends" in names:
+        assert len(names["ends"]) == 2 and all(end.isfinite().all() for end in names["ends"])
     else:
+        assert names["seeded"].isfinite().all() and not names["seeded"].equal(names["drawn"])
         assert names["x0"].shape == names["noise"].shape and names["x0"].abs().max() < names["noise"].abs().max()
 
 
 def test_the_table_names_what_there_is():
     """Solvers that are shipped, with the order and the calls of their claims; classes whose grid can be followed."""
     lines = [line.split("|")[1:-1] for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| `")]
-    assert len(lines) == 10
+    assert len(lines) == 16
     for solvers, theirs, _, orders, calls in lines:
         for solver, order in zip(re.findall(r"`(\w+)`", solvers), orders.split(","), strict=True):
             claims = json.loads((ROOT / "generated" / solver / "claims.json").read_text("utf-8"))

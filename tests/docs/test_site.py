@@ -77,7 +77,7 @@ CHECKED = {
         "console": (2, "readme.test_readme.test_screen"),
         "python": (1, "readme.test_readme.test_code_of_the_readme_runs"),
     },
-    "docs/adapters.md": {"python": (2, "docs.test_adapters.test_the_examples_run")},
+    "docs/adapters.md": {"python": (3, "docs.test_adapters.test_the_examples_run")},
     "docs/adaptive.md": {"python": (1, "docs.test_adaptive.test_the_example_runs")},
     "docs/audit.md": {"console": (1, "docs.test_audit.test_the_screen_is_what_the_command_prints")},
     "docs/backends.md": {
