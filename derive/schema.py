@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from functools import singledispatch
 from typing import Any
 
@@ -175,7 +174,8 @@ def _documented(declared: Field) -> Json:
     default = declared.default
     if default is REQUIRED or default is None:
         return own
-    return {**own, "default": float(default) if isinstance(default, Fraction) else default}
+    plain = isinstance(default, (bool, int, str, list, tuple))
+    return {**own, "default": default if plain else float(default)}
 
 
 def kinds_schema(kinds: Mapping[str, Parameters], written_out: str = "") -> Json:

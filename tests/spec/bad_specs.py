@@ -356,7 +356,7 @@ KEYS = [
 # ---------------------------------------------------------------------------------------------------------------- kinds
 
 KINDS = [
-    at("problem_ode", 4, "  kind: ode", 9, "problem.kind", "'ode'", "allowed diffusion"),
+    at("problem_ode", 4, "  kind: ode", 9, "problem.kind", "'ode'", "allowed consistency, diffusion, sde"),
     at("problem_pde", 4, "  kind: pde", 9, "problem.kind", "'pde'", "diffusion"),
     at("problem_splitting", 4, "  kind: splitting", 9, "problem.kind", "'splitting'", "diffusion"),
     at("problem_misspelled", 4, "  kind: difusion", 9, "problem.kind", "did you mean 'diffusion'?"),
