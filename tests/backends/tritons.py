@@ -21,11 +21,12 @@ from derive.backends import triton
 from derive.program.interpret import run_phase
 from derive.program.ir import Phase, Program
 from derive.program.memory import flow
+from runtime import philox
 from runtime.engines import HALVES, Buffers
 from runtime.triton_loop import Triton
-from tests.claims.shipped import FOLDER, NAMES
+from tests.claims.shipped import DETERMINISTIC, FOLDER
 
-SHIPPED = tuple(name for name in NAMES if (FOLDER / name / triton.FILE).is_file())
+SHIPPED = tuple(name for name in DETERMINISTIC if (FOLDER / name / triton.FILE).is_file())
 RUNTIME = ("runtime.brownian_triton", "runtime.fused_step_triton", "runtime.philox_triton")
 
 
@@ -128,6 +129,8 @@ def cases(program: Program, *shapes: tuple[int, int, int]) -> Iterator[Case]:
 
 ROWS, NOW = 4, 2
 """Rows of the tables, and the step that is taken."""
+SEED, FIRST = -(1 << 62) + 5, 7
+"""What a phase that draws finds: the seed, and the number of the first sample."""
 
 
 def given(
@@ -152,7 +155,10 @@ def given(
     times = random(ROWS + 1, 3)
     table = random(case.samples, ROWS, columns)
     raw = random(total, kind=dtype)
-    return Buffers(state, low, raw, order.to(device), table, counter, times, times[NOW].clone(), net, scales), slots
+    noise = torch.tensor([SEED, FIRST], device=device) if case.phase.draws else None
+    return Buffers(
+        state, low, raw, order.to(device), table, counter, times, times[NOW].clone(), net, scales, noise
+    ), slots
 
 
 def numbers(buffers: Buffers, slot: int, total: int, state: bool) -> np.ndarray:
@@ -172,6 +178,11 @@ def expected(
     roles = [*case.phase.memory, *(None for _ in range(case.found - len(case.phase.memory)))]
     x = numbers(buffers, slots[0], total, True).reshape(shape)
     past = [numbers(buffers, slot, total, role in states).reshape(shape) for slot, role in zip(slots[1:], roles)]
+    drawn = [None] * case.samples
+    if case.phase.draws:
+        arithmetic = buffers.table.dtype
+        normals = philox.normals(SEED, FIRST, shape, NOW, arithmetic).double().numpy()
+        drawn = [*(np.abs(normals) if sizes else normals)]
     raw, table = buffers.raw.double().cpu().numpy().reshape(shape), buffers.table.double().cpu().numpy()
     made = []
     for k in range(case.samples):
@@ -179,7 +190,7 @@ def expected(
         row = dict(zip(columns, table[k, NOW].tolist(), strict=True))
         if sizes:
             values, row = [*map(np.abs, values)], {name: abs(value) for name, value in row.items()}
-        made.append(run_phase(case.phase, row, values[0], values[2:], lambda _, raw=values[1]: raw))
+        made.append(run_phase(case.phase, row, values[0], values[2:], lambda _, raw=values[1]: raw, drawn[k]))
     new = np.concatenate([one for one, _ in made])
     kept = [np.concatenate(parts) for parts in zip(*(left for _, left in made))]
     return new, kept
@@ -192,7 +203,7 @@ def gaps(
     states, for integrands, and for what the network reads; in float16 over 1/8 at least, as its numbers end at 2^-24.
     Asserts that nothing else is touched.
     """
-    states = frozenset(("x", "x'", "xc", "y"))
+    states = frozenset(("x", "x'", "xc", "y", "yn"))
     buffers, slots = given(case, engine.ring, len(program.columns), dtype, device, engine.highest)
     total = case.size * case.samples
     new, kept = expected(case, buffers, slots, program.columns, states, False)
