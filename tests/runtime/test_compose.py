@@ -80,7 +80,7 @@ def test_a_ridge_holds_weights_back():
 
 @pytest.mark.parametrize("solver", [dpmpp_2m.solver, unipc_2.solver], ids=lambda s: s.name)
 def test_and_with_divergences_in_a_deterministic_step(solver):
-    found = superpose(solver, MODELS[::2], X, And(), 12, **GRID)
+    found = superpose(solver, MODELS[::2], X, And(), 8, **GRID)
     gap = (found.increments - found.increments[..., :1]).abs()
     assert float((gap / found.increments.abs().clamp(min=1)).max()) < 1e-12
 
@@ -152,8 +152,8 @@ def test_or_is_a_softmax_of_what_was_gained():
 def test_or_chooses_the_mode_a_sample_is_near():
     """Two narrow normals: with OR all samples end near one of the two; an average ends between them."""
     far = [normal(2.0, 2.0, width=0.1), normal(-2.0, -2.0, width=0.1)]
-    either = superpose(stochastic(), far, X, Or(1.0), 100, seed=5, **GRID)
-    between = superpose(stochastic(), far, X, Average((0.5, 0.5)), 100, seed=5, **GRID)
+    either = superpose(stochastic(), far, X, Or(1.0), 40, seed=5, **GRID)
+    between = superpose(stochastic(), far, X, Average((0.5, 0.5)), 40, seed=5, **GRID)
     assert float((either.x.abs() - 2).abs().max()) < 0.8
     assert float(between.x.abs().max()) < 0.8 and between.log_q is None
 
