@@ -25,7 +25,10 @@ def adds_noise(settings: Settings) -> bool:
 
 def problem(settings: Settings) -> Fields:
     """The spec's problem, or nothing for a class that adds no noise."""
-    return {"kind": "sde", "tau": 1} if adds_noise(settings) else {}
+    if not adds_noise(settings):
+        return {}
+    large = settings.kind == DDPM and settings["variance_type"] == "fixed_large"
+    return {"kind": "sde", "tau": 1, **({"variance": "large"} if large else {})}
 
 
 def third(settings: Settings) -> Fields:
@@ -45,10 +48,15 @@ def one_step(settings: Settings) -> Fields:
 
 
 def ddpm(settings: Settings) -> Fields:
-    """DDPM with the variance of the posterior, q(x_s | x_t, x_0)."""
+    """DDPM with the variance of the posterior, q(x_s | x_t, x_0), or with the larger one, beta."""
     settings.only("prediction_type", ["epsilon", "sample", "v_prediction"], "of this class")
-    why = "the variance of the posterior; of the others one is larger, and the network returns the learned ones"
-    settings.only("variance_type", ["fixed_small", "fixed_small_log"], why)
+    why = "learned ones the network returns; the logarithm of the large one is no standard deviation"
+    settings.only("variance_type", ["fixed_small", "fixed_small_log", "fixed_large"], why)
+    spacing = settings["timestep_spacing"]
+    ends_above = spacing == "trailing" or (spacing == "leading" and settings["steps_offset"])
+    if settings["variance_type"] == "fixed_large" and ends_above:
+        what = "a last step from above training step 0 ends with the noise of beta on the data"
+        settings.refuse("variance_type", f"fixed_small with timestep_spacing {spacing} here ({what})")
     return dict(_FIRST)
 
 

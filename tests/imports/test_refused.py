@@ -35,6 +35,7 @@ CASES = [
         {"variance_type": "fixed_large_log"},
         "variance_type: got 'fixed_large_log'; allowed: fixed_small",
     ),
+    ("DDPMScheduler", {"variance_type": "fixed_large", "timestep_spacing": "trailing"}, "allowed: fixed_small with"),
     ("DDPMScheduler", {"beta_schedule": "sigmoid"}, "beta_schedule: got 'sigmoid'; allowed: linear"),
     (DPM, {"algorithm_type": "dpmsolver"}, "final_sigmas_type: got 'zero'; allowed: sigma_min"),
     (
