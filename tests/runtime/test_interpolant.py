@@ -89,8 +89,17 @@ def carried(field: object, law: tuple[Tensor, Tensor], start: float, stop: float
     return y
 
 
-@some
-@pytest.mark.parametrize("eps", [0, 0.5, 2])
+LAWS = [(pair, eps) for pair in PAIRS for eps in (0, 0.5, 2)]
+"""Every day each path and each gamma with 2, the linear path with all."""
+
+
+@pytest.mark.parametrize(
+    ("path", "gamma", "eps"),
+    [
+        pytest.param(*pair, eps, marks=[pytest.mark.slow] * (pair not in OFTEN or (eps != 2 and pair[0] != "linear")))
+        for pair, eps in LAWS
+    ],
+)
 def test_the_sde_has_the_law_of_the_interpolant(path: str, gamma: str, eps: float) -> None:
     """Forward from 0 to 0.7 and on to 1, backward from 1 to 0.7 and on to 0, to 1e-10."""
     if gamma == "zero" and eps:

@@ -75,7 +75,7 @@ def raw(process: Pfgmpp) -> object:
     return network
 
 
-@pytest.mark.parametrize("dimensions", [1, 128])
+@pytest.mark.parametrize("dimensions", [pytest.param(1, marks=pytest.mark.slow), 128])
 def test_heun_of_edm_has_order_two_on_the_exact_field(dimensions: float) -> None:
     process, errors = Pfgmpp(dimensions), []
     start, (first, last) = 3 * X[:2], (3.0, 0.3)
@@ -109,7 +109,10 @@ def test_samples_end_at_the_data(dimensions: float) -> None:
     )
 
 
-@pytest.mark.parametrize(("count", "dimensions"), [(3, 8.0), (48, 128.0), (5, 2.5)])
+@pytest.mark.parametrize(
+    ("count", "dimensions"),
+    [(3, 8.0), pytest.param(48, 128.0, marks=pytest.mark.slow), pytest.param(5, 2.5, marks=pytest.mark.slow)],
+)
 def test_the_norm_of_the_prior_is_that_of_beta(count: int, dimensions: float) -> None:
     """B = R^2/(R^2 + r^2) ~ Beta(N/2, D/2): four moments within five standard deviations, and Kolmogorov-Smirnov."""
     process, size = Pfgmpp(dimensions), 200_000

@@ -69,7 +69,9 @@ def test_the_coefficients_are_the_published_ones(kind: str) -> None:
 
 
 @every
-@pytest.mark.parametrize("width", [0.0, 0.7, 3.0])
+@pytest.mark.parametrize(
+    "width", [pytest.param(0.0, marks=pytest.mark.slow), 0.7, pytest.param(3.0, marks=pytest.mark.slow)]
+)
 def test_the_law_is_the_solution_of_lyapunovs_equation(kind: str, width: float) -> None:
     """From t = 0 to 1 with the published coefficients, to 1e-9 of the variance; VE begins with sigma_min^2."""
     path, (_, f, g2) = built(kind), PUBLISHED[kind]
@@ -83,7 +85,9 @@ def test_the_law_is_the_solution_of_lyapunovs_equation(kind: str, width: float) 
 
 
 @every
-@pytest.mark.parametrize("tau", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize(
+    "tau", [pytest.param(0.0, marks=pytest.mark.slow), 1.0, pytest.param(2.0, marks=pytest.mark.slow)]
+)
 def test_the_reverse_sde_has_the_laws_backwards(kind: str, tau: float) -> None:
     """dx = (f x - (1 + tau^2)/2 g^2 score) dt + tau g dW from t = 1 to 0.01, with the score -x/V* of the exact variance V*:
 

@@ -76,7 +76,14 @@ def test_of_one_gaussian_it_is_optimal_transport() -> None:
         assert abs(MP.sqrt(spread) - (1 - WIDE.number(time) / 2)) < 1e-15
 
 
-@pytest.mark.parametrize("variances", [("19/10", "1/10"), ("2", "0"), ("3/2", "1/2")])
+@pytest.mark.parametrize(
+    "variances",
+    [
+        pytest.param(("19/10", "1/10"), marks=pytest.mark.slow),
+        ("2", "0"),
+        pytest.param(("3/2", "1/2"), marks=pytest.mark.slow),
+    ],
+)
 def test_of_two_variances_it_is_optimal_transport(variances: tuple[str, str]) -> None:
     """alpha^2 c_i^2 + sigma^2 = (1 - t + c_i t)^2 for both; the energy is the squared distance of Wasserstein."""
     path = kinetic.build(separation=gaussian(*variances))
@@ -168,6 +175,7 @@ def test_no_other_schedule_has_as_little_energy(name: str) -> None:
         assert energy(other, separation) > least * 1.001
 
 
+@pytest.mark.slow
 def test_a_wrong_curve_has_more_energy_and_no_small_residual() -> None:
     """The tests can tell: the path of another lambda."""
     path = kinetic.build(separation=gaussian("9/5", "1/5"))
@@ -180,7 +188,7 @@ def test_a_wrong_curve_has_more_energy_and_no_small_residual() -> None:
     [
         (sp.Integer(2), "separation is 2.0 at s ="),
         (sp.Rational(1, 2), "separation is 0.5 at s ="),
-        (s**2 / (1 + s**2), "separation is too close to s^2/(1 + s^2) at s = 0"),
+        pytest.param(s**2 / (1 + s**2), "separation is too close to s^2/(1 + s^2) at s = 0", marks=pytest.mark.slow),
         (1 / (s - s), "separation is not finite at s ="),
         pytest.param(
             1 - 1 / (1 + s**2) * (1 - sp.Rational(1, 2) * (1 - 2 / (1 + s**2)) ** 2),
