@@ -104,13 +104,18 @@ CHECKED = {
         "text": (1, "docs.test_import_config.test_the_name_map_is_what_the_command_prints"),
     },
     "docs/noise.md": {
-        "python": (3, "docs.test_noise.test_the_blocks_run_and_print_what_is_shown"),
-        "text": (3, "docs.test_noise.test_the_blocks_run_and_print_what_is_shown"),
+        "python": (5, "docs.test_noise.test_the_blocks_run_and_print_what_is_shown"),
+        "text": (5, "docs.test_noise.test_the_blocks_run_and_print_what_is_shown"),
     },
     "docs/processes.md": {
         "yaml": (2, "docs.test_processes.test_the_blocks_run_and_print_what_is_shown"),
         "python": (4, "docs.test_processes.test_the_blocks_run_and_print_what_is_shown"),
         "text": (4, "docs.test_processes.test_the_blocks_run_and_print_what_is_shown"),
+    },
+    "docs/stochastic.md": {
+        "yaml": (1, "docs.test_stochastic.test_the_blocks_run_and_print_what_is_shown"),
+        "python": (4, "docs.test_stochastic.test_the_blocks_run_and_print_what_is_shown"),
+        "text": (4, "docs.test_stochastic.test_the_blocks_run_and_print_what_is_shown"),
     },
     "docs/report.md": {"console": (1, "report.test_docs.test_the_screen_is_what_the_command_prints")},
     "docs/traffic.md": {"python": (1, "docs.test_traffic.test_the_example_prints_what_it_says")},
