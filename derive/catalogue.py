@@ -28,6 +28,9 @@ class Entry:
         c = self.claims
         if "law" in c:
             return f"{c['law']}: {' '.join(self.description.split())}"
+        if c.get("weak_order") is not None:
+            claims = f"weak order {c['weak_order']}, strong order {c['strong_order']} (mean of order {c['order']})"
+            return ": ".join(filter(None, (claims, " ".join(self.description.split()))))
         claims = f"order {c['order']} (global {c['global_order']}), leading error {c['error_constant']['leading']}"
         words = " ".join(self.description.split())
         return f"{claims}: {words}" if words else claims
@@ -62,6 +65,8 @@ def markdown(entries: Iterable[Entry]) -> list[str]:
             calls += f" ({cost['kernels']} kernels)"
         equal = c.get("uniform_order")
         order = f"{c['order']}" + (f" ({equal} on equal steps)" if equal not in (None, c["order"]) else "")
+        if c.get("weak_order") is not None:
+            order = f"weak {c['weak_order']}, strong {c['strong_order']} (mean {c['order']})"
         constant = c["error_constant"]["leading"]
         if "law" in c:
             order, constant = "none", "exact law"

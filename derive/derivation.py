@@ -77,10 +77,38 @@ def _posed(problem: SemilinearProblem) -> list[str]:
         "",
         rf"$$ A = {_tex(problem.drift)}, \qquad {weight} = {_tex(problem.weight)}. $$",
         "",
+        *_noisy(problem),
         rf"The network's output $N$ becomes $F = {_linear(*problem.to_integrand, 'x', 'N')}$.",
         rf"The integrating factor $G = {factor}$ gives",
         "",
         r"$$ x(t) = \frac{G(t)}{G(s)}\,x(s) + G(t)\int_s^t \frac{B(u)}{G(u)}\,F(u)\,du. $$",
+        "",
+    ]
+
+
+def _noisy(problem: SemilinearProblem) -> list[str]:
+    """What an SDE adds: its noise, and the noise of one step."""
+    noise = problem.noise
+    if noise is None or noise.segment is not None:
+        return []
+    law = r"s^2 = \int_s^t \frac{G(t)^2}{G(u)^2}\,g(u)^2\,du"
+    if noise.variance == "left":
+        law = r"s^2 = g(s)^2\,(t - s)"
+    elif noise.variance == "large":
+        law = r"s^2 = 1 - \frac{\alpha_s^2}{\alpha_t^2}"
+    elif noise.closed is not None:
+        end, start, rate = noise.closed
+        law = rf"s^2 = \left({_tex(end**2)}\right)_t \left({_tex(start**2)}\right)_s \bigl(1 - e^{{{_tex(-2 * rate)} h}}\bigr)"
+    moving = (
+        ""
+        if noise.excess is None
+        else " (in the limit of short steps: a step has a tau of its own, that of DDIM's eta)"
+    )
+    return [
+        rf"This is the drift of the reverse SDE with $\tau^2 = {_tex(noise.share)}$ of the noise{moving}: the step below is its mean.",
+        rf"With $g^2 = 2\tau^2\sigma^2\dot\lambda = {_tex(noise.density)}$ a step adds $N(0, s^2)$, $h$ the step of $\lambda$,",
+        "",
+        rf"$$ dx = (A x + B F)\,dt + g\,dW, \qquad {law}. $$",
         "",
     ]
 
@@ -298,6 +326,12 @@ def _proved(proof: Claims, tableau: Tableau) -> list[str]:
     orders = ", ".join(str(p.order) for p in proof.schemes)
     rules = f"with start `{proof.start}` and final `{proof.final}` (schemes of order {orders})"
     lines.append(f"- Global order **{proof.global_order}** {rules}.")
+    if proof.noise is not None:
+        weak, strong = proof.noise.weak, proof.noise.strong
+        lines.append(
+            f"- These are orders of the mean, without noise. With it, start and final step included: weak order **{weak}**, "
+            f"strong order **{strong}**."
+        )
     if proof.body:
         first, last = proof.body
         entries = ", ".join(str(k + 1) for k in tableau.table)

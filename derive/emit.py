@@ -183,6 +183,8 @@ def _promise(derived: Derived) -> str:
         "global_order": "with the declared start and last step {}",
         "stiff_order": "stiff order {}",
     }
+    if found.get("weak_order") is not None:
+        words = {"weak_order": "weak order {}", "strong_order": "strong order {}", "order": "its mean has order {}"}
     proved = [text.format(found[key]) for key, text in words.items() if found.get(key) is not None]
     if "law" in found:
         proved = [found["law"]]

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from derive.catalogue import entry
 from derive.errors import SpecError
 from runtime import load
 from tests.claims import stochastic_reference as reference
@@ -145,6 +146,19 @@ def wanted(name: str, solver: Shipped, nodes: Sequence[float]) -> list[list[Any]
 
 def test_every_stochastic_solver_is_here() -> None:
     assert {*PUBLISHED, *OTHERS} == {name for name in STOCHASTIC if spec_of(name).problem.kind == "sde"}
+
+
+@pytest.mark.parametrize("name", sorted({*PUBLISHED, *OTHERS}))
+def test_texts_say_the_orders_with_noise_and_what_the_mean_has(name: str) -> None:
+    solver = shipped(name)
+    claims = solver.claims
+    weak, strong, mean = (claims[key] for key in ("weak_order", "strong_order", "order"))
+    text = (solver.folder / "derivation.md").read_text("utf-8")
+    assert r"g\,dW" in text and f"weak order **{weak}**, strong order **{strong}**" in text
+    assert entry(solver.folder).summary.startswith(f"weak order {weak}, strong order {strong} (mean of order {mean}): ")
+    assert f"Proved: weak order {weak}; strong order {strong}; its mean has order {mean}." in " ".join(
+        (solver.folder / "step_torch.py").read_text("utf-8").split()
+    )
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))

@@ -104,8 +104,8 @@ CHECKED = {
         "text": (1, "docs.test_import_config.test_the_name_map_is_what_the_command_prints"),
     },
     "docs/noise.md": {
-        "python": (5, "docs.test_noise.test_the_blocks_run_and_print_what_is_shown"),
-        "text": (5, "docs.test_noise.test_the_blocks_run_and_print_what_is_shown"),
+        "python": (3, "docs.test_noise.test_the_blocks_run_and_print_what_is_shown"),
+        "text": (3, "docs.test_noise.test_the_blocks_run_and_print_what_is_shown"),
     },
     "docs/processes.md": {
         "yaml": (2, "docs.test_processes.test_the_blocks_run_and_print_what_is_shown"),
