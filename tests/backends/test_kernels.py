@@ -137,6 +137,38 @@ def test_what_is_never_written_is_refused(old: str, new: str) -> None:
         read(made, text.replace(old, new, 1))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("M + 0, Z}", "M + 0, M + 0}"),
+        ("M + 0, Z}", "M + 0, RAW}"),
+        ("RAW, M + 0, Z}", "Z, M + 0, RAW}"),
+        ("{X, M + 0};", "{X, Z};"),
+        ("+ s * z;", "+ s * x;"),
+        ("+ s * z;", "+ a * z;"),
+        ("+ s * z;", "+ s * z + s * z;"),
+        ("= v[3];", "= v[2];"),
+        ("d[3] = s *", "d[3] = a *"),
+    ],
+)
+def test_changed_noise_is_refused(old: str, new: str) -> None:
+    made = program_of("sde_dpmpp_2m")
+    text = text_of(made)
+    assert old in text
+    read(made, text)
+    with pytest.raises(InternalError):
+        read(made, text.replace(old, new, 1))
+
+
+def test_normals_that_nobody_draws_are_refused() -> None:
+    """A load of them that is not used, in a phase without noise."""
+    made = program_of("dpmpp_2m")
+    text = text_of(made).replace("{X, RAW, M + 0};", "{X, RAW, M + 0, Z};", 1).replace("LOADS = 3", "LOADS = 4", 1)
+    assert text != text_of(made)
+    with pytest.raises(InternalError):
+        read(made, text.replace("const R m1 = v[2];", "const R m1 = v[2];\n        const R z = v[3];", 1))
+
+
 def test_the_torch_step_is_always_written_and_the_file_is_gated() -> None:
     spec = read_spec(FOLDER / "ddim" / "spec.yaml").with_backends(("cuda",))
     derived = pipeline.derive(spec)

@@ -52,6 +52,35 @@ def test_every_stream_moves_once(name: str) -> None:
     read(made, text)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("z = normals(block)", "z = load_raw(block)"),
+        ("z = normals(block)", "z = normals(block)\n    z1 = normals(block)"),
+        ("z = normals(block)", "z = normals(block, 0)"),
+        ("z = normals(block)", "z = load(block, 0)"),
+        ("s * z", "s * x"),
+        ("s * z", "a * z"),
+        ("s * z", "s * normals(block)"),
+        ("load_raw, load_state, normals,", "load_raw, load_state,"),
+    ],
+)
+def test_changed_noise_is_refused(old: str, new: str) -> None:
+    made = program_of("sde_dpmpp_2m")
+    text = text_of(made)
+    assert old in text
+    read(made, text)
+    with pytest.raises(InternalError):
+        read(made, text.replace(old, new, 1))
+
+
+def test_normals_that_nobody_draws_are_refused() -> None:
+    made = program_of("dpmpp_2m")
+    text = text_of(made).replace("raw = load_raw(block)", "raw = load_raw(block)\n    z = normals(block)")
+    with pytest.raises(InternalError):
+        read(made, text.replace("load_state,", "load_state, normals,", 1))
+
+
 @pytest.mark.parametrize("converts", [True, False], ids=["converts", "integrand"])
 @pytest.mark.parametrize("name", TABLEAUS)
 def test_what_is_written_is_what_is_read(name: str, converts: bool) -> None:
