@@ -14,6 +14,7 @@ import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -51,7 +52,12 @@ CLAIMS: Parameters = {
         "global_order": "order with the declared start and final",
         "stiff_order": "order without a bound on the stiff part",
         "embedded_order": "of the output that the error is estimated with",
+        "weak_order": "of an SDE: of the moments, with the declared start and final",
     }.items()
+} | {
+    "strong_order": Number(
+        default=None, low=Fraction(1, 2), high=Fraction(MAX_ORDER), doc="of an SDE: of the path; 1/2, 1, 3/2, .."
+    )
 }
 """What a spec may claim: exactly what is proved."""
 
@@ -89,7 +95,7 @@ class Spec:
     problem: ProblemSpec
     method: MethodSpec
     description: str = ""
-    claims: dict[str, int] = field(default_factory=dict)
+    claims: dict[str, int | Fraction] = field(default_factory=dict)
     grid: Chosen | None = None
     backends: tuple[str, ...] = ("torch",)
     references: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -223,7 +223,7 @@ def switches(tableau: Tableau) -> str:
     return f"integrand by step: {', '.join(parts)}"
 
 
-def refute(proved: Claims, claimed: dict[str, int]) -> list[Fault]:
+def refute(proved: Claims, claimed: Mapping[str, int | Fraction]) -> list[Fault]:
     """A fault for every claim that is not provable: the first failing condition, with its residual and the provable order."""
     faults = [
         Fault(f"{proof.values} give order 0: {proof.limiting}; allowed: weights that leave order 1", "method.weights")
@@ -245,11 +245,15 @@ def refute(proved: Claims, claimed: dict[str, int]) -> list[Fault]:
         residual = f" (residual {main.residual})" if main.residual else ""
         message = f"order {claimed['order']} is not provable: {main.limiting}{residual}; provable order {main.order}"
         faults.append(Fault(message, "claims.order"))
-    known = {
+    known: dict[str, tuple[Any, str]] = {
         "global_order": (proved.global_order, f" with start {proved.start}, final {proved.final}"),
         "stiff_order": (proved.stiff_order, ""),
         "embedded_order": (main.embedded, ""),
     }
+    if {"weak_order", "strong_order"} & claimed.keys():
+        noise = proved.noise
+        rules = f" with start {proved.start}, final {proved.final}"
+        known |= {key: (noise and getattr(noise, key[:-6]), rules) for key in ("weak_order", "strong_order")}
     for key, (value, rules) in known.items():
         if key not in claimed:
             continue
