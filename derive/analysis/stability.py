@@ -164,7 +164,9 @@ def of_scheme(tableau: Tableau, place: int, problem: Posed | None = None) -> Sta
 
 
 def pair_of(problem: Posed, rate: Any) -> Pair | None:
-    """The pair of the diffusion test that a problem with the kernel of this rate is, if any."""
+    """The pair of the diffusion test that a problem with the kernel of this rate is, if any; an SDE's drift is none."""
+    if getattr(problem, "noise", None) is not None:
+        return None
     kind = {(1, 0): "data", (0, 1): "noise"}.get((problem.integrand.c0, problem.integrand.c1))
     names = {"exp(lambda)": "1/rho", "exp(-lambda)": "rho"}
     if problem.schedule.alpha == 1:

@@ -30,6 +30,8 @@ GAUSSIAN = Gaussian(
 BLUR = 0.1
 """Standard deviation of the noise on each pixel of a digit."""
 SEED = 20
+STOCHASTIC = "stochastic, so its samples are not on the exact flow of x_T; allowed: a deterministic solver, or report for its law"
+"""Why a solver that draws has no error here."""
 BUDGETS = (5, 10, 20, 40)
 Draw = tuple[torch.Tensor, torch.Tensor]
 """(x0, eps), each [B, d] float64."""
@@ -170,6 +172,8 @@ def _run(contender: Contender, plan: Any, problem: str, nfe: int) -> Point:
     if module.FINAL == "denoise":
         end = (1.0, 0.0)
     sigma = end[1] / end[0]
+    if any(plan.draws):
+        return Point(problem, contender.name, nfe, 0, None, None, sigma, STOCHASTIC)
     network = Network(contender.solver, plan, STUDIES[problem].problem())
     x, exact = _exact(problem, start, end)
     try:

@@ -1,7 +1,8 @@
 r"""The exact 2-Wasserstein error of a solver on Gaussian data N(0, c^2), against network calls.
 
 The denoiser of N(0, c^2) is linear, so a deterministic solver multiplies x by a number: started from the true law it ends
-in N(0, s^2) with s = |x_N|/|x_0| s_0, while the true end has S = sqrt(c^2 alpha^2 + sigma^2), and W2 = |s - S|.
+in N(0, s^2) with s = |x_N|/|x_0| s_0, while the true end has S = sqrt(c^2 alpha^2 + sigma^2), and W2 = |s - S|. What a
+stochastic solver draws is multiplied by numbers too: s^2 is the sum of their squares and of the first.
 """
 
 from __future__ import annotations
@@ -47,9 +48,15 @@ def relative_w2(contender: Contender, nfe: int) -> tuple[int, list[float]]:
     if module.FINAL == "denoise":
         end = (1.0, 0.0)
     spreads = [[math.hypot(float(c) * a, s) for c in WIDTHS] for a, s in (start, end)]
-    network = Network(solver, plan, problem)
-    found = solver.sample(network, torch.tensor([spreads[0]], dtype=torch.float64), plan=plan)[0]
-    return network.calls, [abs(abs(s) / S - 1) for s, S in zip(found.tolist(), spreads[1])]
+    network, draws = Network(solver, plan, problem), sum(plan.draws)
+    x = torch.zeros((1 + draws, len(WIDTHS)), dtype=torch.float64)
+    x[0] = torch.tensor(spreads[0], dtype=torch.float64)
+    unit = [torch.zeros_like(x) for _ in range(draws)]
+    for k, normals in enumerate(unit, 1):
+        normals[k] = 1
+    found = solver.sample(network, x, plan=plan, noise=unit or None)
+    law = found.square().sum(0).sqrt() if draws else found[0].abs()
+    return network.calls, [abs(s / S - 1) for s, S in zip(law.tolist(), spreads[1])]
 
 
 def _shown(c: Fraction) -> str:

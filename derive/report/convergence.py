@@ -24,6 +24,10 @@ def build(material: Material) -> Section | None:
         "Error at the end on a nonlinear, non-autonomous, coupled problem in 320-bit arithmetic, on a rough periodic pattern "
         "of steps. Dashed: the proved slope through the last point. "
     )
+    if material.derived.problem.noise is not None:
+        caption += (
+            "The mean of each step, without noise: what the noise does to the orders is in the section about it. "
+        )
     if material.derived.tableau.table:
         caption += "Longer tables of this one's shape: the steps that it repeats, more often. "
     made = picture(

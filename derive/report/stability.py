@@ -42,7 +42,7 @@ def build(material: Material) -> Section | None:
     pictures = [*_diffusion(found), *_plane(found)]
     body = _lines(found) + (gallery(*pictures) if pictures else "")
     if not pictures:
-        body += "<p>" + escape(NOTHING) + "</p>"
+        body += "<p>" + escape(NOTHING if problem.noise is None else NOISY) + "</p>"
     if tableau.table:
         judged = escape(REPEATED.format(taken(tableau, tableau.repeated)))
         body = f"<p>{judged}</p>{body}{_others(tableau, problem)}"
@@ -75,6 +75,11 @@ def _others(tableau: Tableau, problem: Any) -> str:
 NOTHING = (
     "In this variable the recurrence on Gaussian data depends on the place of the step in the schedule, and the kernel is not "
     "constant, so there is no map that holds for every schedule. The curves of the Wasserstein error are for this one."
+)
+
+NOISY = (
+    "The maps of other pages are those of the deterministic step. With noise the question is what variance a run keeps: "
+    "the section about noise and the curves of the Wasserstein error, whose law has the noise in it, say that."
 )
 
 

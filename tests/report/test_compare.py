@@ -72,6 +72,12 @@ def test_times_off_the_nodes_are_found():
         assert float(module.sigma(time_of(module, fed))) == pytest.approx(call.level[1], rel=1e-14)
 
 
+def test_a_stochastic_solver_has_no_error_against_the_exact_flow():
+    (point,) = measure([contender("sde_dpmpp_2m")], ["gaussian"], [5])
+    assert point.error is None and point.calls == 0 and "stochastic" in point.why
+    assert "no value: sde_dpmpp_2m: stochastic" in "\n".join(Comparison((point,)).lines())
+
+
 def test_errors_of_ddim_on_a_gaussian_are_the_cosine_law():
     """DDIM on N(0, c^2): x_N/x_exact is the product of cos of the steps of atan2(c alpha, sigma) (THEORY, 3.3)."""
     (point,) = measure([contender("ddim")], ["gaussian"], [7])

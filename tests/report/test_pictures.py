@@ -59,6 +59,26 @@ def test_the_law_of_ddim_is_the_cosine_law(nfe):
         assert error == pytest.approx(1 - ratio, rel=1e-11)
 
 
+@pytest.mark.parametrize("name", ["sde_dpmpp_1", "ddpm", "flow_euler_ancestral"])
+def test_the_law_of_a_stochastic_solver_has_its_noise_in_it(name):
+    """Order 1 with tau = 1: x' = (s'/s)^2 (a/a') x + a' (1 - e^{-2h}) x0 and variance s'^2 (1 - e^{-2h})."""
+    package = import_module(f"generated.{name}")
+    who = Contender(name, package.solver, package.CLAIMS)
+    calls, errors = relative_w2(who, 6)
+    levels = [level(package.solver.coefficients, t) for t in plan_of(who, 6).nodes]
+    assert calls == 6
+    for c, error in zip(map(float, WIDTHS), errors):
+        a, s = levels[0]
+        variance = (c * a) ** 2 + s**2
+        for (a, s), (b, r) in pairwise(levels):
+            kept = (r / b * a / s) ** 2  # e^{-2h}
+            gain = c * c * a / ((c * a) ** 2 + s**2)
+            factor = b * (1 - kept) * gain + (r / s * math.sqrt(kept) if r else 0)
+            variance = factor**2 * variance + r * r * (1 - kept)
+        true = math.hypot(c * b, r)
+        assert error == pytest.approx(abs(math.sqrt(variance) / true - 1), rel=1e-9)
+
+
 def test_a_budget_that_is_refused_is_said():
     package = import_module("generated.ddim")
     who = Contender("ddim", package.solver, package.CLAIMS)
