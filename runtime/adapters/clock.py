@@ -32,6 +32,7 @@ from runtime.rebind import rebound
 WIDEST = 1e8
 """The largest sigma/alpha of a clock without an end."""
 _EQUAL = real(2) ** -200
+_MANY = range(15, 0, -1)
 
 
 def _vp(t: Any) -> Real:
@@ -220,8 +221,8 @@ def timed(solver: Solver, of: str | None = None) -> Timed:
     kind = "flow" if moved else kind
     curves = dict(_CURVES[kind])
     there = rebound(code, lambda number: number, curves)
-    clocks = [_clock(node, kind) for node in samples]
-    if not all(_same(f(node.t), g(t)) for f, g in _of_time(code, there) for node, t in zip(samples, clocks)):
+    many = [point(code, time) for time in _interior(code, _MANY)]
+    if not all(_same(f(node.t), g(_clock(node, kind))) for f, g in _of_time(code, there) for node in many):
         return _timed(solver, {}, kind, True, of)
     names: dict[str, Any] = {"DOMAIN": (1.0 if kind == "flow" else WIDEST, 0.0), "DATA_END": "sigma_zero"}
     names |= {"NOISE_END": "alpha_zero" if kind == "flow" else "regular", "GRID": {}, "WARP": None, **curves}
@@ -260,8 +261,12 @@ def _clock(node: Any, kind: str) -> Real:
 
 
 def _of_time(code: Any, there: Any) -> list[tuple[Callable[..., Any], Callable[..., Any]]]:
-    """What is a function of time and has to be the same at one noise level: the variable, and the share of the noise."""
-    return [(getattr(code, name), getattr(there, name)) for name in ("chart", "share") if hasattr(code, name)]
+    """What is a function of time and has to be the same at one noise level: the variable, the share of the noise, and where
+    a step goes before its noise."""
+    named = [(getattr(code, name), getattr(there, name)) for name in ("chart", "share") if hasattr(code, name)]
+    if not hasattr(code, "segment"):
+        return named
+    return [*named, (lambda t: code.rho(code.segment(t)), lambda t: there.rho(there.segment(t)))]
 
 
 def _eta(code: Any, nodes: Sequence[Any]) -> float | None:
@@ -333,10 +338,10 @@ def _inner(there: Any) -> Callable[..., Any]:
     return inner
 
 
-def _interior(code: Any) -> list[Real]:
-    """Three times inside the domain, from noise to data."""
+def _interior(code: Any, shares: Sequence[int] = (13, 8, 3)) -> list[Real]:
+    """Times inside the domain at sixteenths of it, from noise to data."""
     noise, data = map(real, code.DOMAIN)
-    return [data + (noise - data) * share / 16 for share in (13, 8, 3)]
+    return [data + (noise - data) * share / 16 for share in shares]
 
 
 def _kind(nodes: Sequence[Any], name: str) -> str:

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from benchmarks.rivals import installed, sampling
+from runtime.adapters.clock import timed
 from runtime.adapters.kdiffusion import sampler
+from runtime.adapters.named import named
 from runtime.noise import Philox
 from tests.adapters.test_kdiffusion import STEPS, model, start
 
@@ -112,3 +114,13 @@ def test_what_is_refused():
             sampler(name)(model, x, sigmas, disable=True, **more)
     own = sampler("sde_dpmpp_2m")(model, x, sigmas, disable=True, eta=1.0, noise_sampler=noise())
     assert bool(torch.isfinite(own).all())
+
+
+def test_noise_that_is_of_time_keeps_its_clock(variants):
+    """tau as a function of alpha and sigma is the same on every clock; one of t, and TCD's segment, are the schedule's."""
+    of_time = variants(("sde_dpmpp_1", {'tau: "1"': 'tau: "t"'}))
+    for solver, own in ((of_time, True), ("tcd", True), ("sa_solver_2_window", False), ("sde_dpmpp_1", False)):
+        assert timed(named(solver)[0]).own is own
+    intervals = []
+    end = sampler(of_time)(model, start().double(), STEPS["uneven"], disable=True, noise_sampler=noise(intervals))
+    assert bool(torch.isfinite(end).all()) and len(intervals) == len(STEPS["uneven"]) - 2
