@@ -30,7 +30,7 @@ Score = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Langevin:
-    """Steps of one size rule. snr: as above, of each sample's own norms; eps: instead, a fixed step size.
+    """Steps of one size rule. snr: as above, of each sample's own norms; eps: instead, a fixed step size, times a.
 
     steps: at each node. scale: a, a number or one for each node of the plan. batch_mean: norms are means over the batch, as
     in the paper's code, so that a sample depends on the others. ValueError: both of snr and eps, or neither; negative numbers.
@@ -52,9 +52,9 @@ class Langevin:
 
     def size(self, score: torch.Tensor, z: torch.Tensor, node: int = 0) -> torch.Tensor:
         """eps, [B, 1, ..] like the score, or 0-d where it is one for all."""
-        if self.eps is not None:
-            return score.new_tensor(self.eps)
         a = self.scale if isinstance(self.scale, (int, float)) else self.scale[node]
+        if self.eps is not None:
+            return score.new_tensor(a * self.eps)
         up, down = (v.flatten(1).norm(dim=1) for v in (z, score))
         if self.batch_mean:
             up, down = up.mean(), down.mean()
@@ -182,6 +182,33 @@ def predictor_corrector(
     return solver.sample(model, x_T, plan=plan, noise=own, hooks=hooks, callback=callback, check=check)
 
 
+def annealed(
+    solver: Any,
+    model: Model,
+    x_T: torch.Tensor,
+    langevin: Langevin,
+    steps: int | None = None,
+    grid: str | None = None,
+    nodes: Any = None,
+    *,
+    seed: int | None = None,
+    noise: Source | None = None,
+    **options: Any,
+) -> torch.Tensor:
+    """Langevin steps at every node with sigma > 0, one level after the other, without a predictor; VE schedules.
+
+    Annealed Langevin dynamics (arXiv:1907.05600, algorithm 1, which writes eps for twice of ours) has ``eps`` and
+    ``scale`` = sigma_i^2/sigma_L^2, L the last level. solver: its schedule, prediction and grids are taken, its steps are not.
+    """
+    checks.sample(x_T, "x_T")
+    plan = solver.plan(steps, grid, nodes, **options)
+    corrector = Corrector(solver, plan, model, langevin, _normals(seed, noise), x_T.dtype)
+    x = solver.init(plan, x_T).x.clone()
+    for node in range(len(plan.nodes)):
+        x = corrector(node, x)
+    return x.to(x_T.dtype)
+
+
 def _normals(seed: int | None, noise: Source | None) -> Source:
     if seed is not None and noise is not None:
         raise TypeError("got both of noise and seed; allowed: one of them says what the noise is")
@@ -190,4 +217,4 @@ def _normals(seed: int | None, noise: Source | None) -> Source:
     return noise or Philox(drawn() if seed is None else seed)
 
 
-__all__ = ["Corrector", "Langevin", "predictor_corrector", "sample"]
+__all__ = ["Corrector", "Langevin", "annealed", "predictor_corrector", "sample"]

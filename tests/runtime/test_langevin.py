@@ -90,6 +90,28 @@ def test_variances_are_those_of_the_recursion(name, first):
     assert abs(float(found.square().sum()) / v - 1) < 1e-12
 
 
+def test_annealed_dynamics_has_the_law_of_its_levels():
+    """x + (e_i/2) score + sqrt(e_i) z, e_i = e sigma_i^2/sigma_L^2, three times at each of four levels, to 1e-12."""
+    solver, nodes, e = edm_heun.solver, [8.0, 4.0, 2.0, 1.0], 0.04
+
+    def model(x, t):
+        """F of EDM, for c_in x and log(sigma)/4, so that D has the mean of data N(0, WIDTH^2)."""
+        s2 = float((8 * t[0]).exp())
+        raw = (WIDTH**2 / (WIDTH**2 + s2) - 0.25 / (s2 + 0.25)) * math.sqrt(s2 + 0.25) / (0.5 * math.sqrt(s2))
+        return raw * math.sqrt(s2 + 0.25) * x
+
+    x = torch.zeros(13, 1, dtype=torch.float64)
+    x[0] = 8.0
+    rule = Langevin(eps=e / 2, steps=3, scale=[s * s for s in nodes])
+    first = solver.plan(nodes=nodes).steps
+    found = langevin.annealed(solver, model, x, rule, nodes=nodes, noise=forms(first)).square().sum()
+    v = 64.0
+    for s in nodes:
+        for _ in range(3):
+            v = (1 - e * s * s / 2 / (WIDTH**2 + s * s)) ** 2 * v + e * s * s
+    assert abs(float(found) / v - 1) < 1e-12
+
+
 # -- the paper's code ------------------------------------------------------------------------------------------
 
 
