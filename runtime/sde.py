@@ -63,7 +63,7 @@ METHODS: dict[str, Table] = {
     ),
     "heun": Table(
         ((), (Q(1),), (Q(1, 2), Q(1, 2))), ((), (Q(1), Q(0)), (Q(1, 2), Q(1, 2))), ((), (), ()), (Q(0), Q(1)),
-        (Q(0), Q(1)), True, source="Kloeden and Platen, Numerical Solution of SDEs (1992), sec. 15.1, additive noise",
+        (Q(0), Q(1)), True, source="Kloeden and Platen, Numerical Solution of SDEs (1992), sec. 15.1, additive noise, g at both ends",
     ),
     "sra1": Table(
         ((), (Q(3, 4),), (Q(1, 3), Q(2, 3))), ((), (), (Q(1), Q(0))), ((), (Q(0), Q(3, 2)), (Q(-1), Q(1))),

@@ -7,9 +7,10 @@ and W as 1/2. A step of the scheme is a polynomial in h, W and Y = Z/h (Cov(W, Y
     L^0 = d/dt + f d/dx + g^2/2 d^2/dx^2,   L^1 = g d/dx.
 
 Products of words are sums of words by Ito's rule, and words are linearly independent, so the part of every size of the local
-error d is 0 or not. If d has size p + 1/2 and its mean size p + 1, the scheme has strong order p (Milstein and Tretyakov,
-Stochastic Numerics, thm. 1.1.1). If E (x' - x)^k, k = 1 .. 2p + 1, is exact up to h^p, it has weak order p (thm. 2.2.1).
-Elements of a diagonal or additive system have their own W; up to h^2 no tree of one mixes with another's.
+error d is 0 or not. If d has size p + 1/2 and its mean size p + 1, the scheme has strong order p; if E (x' - x)^k for k = 1 ..
+2p + 1 is exact up to h^p, weak order p (Milstein and Tretyakov, Stochastic Numerics for Mathematical Physics, ch. 1 and 2:
+the two convergence theorems). One element stands for a system with diagonal or additive noise and a coupled drift: up to
+weak order 2 and strong order 1.5 its terms hold one integral of one W, or one pair whose mean vanishes unless both are one W.
 """
 
 from __future__ import annotations
