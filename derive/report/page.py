@@ -64,7 +64,16 @@ def verdict(material: Material) -> str:
     keys = ["order", "global_order"][: 1 + (claims["global_order"] != claims["order"])]
     parts = [f"order {claim(key, claims[key])} proved" for key in keys]
     parts = [f"{part}, {value} measured" for part, value in zip(parts, measured)] or parts
-    return "O" + "; with its start and last steps ".join(parts)[1:] + "."
+    line = "; with its start and last steps ".join(parts) + "."
+    if claims["weak_order"] is not None:
+        return f"{_stochastic(claims)} proved. Its mean: {line}"
+    return "O" + line[1:]
+
+
+def _stochastic(claims: Any) -> str:
+    """Both orders of a run with noise."""
+    weak, strong = (claim(key, claims[key]) for key in ("weak_order", "strong_order"))
+    return f"Weak order {weak} and strong order {strong}"
 
 
 def boxes(material: Material) -> list[tuple[str, str, list[str]]]:
@@ -94,6 +103,8 @@ def _proved(material: Material) -> Iterator[str]:
         yield f"By {inline(claims['proof'])}."
         return
     grids = "for all step ratios" if claims["history"] else "for every step"
+    if claims["weak_order"] is not None:
+        yield f"{_stochastic(claims)} of a whole run with its noise; the rest of this list is about its mean."
     yield f"Order {claim('order', claims['order'])} {grids}, and not {claims['order'] + 1}: {inline(main.because)}."
     rules = inline("start `{start}` and final `{final}`".format_map(claims))
     yield f"Order {claim('global_order', claims['global_order'])} of a whole run, with {rules}."

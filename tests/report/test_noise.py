@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from derive.analysis.noise_claims import prove_stochastic
 from derive.analysis.variance_map import variance_map
-from derive.report import noise
+from derive.report import noise, page
 from derive.report.material import Material
 from tests.claims.shipped import shipped
 
@@ -31,6 +32,17 @@ def test_a_stochastic_solver_has_its_orders_and_two_maps(name):
     assert all(text in section.body for _, text in proof.leading)
     ElementTree.fromstring(f"<div>{section.body}</div>")
     assert section.body.count("<svg") == 2
+
+
+def test_the_verdict_is_the_orders_with_noise_and_the_rest_is_the_mean():
+    made = material("sa_solver_3")
+    line = re.sub(r"<[^>]+>", "", page.verdict(made))
+    assert (
+        line
+        == "Weak order 2 and strong order 1 proved. Its mean: order 4 proved; with its start and last steps order 2 proved."
+    )
+    proved = re.sub(r"<[^>]+>", " ", page.boxes(made)[0][2][0])
+    assert "of a whole run with its noise; the rest of this list is about its mean" in proved
 
 
 def test_the_map_is_that_of_the_method():
