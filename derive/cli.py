@@ -302,7 +302,9 @@ def _audit(options: argparse.Namespace) -> Answer:
 def _import_config(options: argparse.Namespace) -> Answer:
     from derive import importing
 
-    asked = importing.asked(options.mu, options.image_size, options.sequence_length, options.sigmas, options.gamma)
+    asked = importing.asked(
+        options.mu, options.image_size, options.sequence_length, options.sigmas, options.gamma, options.tau
+    )
     found = importing.import_config(options.config, options.steps, options.name, asked)
     data = {"name": found.spec.name, "class": found.kind, "notes": list(found.notes), "sample": found.call}
     if options.output is None:
@@ -438,6 +440,7 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gamma", metavar="X", type=float, help="of TCD: what the pipeline passes as eta (default: 0.3)"
     )
+    parser.add_argument("--tau", metavar="X", type=float, help="of SA-Solver: what tau_func returns at every step")
     parser.add_argument(
         "--sigmas", choices=("scheduler", "pipeline"), default="scheduler",
         help="of a flow: the scheduler's own levels (default), or 1 - i/N, which pipelines like Flux's pass to it",

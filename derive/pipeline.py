@@ -296,8 +296,8 @@ def _check_noise(spec: Spec, problem: SemilinearProblem, tableau: Tableau) -> No
     if tableau.others:
         what = f"sde with {1 + len(tableau.others)} integrands, each of which has a noise of its own"
         raise SpecError(spec.fault(where, f"{what}; allowed: one integrand"))
-    if tableau.table and any(s.stages or s.corrector or s.output.back or not s.output.nodes for s in schemes):
-        what = "sde with an entry that has order 0, back or a corrector"
+    if tableau.table and any(s.stages or s.output.back or not s.output.nodes for s in schemes):
+        what = "sde with an entry that has order 0, back or an implicit corrector"
         raise SpecError(
             spec.fault(where, f"{what}; allowed in a table of an SDE: order from 1, nodes, taylor, weights")
         )

@@ -9,6 +9,7 @@ from typing import NoReturn
 from derive.errors import Fault, SpecError, show
 
 _MOST = 10**9
+_LOUDEST = 100.0
 LEAST_SHIFT, MOST_SHIFT = 1e-6, 1000.0
 """Of the clock of a flow."""
 _PIXELS = 16
@@ -20,7 +21,8 @@ class Asked:
     """mu: of a dynamic shift. tokens: the size of the picture, from which it follows, instead; said: the option that gave it.
 
     sigmas: "scheduler", the class's own levels of a flow, or "pipeline", 1 - i/N before the shift, which those of Flux and
-    others pass. gamma: of TCD, what its pipelines pass as eta.
+    others pass. gamma: of TCD, what its pipelines pass as eta. tau: of SA-Solver, what
+    tau_func returns at every training step.
     """
 
     mu: float | None = None
@@ -28,10 +30,16 @@ class Asked:
     sigmas: str = "scheduler"
     said: tuple[str, str] = ("--sequence-length", "")
     gamma: float | None = None
+    tau: float | None = None
 
 
 def asked(
-    mu: float | None, image_size: str | None, sequence_length: int | None, sigmas: str, gamma: float | None = None
+    mu: float | None,
+    image_size: str | None,
+    sequence_length: int | None,
+    sigmas: str,
+    gamma: float | None = None,
+    tau: float | None = None,
 ) -> Asked:
     """The options; SpecError for a wrong value, or for two that say the same."""
     given = {"--mu": mu, "--image-size": image_size, "--sequence-length": sequence_length}
@@ -44,9 +52,11 @@ def asked(
         refuse("--sequence-length", f"got {sequence_length}; allowed: 1 to {_MOST}")
     if gamma is not None and not 0 <= gamma <= 1:
         refuse("--gamma", f"got {gamma}; allowed: 0 to 1")
+    if tau is not None and not 0 <= tau <= _LOUDEST:
+        refuse("--tau", f"got {tau}; allowed: 0 to {_LOUDEST:g}")
     if image_size is not None:
-        return Asked(mu, _tokens(image_size), sigmas, ("--image-size", image_size), gamma)
-    return Asked(mu, sequence_length, sigmas, gamma=gamma)
+        return Asked(mu, _tokens(image_size), sigmas, ("--image-size", image_size), gamma, tau)
+    return Asked(mu, sequence_length, sigmas, gamma=gamma, tau=tau)
 
 
 def _tokens(size: str) -> int:

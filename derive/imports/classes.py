@@ -39,6 +39,11 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         **_BETAS, **_NOISE, **_THRESHOLD, **_LEVELS, **_FLOW, **_MULTISTEP, "solver_order": 2, "algorithm_type": "deis",
         "solver_type": "logrho",
     },
+    "SASolverScheduler": {
+        **_BETAS, **_NOISE, **_THRESHOLD, **_LEVELS, **_SPACING, "predictor_order": 2, "corrector_order": 2, "tau_func": None,
+        "algorithm_type": "data_prediction", "lower_order_final": True, "use_flow_sigmas": False, "flow_shift": 1.0,
+        "lambda_min_clipped": -math.inf, "variance_type": None,
+    },
     "UniPCMultistepScheduler": {
         **_BETAS, **_NOISE, **_THRESHOLD, **_LEVELS, **_FLOW, **_MULTISTEP, "solver_order": 2, "predict_x0": True,
         "solver_type": "bh2", "disable_corrector": [], "solver_p": None, "final_sigmas_type": "zero",
@@ -97,10 +102,6 @@ REFUSED: Mapping[str, str] = {
     "DPMSolverSDEScheduler": (
         "the noises of its stage and of its step have not the covariance of one path; take dpmpp_sde, whose have"
     ),
-    "SASolverScheduler": (
-        "its tau is 1 from training step 200 to 800 and 0 elsewhere, by step, which no file can change and no spec says; "
-        "take sa_solver_2, or one of that family with tau of your own"
-    ),
     "CosineDPMSolverMultistepScheduler": "its levels are those of a cosine in log sigma; take sde_dpmpp_2m_midpoint",
     "DDIMInverseScheduler": _INVERSE,
     "DPMSolverMultistepInverseScheduler": _INVERSE,
@@ -108,7 +109,7 @@ REFUSED: Mapping[str, str] = {
 """Classes of diffusers that are known and not imported, with the reason."""
 
 FOREIGN = frozenset({
-    "clamp", "use_noise_sampler", "noise_sampler_seed", "predictor_order", "corrector_order", "s_noise", "upscale_mode", "stages",
+    "clamp", "use_noise_sampler", "noise_sampler_seed", "s_noise", "upscale_mode", "stages",
     "stage_range", "gamma",
 })  # fmt: skip
 """Keys that only classes have that are not imported; the configuration of another class may carry them along."""

@@ -143,6 +143,26 @@ def unipc(settings: Settings) -> Fields:
     }  # fmt: skip
 
 
+def sa_solver(settings: Settings) -> Fields:
+    """SA-Solver: Adams-Bashforth and Adams-Moulton of the SDE, the predicted value kept; of order 2 in data with mu_1 = 1/2."""
+    settings.only("algorithm_type", ["data_prediction", "noise_prediction"], "of SA-Solver")
+    settings.only("corrector_order", [2, 3, 4], "of order 1 it is the implicit step from the new value alone")
+    for key in ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_flow_sigmas"):
+        settings.only(key, [False], "its last step would have no length, but the call there corrects")
+    data, steps = settings["algorithm_type"] == "data_prediction", settings.steps
+    second = {"weights": "bh1"} if data else {}
+    rows: list[Fields] = []
+    for i in range(steps):
+        left = steps - i if settings["lower_order_final"] else steps
+        order = min(settings["predictor_order"], left, i + 1)
+        known = min(settings["corrector_order"], left + 1, i + 2) - 1
+        corrector = {"corrector": "pseudo", "corrector_order": known}
+        corrector |= {"corrector_weights": "bh1"} if data and known == 1 else {}
+        rows.append({"order": order, **(second if order == 2 else {}), **(corrector if i < steps - 1 else {})})
+    _counted(settings, steps)
+    return {"family": "decisions", "integrand": "data" if data else "noise", "variable": "lambda", "table": rows}
+
+
 def euler(settings: Settings) -> Fields:
     """DDIM and Euler's method in sigma: one and the same step, in the form of data where the network does not return the noise.
 
@@ -242,6 +262,7 @@ METHODS: Mapping[str, tuple[Callable[[Settings], Fields], str, tuple[str, ...]]]
     "EDMDPMSolverMultistepScheduler": (dpm_multistep, "edm_dpm_multistep", ("arXiv:2211.01095", "arXiv:2206.00364")),
     "DEISMultistepScheduler": (deis, "deis", ("arXiv:2204.13902",)),
     "UniPCMultistepScheduler": (unipc, "unipc", ("arXiv:2302.04867",)),
+    "SASolverScheduler": (sa_solver, "sa_solver_imported", ("arXiv:2309.05019",)),
     "DDIMScheduler": (euler, "ddim_imported", ("arXiv:2010.02502",)),
     "EulerDiscreteScheduler": (euler, "euler_discrete", ("arXiv:2206.00364",)),
     "EulerAncestralDiscreteScheduler": (stochastic.one_step, "euler_ancestral_discrete", ("arXiv:2006.11239", "arXiv:2011.13456")),

@@ -165,6 +165,7 @@ def truncates(settings: Settings) -> bool:
 
 WHOLE = (
     "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "DEISMultistepScheduler", "UniPCMultistepScheduler",
+    "SASolverScheduler",
 )  # fmt: skip
 """Classes that feed the network whole numbers."""
 MIDPOINT = "KDPM2DiscreteScheduler"

@@ -50,6 +50,7 @@ _BETAS: Check = (
 )
 _RATE: Check = (f"a number from {_LEAST_BETA:g} and below 1", _beta)
 _SHIFT = _number(LEAST_SHIFT, MOST_SHIFT)
+_SA = ("data_prediction", "noise_prediction")
 _FIXED = ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log")
 _POSITIVE = _number(1e-9, 1e6)
 CHECKS: Mapping[str, Check] = {
@@ -68,8 +69,9 @@ CHECKS: Mapping[str, Check] = {
     "max_image_seq_len": _whole(1, 10**9),
     "disable_corrector": ("a list of whole numbers", lambda v: isinstance(v, list) and all(type(i) is int for i in v)),
     "original_inference_steps": _whole(1, _LONGEST), "timestep_scaling": _POSITIVE,
-    "solver_p": ("null", lambda v: v is None),
-    "algorithm_type": _word("deis", "dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"),
+    "solver_p": ("null", lambda v: v is None), "tau_func": ("null", lambda v: v is None),
+    "predictor_order": _whole(1, 4), "corrector_order": _whole(1, 4),
+    "algorithm_type": _word("deis", "dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++", *_SA),
     "solver_type": _word("midpoint", "heun", "bh1", "bh2", "logrho"),
 }  # fmt: skip
 """What each key may hold in any class; keys that are not here are flags."""

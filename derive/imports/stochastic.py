@@ -6,10 +6,11 @@ Euler's ancestral sampler are its exact step of order 1. Their normals are argum
 
 from __future__ import annotations
 
+from derive.imports.asked import refuse
 from derive.imports.draft import Fields
 from derive.imports.settings import Settings
 
-DDPM, ANCESTRAL = "DDPMScheduler", "EulerAncestralDiscreteScheduler"
+DDPM, ANCESTRAL, SA = "DDPMScheduler", "EulerAncestralDiscreteScheduler", "SASolverScheduler"
 PUBLISHED_3M = {"moments": {2: "phi3 + 1/z"}}
 """The third-order row of SDE-DPM-Solver++ in diffusers has -1/2 for +1/2 in its second moment, and half of it."""
 _DPM = {
@@ -25,6 +26,13 @@ def adds_noise(settings: Settings) -> bool:
 
 def problem(settings: Settings) -> Fields:
     """The spec's problem, or nothing for a class that adds no noise."""
+    tau = settings.asked.tau
+    if settings.kind == SA:
+        if tau is None:
+            settings.refuse("tau_func", "null with --tau X (by itself it is 1 from training step 200 to 800, else 0)")
+        return {"kind": "sde", "tau": tau}
+    if tau is not None:
+        refuse("--tau", f"got {tau:g}; allowed: with {SA}")
     if not adds_noise(settings):
         return {}
     large = settings.kind == DDPM and settings["variance_type"] == "fixed_large"
@@ -65,4 +73,4 @@ _FIRST: Fields = {
     "start": "ramp", "final": "lower_order",
 }  # fmt: skip
 
-__all__ = ["ANCESTRAL", "DDPM", "PUBLISHED_3M", "adds_noise", "ddpm", "one_step", "problem", "third"]
+__all__ = ["ANCESTRAL", "DDPM", "PUBLISHED_3M", "SA", "adds_noise", "ddpm", "one_step", "problem", "third"]

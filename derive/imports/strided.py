@@ -33,7 +33,7 @@ def moving(settings: Settings) -> int:
 
 def final_zero(settings: Settings) -> bool:
     """Whether the grid ends at sigma = 0; else at training step 0."""
-    if settings.kind == "DEISMultistepScheduler":
+    if settings.kind in ("DEISMultistepScheduler", "SASolverScheduler"):
         return False
     if "set_alpha_to_one" in settings.values:
         return bool(settings["set_alpha_to_one"])

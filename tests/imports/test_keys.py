@@ -26,7 +26,8 @@ OTHER = {
     "timestep_type": ["continuous"], "shift_terminal": [0.2], "base_shift": [0.6], "max_shift": [1.3],
     "base_image_seq_len": [300], "max_image_seq_len": [5000], "disable_corrector": [[1]], "solver_p": [],
     "original_inference_steps": [100], "timestep_scaling": [0.01],
-    "algorithm_type": ["dpmsolver", "deis", "sde-dpmsolver++", "sde-dpmsolver"], "solver_type": ["heun", "bh1", "logrho"],
+    "algorithm_type": ["dpmsolver", "deis", "sde-dpmsolver++", "sde-dpmsolver", "noise_prediction"],
+    "predictor_order": [1, 3], "corrector_order": [3], "tau_func": [], "solver_type": ["heun", "bh1", "logrho"],
 }  # fmt: skip
 """Values of keys that are no flags."""
 CONTEXTS = {
@@ -42,9 +43,10 @@ CONTEXTS = {
 }
 FAST = ("", "dynamic")
 LONG = ("KDPM2DiscreteScheduler",)
-TOKENS = 1000
+TOKENS, TAU = 1000, 0.7
 NO_PART = {
     "variance_type": "says that the network returns a variance beside the prediction, which a wrapper takes off",
+    "tau_func": "is a function, of which there is none in a file",
     "solver_p": "is a scheduler, of which there is none in a file",
 }
 """Keys that do not change the steps of a class by themselves."""
@@ -65,8 +67,9 @@ def mu_of(options):
 def theirs(kind, options):
     """The numbers that a network sees and the sample at the end; None where diffusers itself fails."""
     whole = {**DEFAULTS[kind], **options}
+    tau = {"tau_func": lambda t: TAU} if kind == "SASolverScheduler" else {}
     try:
-        scheduler = getattr(diffusers, kind)(**options)
+        scheduler = getattr(diffusers, kind)(**options, **tau)
         dynamic = whole.get("use_dynamic_shifting")
         scheduler.set_timesteps(STEPS, **({"mu": mu_of(whole) if "base_shift" in whole else 0.7} if dynamic else {}))
         torch.manual_seed(0)
@@ -84,7 +87,8 @@ def ours(kind, options):
     """What the spec says and what goes to ``sample``, or the refused keys."""
     whole = {**DEFAULTS[kind], **options}
     dynamic = whole.get("use_dynamic_shifting") and (kind.startswith("FlowMatch") or whole.get("use_flow_sigmas"))
-    asked = Asked() if not dynamic else Asked(tokens=TOKENS) if "base_shift" in whole else Asked(mu=0.7)
+    asked = Asked(tau=TAU if kind == "SASolverScheduler" else None)
+    asked = asked if not dynamic else Asked(tokens=TOKENS) if "base_shift" in whole else Asked(mu=0.7)
     try:
         found = imported(Config("c.json", {"_class_name": kind, **options}), STEPS, also=asked)
     except SpecError as error:

@@ -11,6 +11,7 @@ from derive.places import solver_folder
 
 DPM, UNIPC, EULER = "DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "EulerDiscreteScheduler"
 PNDM, SINGLE, EDM = "PNDMScheduler", "DPMSolverSinglestepScheduler", "EDMDPMSolverMultistepScheduler"
+SA = "SASolverScheduler"
 NOISE = {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min"}
 FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 MATCH, DYNAMIC = "FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True}
@@ -29,6 +30,7 @@ CASES = [
         {"prediction_type": "sample"},
         "prediction_type: got 'sample'; allowed: epsilon",
     ),
+    ("SASolverScheduler", {}, "tau_func: got None; allowed: null with --tau X"),
     ("DDPMScheduler", {"variance_type": "learned_range"}, "variance_type: got 'learned_range'; allowed: fixed_small"),
     (
         "DDPMScheduler",
@@ -179,6 +181,11 @@ def test_json_is_data(text, said, tmp_path, capsys):
         (MATCH, {}, ["--mu", "1"], "--mu: got 1; allowed with use_dynamic_shifting of a flow only"),
         (MATCH, {}, ["--image-size", "512x512"], "--image-size: got 512x512; allowed with use_dynamic_shifting of a flow"),
         (MATCH, {}, ["--sequence-length", "99"], "--sequence-length: got 99; allowed with use_dynamic_shifting of a flow"),
+        (DPM, {}, ["--tau", "1"], "--tau: got 1; allowed: with SASolverScheduler"),
+        (SA, {}, ["--tau", "-1"], "--tau: got -1.0; allowed: 0 to 100"),
+        (SA, {"use_karras_sigmas": True}, ["--tau", "1"], "use_karras_sigmas: got True; allowed: false (its last step"),
+        (SA, {"corrector_order": 1}, ["--tau", "1"], "corrector_order: got 1; allowed: 2, 3, 4 (of order 1"),
+        (SA, {"algorithm_type": "dpmsolver"}, ["--tau", "1"], "algorithm_type: got 'dpmsolver'; allowed: data_prediction"),
         (MATCH, DYNAMIC, ["--mu", "nan"], "--mu: got nan; allowed: a finite number"),
         (MATCH, DYNAMIC, ["--mu", "700"], "--mu: gives a shift of "),
         (MATCH, DYNAMIC, ["--mu", "-700"], "--mu: gives a shift of 9.85968e-305; allowed: a shift from 1e-06 to 1000"),

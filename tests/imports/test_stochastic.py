@@ -9,6 +9,7 @@ import pytest
 import torch
 
 diffusers = pytest.importorskip("diffusers")
+from derive.importing import Asked  # noqa: E402
 from tests.imports.test_parity import apart, options_of  # noqa: E402
 from tests.imports.test_parity_double import SCHEDULES, STEPS, V, network, widen  # noqa: E402
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 DOUBLE = 1e-10
 DPM, ANCESTRAL, DDPM = "DPMSolverMultistepScheduler", "EulerAncestralDiscreteScheduler", "DDPMScheduler"
+SA = "SASolverScheduler"
 SDE = {"algorithm_type": "sde-dpmsolver++"}
 NOISE = {"algorithm_type": "sde-dpmsolver", "final_sigmas_type": "sigma_min"}
 FLOW = {"use_flow_sigmas": True, "flow_shift": 3.0, "prediction_type": "flow_prediction"}
@@ -37,6 +39,11 @@ CASES = {
     "ancestral, v": (ANCESTRAL, V),
     "ancestral, leading": (ANCESTRAL, {"timestep_spacing": "leading", "steps_offset": 1}),
     "ancestral, trailing": (ANCESTRAL, {"timestep_spacing": "trailing"}),
+    "sa": (SA, {"tau": 1.0}),
+    "sa, v, half, leading": (SA, {"tau": 0.5, **V, "timestep_spacing": "leading", "steps_offset": 1}),
+    "sa 3, 3": (SA, {"tau": 0.8, "predictor_order": 3, "corrector_order": 3}),
+    "sa 1, 3, to the end": (SA, {"tau": 1.0, "predictor_order": 1, "corrector_order": 3, "lower_order_final": False}),
+    "sa noise": (SA, {"tau": 1.0, "algorithm_type": "noise_prediction"}),
     "ddpm": (DDPM, {"clip_sample": False}),
     "ddpm, clipped": (DDPM, {}),
     "ddpm, v, trailing": (DDPM, {**V, "clip_sample_range": 0.7, "timestep_spacing": "trailing"}),
@@ -47,7 +54,7 @@ CASES = {
 }  # fmt: skip
 FAST = {
     "sde 2": (1, 2, 5, 20), "sde 3": (5, 20), "sde noise 2": (5,), "ancestral": (1, 5, 20), "ddpm": (1, 5, 20),
-    "ddpm, clipped": (5,), "ddpm, large": (5,),
+    "ddpm, clipped": (5,), "ddpm, large": (5,), "sa": (5,), "sa 3, 3": (10,),
 }  # fmt: skip
 """What runs in every run, on the schedule of Stable Diffusion: case, numbers of steps."""
 
@@ -75,6 +82,10 @@ def theirs(kind, options, steps):
 
     The times are those of the class as it is, looked up in float32.
     """
+    options = dict(options)
+    if kind == SA:
+        tau = options.pop("tau")
+        options["tau_func"] = lambda t: tau
     plain = getattr(diffusers, kind)(**options)
     plain.set_timesteps(steps)
     times = [float(t) for t in plain.timesteps]
@@ -96,7 +107,10 @@ def theirs(kind, options, steps):
     return start, [*seen, x], times
 
 
-MODULES = {DPM: "scheduling_dpmsolver_multistep", ANCESTRAL: "scheduling_euler_ancestral_discrete", DDPM: "scheduling_ddpm"}  # fmt: skip
+MODULES = {
+    DPM: "scheduling_dpmsolver_multistep", ANCESTRAL: "scheduling_euler_ancestral_discrete", DDPM: "scheduling_ddpm",
+    SA: "scheduling_sasolver",
+}  # fmt: skip
 
 
 def ours(found, solver, start, times, kind, plan=None):
@@ -115,8 +129,14 @@ def ours(found, solver, start, times, kind, plan=None):
     return [*seen, end], own
 
 
+def imported(made, kind, options, steps):
+    """tau is an option of the command, not of the class."""
+    said = {key: value for key, value in options.items() if key != "tau"}
+    return made(kind, said, steps, Asked(tau=options.get("tau")))
+
+
 def distance(made, kind, options, steps):
-    found, solver = made(kind, options, steps)
+    found, solver = imported(made, kind, options, steps)
     start, a, times = theirs(kind, options, steps)
     b, own = ours(found, solver, start, times, kind)
     assert own == pytest.approx(times[: len(own)], rel=1e-6, abs=1e-4)
@@ -147,12 +167,14 @@ def test_every_state_is_theirs(case, schedule, steps, made):
         assert distance(made, kind, {**options, **SCHEDULES[schedule]}, count) < DOUBLE, count
 
 
-@pytest.mark.parametrize(("case", "column"), [("sde 2", "s"), ("sde 3", "b2"), ("ancestral", "a"), ("ddpm", "s")])
+@pytest.mark.parametrize(
+    ("case", "column"), [("sde 2", "s"), ("sde 3", "b2"), ("sa", "cb0"), ("ancestral", "a"), ("ddpm", "s")]
+)
 def test_a_coefficient_that_is_off_is_seen(case, column, made):
     """A millionth in one coefficient of one call is far beyond the tolerance."""
     kind, options = CASES[case]
     options = {**options, **SCHEDULES["scaled"]}
-    found, solver = made(kind, options, 5)
+    found, solver = imported(made, kind, options, 5)
     start, a, times = theirs(kind, options, 5)
     plan = solver.plan(**options_of(found))
     rows = [list(row) for row in plan.grids[0].rows]
