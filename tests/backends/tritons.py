@@ -54,7 +54,9 @@ def interpreting() -> Iterator[None]:
             patch.setattr(tl, name, InterpretedFunction(getattr(tl, name).fn))
         # up to triton 3.7 min asks for this first, and no launch has prepared it; only integers are reduced here
         patch.setattr(tl.core, "_promote_bfloat16_to_float32", lambda number, **_: number, raising=False)
-        before = {name: sys.modules.pop(name) for name in _kernels()}
+        before = {name: sys.modules[name] for name in _kernels()}
+        for name in before:
+            _place(name, None)
         try:
             yield
         finally:
