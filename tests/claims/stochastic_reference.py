@@ -25,7 +25,8 @@ State = list[Any]
 
 @dataclass
 class Path:
-    """alpha, sigma as functions of time; mean and deviation of the Gaussian data; T; the time where lambda has a value."""
+    """alpha, sigma as functions of time; mean and deviation of the Gaussian data; T, or (T, int T) as functions of lambda;
+    the time where lambda has a value."""
 
     alpha: Callable[[Any], Any]
     sigma: Callable[[Any], Any]
@@ -37,6 +38,14 @@ class Path:
     def level(self, t: Any) -> Any:
         """lambda."""
         return mp.log(self.alpha(t) / self.sigma(t))
+
+    def amount(self, level: Any) -> Any:
+        """T at lambda."""
+        return self.share[0](level) if isinstance(self.share, tuple) else self.share
+
+    def gathered(self, level: Any) -> Any:
+        """int T dlambda up to lambda."""
+        return self.share[1](level) if isinstance(self.share, tuple) else self.share * level
 
     def data(self, x: State, t: Any) -> State:
         """E[x0 | x]."""
@@ -74,28 +83,29 @@ class Method:
     def carried(self, s: Any, t: Any) -> Any:
         """The factor of x."""
         a, g = self.path.alpha, self.path.sigma
-        return a(t) / a(s) if self.integrand == "noise" else g(t) / g(s) * mp.exp(-self.path.share * self.gap(s, t))
+        return a(t) / a(s) if self.integrand == "noise" else g(t) / g(s) * mp.exp(-self.gap(s, t))
 
     def gap(self, s: Any, t: Any) -> Any:
-        return self.path.level(t) - self.path.level(s)
+        """int T dlambda of a step."""
+        return self.path.gathered(self.path.level(t)) - self.path.gathered(self.path.level(s))
 
     def size(self, s: Any, t: Any) -> Any:
         """The standard deviation of the noise from s to t."""
         T, a, g = self.path.share, self.path.alpha, self.path.sigma
         if self.integrand == "noise":
             return mp.sqrt(T * ((g(s) / a(s)) ** 2 - (g(t) / a(t)) ** 2)) * a(t)
-        return g(t) * mp.sqrt(1 - mp.exp(-2 * T * self.gap(s, t)))
+        return g(t) * mp.sqrt(1 - mp.exp(-2 * self.gap(s, t)))
 
     def weights(self, s: Any, t: Any, nodes: Sequence[Any], middle: bool = False) -> list[Any]:
         """Of the values at the times ``nodes``; middle: of what they are at the middle of the step, for all of it."""
         start, end = self.path.level(s), self.path.level(t)
         places = [self.path.level(u) for u in nodes]
-        K = 1 + self.path.share
+        path, damped = self.path, end + self.path.gathered(end)
 
         def kernel(level: Any) -> Any:
             if self.integrand == "noise":
-                return -K * self.path.alpha(t) * mp.exp(-level)
-            return K * self.path.alpha(t) * mp.exp(-K * (end - level))
+                return -(1 + path.amount(level)) * path.alpha(t) * mp.exp(-level)
+            return (1 + path.amount(level)) * path.alpha(t) * mp.exp(level + path.gathered(level) - damped)
 
         def basis(j: int, level: Any) -> Any:
             return mp.fprod((level - p) / (places[j] - p) for i, p in enumerate(places) if i != j)

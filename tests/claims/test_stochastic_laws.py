@@ -39,6 +39,7 @@ PUBLISHED: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "dpmpp_sde": ("single", 1, {"integrand": "data", "fractions": (mp.mpf(1) / 2,), "middle": True}),
     **{f"sa_solver_{s}": ("corrected", 1, {"steps": s}) for s in (1, 2, 3, 4)},
     "sa_solver_3_half": ("corrected", mp.mpf(1) / 4, {"steps": 3}),
+    "sa_solver_2_window": ("corrected", (lambda level: mp.sech(level) ** 2, mp.tanh), {"steps": 2}),
 }  # fmt: skip
 """By solver: the function of the reference, T, its arguments."""
 OTHERS = (
@@ -46,7 +47,6 @@ OTHERS = (
     "ddpm_large",
     "flow_euler_maruyama",
     "flow_stochastic_heun",
-    "sa_solver_2_window",
     "vp_euler_maruyama",
 )
 """With formulas of their own, below."""
@@ -71,7 +71,7 @@ def path(solver: Shipped, share: Any) -> Path:
     def time(level: Any, s: Any, t: Any) -> Any:
         return mp.findroot(lambda u: mp.log(alpha(u) / sigma(u)) - level, (s, t), solver="anderson", tol=1e-60)
 
-    return Path(alpha, sigma, mp.mpf(share), MEAN, DEVIATION, time)
+    return Path(alpha, sigma, share if isinstance(share, tuple) else mp.mpf(share), MEAN, DEVIATION, time)
 
 
 def network(solver: Shipped) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
