@@ -144,3 +144,15 @@ def test_a_flow_begins_at_pure_noise(solver):
         assert mean == pytest.approx(1 - sigma, abs=1e-14) and variance == pytest.approx(sigma**2, abs=1e-14), before
     x = solve(made, 4, seeded(1))[-1]
     assert bool(torch.isfinite(x).all())
+
+
+@pytest.mark.parametrize("options", [{}, {"use_karras_sigmas": True}])
+def test_the_grid_of_sa_solver(options, tmp_path):
+    """Its levels bit for bit; of Karras the last one once. tau_func is its step's, and is not asked."""
+    like = diffusers.SASolverScheduler(**SD, **options)
+    made = scheduler("sa_solver_3", like)
+    made.save_pretrained(tmp_path)
+    again = PhiforgeScheduler.from_pretrained(tmp_path)
+    like.set_timesteps(6)
+    assert torch.equal(solve(made, 6, seeded(1))[-1], solve(again, 6, seeded(1))[-1])
+    assert torch.equal(made.sigmas, like.sigmas[: len(made.sigmas)]) and len(made.timesteps) == 6 - len(options)
