@@ -7,7 +7,7 @@ function of his own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,9 @@ def source(
         return noise
     if callable(noise):
         return _checked(noise)
-    tensors = list(noise)
+    if not isinstance(noise, Iterable):
+        raise TypeError(f"noise: got {type(noise).__name__}; allowed: a function (call, like), or tensors")
+    tensors = [noise] if isinstance(noise, torch.Tensor) and not noise.dim() else list(noise)
     count = sum(draws)
     if len(tensors) != count or not all(isinstance(t, torch.Tensor) for t in tensors):
         raise ValueError(f"noise: got {len(tensors)} entries; allowed: {count} tensors, one for each call that draws")

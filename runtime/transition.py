@@ -50,7 +50,8 @@ def transition(solver: Any, plan: Plan, i: int, state: State, raw: torch.Tensor)
 
 
 def log_prob(solver: Any, plan: Plan, i: int, state: State, raw: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-    """[B], float64 for a float64 state, else float32: log p(x' = new | what call ``i`` finds), over all elements of a sample.
+    """[B] (0-d for a 0-d x), float64 for a float64 state, else float32: log p(x' = new | what call ``i`` finds), over all
+    elements of a sample.
 
     new: [B, *S], the x of a state after the call, of this path or of another; differentiable in it, too. ValueError where
     the call adds no noise: such a step has no density.
@@ -60,7 +61,8 @@ def log_prob(solver: Any, plan: Plan, i: int, state: State, raw: torch.Tensor, n
         raise ValueError(f"log_prob: call {i} of {solver.name} adds no noise, so its step has no density")
     gap = (checks.same_shape(new, mean, "new").to(mean.dtype) - mean) / std
     each = gap.square() / -2 - std.log() - math.log(2 * math.pi) / 2
-    return each.expand_as(mean).flatten(1).sum(1)
+    each = each.expand_as(mean)
+    return each.flatten(1).sum(1) if each.dim() > 1 else each
 
 
 __all__ = ["deviations", "log_prob", "transition"]

@@ -25,6 +25,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from math import inf
+from typing import Any
 
 import sympy as sp
 
@@ -33,10 +35,14 @@ from derive.predictions import Prediction
 from derive.problems import Noise, PoseError, SemilinearProblem, diffusion
 from derive.schedules import PRESERVING, Schedule, Table, at_schedule
 from derive.symbolic.alphabet import alpha, dalpha, dsigma, expm1, h, lam, log1p, rho, sigma, t, tabulated
+from derive.symbolic.evaluate import evaluate, mpmath_algebra
 from derive.tableau import Kernel
 
 NAME = "tau"
 """Of the table."""
+
+LARGEST = 10**6
+"""A change of sign between values of tau beyond this is a pole."""
 
 REFERENCE = "arXiv:2011.13456 (Eq. 6); arXiv:2309.05019 (Eq. 8); arXiv:2211.01095 (App. A)"
 
@@ -87,7 +93,13 @@ def pose(
     if variance == "large" and (problem.noise.share != 1 or schedule.invariant != PRESERVING):
         what = f"got large with T = {problem.noise.share} on the path of {schedule.kind}"
         raise PoseError("problem.variance", f"{what}; allowed: tau 1 on a variance-preserving path")
-    return replace(problem, noise=replace(problem.noise, variance=variance, closed=None))
+    if variance == "large" and (integrand.c0, integrand.c1, problem.variable) != (1, 0, "lambda"):
+        what = f"DDPM's larger variance belongs to integrand data in lambda, got {integrand.kind} in {problem.variable}"
+        raise PoseError("problem.variance", f"{what}; allowed here: exact, left")
+    departs = problem.departs
+    if variance == "left" and sp.cancel(problem.noise.density).subs(alpha, 0).has(sp.zoo, sp.oo, sp.nan):
+        departs = {**departs, "alpha_zero": False}  # g^2 is infinite where such a step starts
+    return replace(problem, departs=departs, noise=replace(problem.noise, variance=variance, closed=None))
 
 
 def _posed(
@@ -106,12 +118,47 @@ def _posed(
     if given.is_number and given.is_negative:
         raise PoseError("problem.tau", f"got {given}; allowed: 0 or more")
     if not share.is_Rational:
+        _usable(given, schedule)
         return _by_quadrature(problem, share)
     if eta is not None and (integrand.c0, integrand.c1, problem.variable) != (1, 0, "lambda"):
         what = f"DDIM's eta belongs to integrand data in lambda, got {integrand.kind} in {problem.variable}"
         raise PoseError("problem.eta", f"{what}; allowed here: tau")
     posed = _damped(problem, share)
     return _stepwise(posed, share) if eta is not None and eta != 1 else posed
+
+
+def _usable(tau: sp.Expr, schedule: Schedule) -> None:
+    """Whether the formula has finite real values on the path, no pole inside and none at sigma = 0; else PoseError."""
+    if NAME in schedule.tables:
+        return
+    algebra, formula = mpmath_algebra(100), at_schedule(tau, schedule)
+
+    def value(share: Fraction) -> Any:
+        time = schedule.noise + (schedule.data - schedule.noise) * sp.Rational(share.numerator, share.denominator)
+        try:
+            found = evaluate(formula, {t: algebra.number(time)}, algebra, schedule.tables)
+        except (ArithmeticError, ValueError, TypeError):
+            found = None
+        if found is None or found.imag or not abs(found) < inf:
+            what = f"tau has no finite real value at t = {float(time):g}"
+            raise PoseError("problem.tau", f"{what}; allowed: a formula that is finite along the path")
+        return found.real
+
+    shares = [Fraction(k, 63) for k in range(1, 63)]
+    values = [value(share) for share in shares]
+    for (a, u), (b, v) in pairwise(zip(shares, values)):
+        left, right = (a, u), (b, v)
+        for _ in range(40 if u * v < 0 else 0):
+            middle = (left[0] + right[0]) / 2
+            found = (middle, value(middle))
+            left, right = (left, found) if u * found[1] <= 0 else (found, right)
+        if abs(left[1]) > LARGEST and abs(right[1]) > LARGEST:
+            at = float(schedule.noise + (schedule.data - schedule.noise) * left[0])
+            raise PoseError("problem.tau", f"tau is infinite at t = {at:g}; allowed: a finite one")
+    near, nearest = (abs(value(1 - Fraction(1, 10**k))) for k in (16, 32))
+    if schedule.data_end == "sigma_zero" and nearest > 1 + near * 5 / 4:
+        what = f"tau grows without bound to the data, t = {float(schedule.data):g}"
+        raise PoseError("problem.tau", f"{what}; allowed: a bounded one, such as a formula over 1 + ..")
 
 
 def _tabled(schedule: Schedule, times: Sequence[Fraction], values: Sequence[Fraction]) -> tuple[Schedule, sp.Expr]:

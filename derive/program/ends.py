@@ -269,8 +269,10 @@ def _end_row(
     order = len(row.nodes)
     weights = [sp.Symbol("c") * w for w in divided(newton, row.relative)]
     values = {"a": a} | {f"b{j}": w for j, w in enumerate(weights)}
-    if low.problem.noise is not None:
-        values["s"] = sp.Integer(0)
+    noise = low.problem.noise
+    if noise is not None:  # none is left where G vanishes, unless it is that of the start
+        vanishes = low.problem.vanishes[end] and noise.variance != "left"
+        values["s"] = sp.Integer(0) if vanishes else low.last_spread
     doc = f"Order {order} into {end.replace('_zero', ' = 0')}: {why}."
     return low.finish(low.called(f"to_{end}_{order}"), doc, body, values)
 

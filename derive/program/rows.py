@@ -167,6 +167,10 @@ class Lowering:
     def last_spread(self) -> sp.Expr:
         """The same where a step of lambda is infinite."""
         assert self.problem.noise is not None
+        if self.problem.noise.variance == "large":  # only from alpha = 0: 1 - alpha_s^2/alpha_t^2
+            return sp.Integer(1)
+        if self.problem.noise.variance == "left":
+            return self.spread("s")
         if self.problem.noise.closed is None:  # only where G vanishes, and the noise with it
             return sp.Integer(0)
         at_end, at_start, _ = self.problem.noise.closed

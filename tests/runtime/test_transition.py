@@ -135,3 +135,19 @@ def test_grids_per_sample_have_their_own_deviation(solvers):
         one = log_prob(solver, own, 0, solver.init(own, x[b : b + 1]), raw[b : b + 1], new[b : b + 1])
         assert float(both[b].detach()) == pytest.approx(float(one.detach()), rel=1e-12)
     assert deviations(solver, plan).shape == (2, 2) and math.isfinite(float(both.sum().detach()))
+
+
+def test_a_state_without_dimensions(solvers):
+    """Its density is a number: that of a batch of one."""
+    solver = solvers["transition_2m"]
+    plan, x = planned(solver), torch.tensor(0.3, dtype=torch.float64)
+    alone, batch = solver.init(plan, x), solver.init(plan, x[None])
+    found = log_prob(solver, plan, 0, alone, x, x + 0.1)
+    assert found.shape == () and found == log_prob(solver, plan, 0, batch, x[None], x[None] + 0.1)[0]
+
+
+@pytest.mark.parametrize(("noise", "error"), [(5, TypeError), (torch.tensor(0.0), ValueError)])
+def test_noise_that_is_neither_a_function_nor_tensors(solvers, noise, error):
+    solver = solvers["transition_2m"]
+    with pytest.raises(error, match=r"noise: got .*; allowed: "):
+        solver.sample(lambda x, t: x, torch.zeros(1, 2), plan=planned(solver), noise=noise)
