@@ -34,12 +34,14 @@ class Path:
     """The path of a seed on the clock of a stochastic solver, between the times of a plan.
 
     plan: of the finest solve; others may use what lies between its ends. samples: number of the first sample of the batch.
-    levels: 2^levels ticks (default: as many as keep the plan's times apart). ValueError: the solver draws nothing, grids
-    per sample, times closer than the ticks.
+    levels: 2^levels ticks (default: as many as keep the plan's times apart). ValueError: the solver draws nothing or
+    is that of a consistency model, grids per sample, times closer than the ticks.
     """
 
     def __init__(self, solver: Any, plan: Plan, seed: int, samples: int = 0, levels: int | None = None) -> None:
         self.plan, self.samples, self._code = plan, samples, solver.coefficients
+        if any(plan.draws) and not hasattr(self._code, "share"):
+            raise ValueError(f"plan: {solver.name} makes its noise anew in every step; allowed: a solver of an SDE")
         clocks = self._clocks(plan)
         known = sorted({q for pair in clocks for q in pair if math.isfinite(q)})
         if len(known) < 2:

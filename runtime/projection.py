@@ -122,6 +122,8 @@ class Projected:
 def _turned(plan: Plan) -> torch.Tensor:
     """alpha'/(b0 cr) of every call: what x0 adds to raw where the step is to add alpha' as much to x."""
     names = plan.columns
+    if any(plan.draws):
+        raise ValueError("keep_noise: got a method that adds noise; allowed: one without, like ddim")
     if plan.steps != plan.grid_steps or any(plan.memory) or not {"a", "b0", "cx", "cr", "cin"}.issuperset(names):
         raise ValueError("keep_noise: got a method with stages or earlier values; allowed: one call a step, like ddim")
     table = plan.table

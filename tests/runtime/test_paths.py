@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks.methods import Method, derived
+from generated import lcm
 from runtime.paths import Path
 from runtime.real import real
 from runtime.transition import deviations
@@ -128,3 +129,14 @@ def test_what_is_not_on_the_path_is_refused(solvers):
         path.of(solver.plan(nodes=[0.9, 0.5, 0.1]))
     with pytest.raises(ValueError, match="one grid"):
         path.of(solver.plan(nodes=[[0.9, 0.5], [0.8, 0.5]]))
+
+
+def test_a_consistency_model_has_no_path():
+    with pytest.raises(ValueError, match="lcm makes its noise anew in every step; allowed: a solver of an SDE"):
+        Path(lcm.solver, lcm.solver.plan(steps=4), 0)
+
+
+def test_a_bounded_estimate_beside_its_noise_is_for_steps_that_add_none(solvers):
+    solver, x = solvers["path_1"], torch.zeros(1, 2)
+    with pytest.raises(ValueError, match="keep_noise: got a method that adds noise; allowed: one without, like ddim"):
+        solver.sample(lambda x, t: x, x, nodes=[0.9, 0.5, 0.2], clip=1.0, keep_noise=True, seed=0)
