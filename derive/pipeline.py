@@ -302,7 +302,12 @@ def _check_noise(spec: Spec, problem: SemilinearProblem, tableau: Tableau) -> No
             spec.fault(where, f"{what}; allowed in a table of an SDE: order from 1, nodes, taylor, weights")
         )
     if any(scheme.embedded is not None for scheme in schemes):
-        raise SpecError(spec.fault("method.embedded", "an error estimate of a stochastic step; allowed with sde: none"))
+        raise SpecError(
+            spec.fault(
+                "method.embedded",
+                "a stochastic step has no error estimate; allowed with sde: tables without, such as c, a, b",
+            )
+        )
     for scheme in schemes:
         ends = [*scheme.abscissae, scheme.output.end]
         if any(sign(b - a) < 0 for a, b in pairwise(ends)):

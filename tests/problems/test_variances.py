@@ -88,3 +88,10 @@ def test_a_tau_without_a_step_is_refused(tau, message):
 def test_a_bounded_tau_is_taken(tau):
     text = spec("good_tau", "vp_linear", "exact").replace("tau: 1", f"tau: '{tau}'")
     assert derive(read_spec_text(text)).problem.noise.closed is None
+
+
+def test_a_tableau_with_an_error_estimate_says_what_is_taken():
+    text = spec("heun", "flow", "exact").replace("exponential_multistep, steps: 1", "runge_kutta, tableau: heun2")
+    text = text.replace("integrand: data", "integrand: {kind: drift, tau: 1}, variable: t")
+    with pytest.raises(SpecError, match="no error estimate; allowed with sde: tables without, such as c, a, b"):
+        derive(read_spec_text(text))
