@@ -11,6 +11,7 @@ and UniPC's bh2: mu_1 = phi_1/2), ``bh1`` (mu_1 = 1/2).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import factorial
 
 import sympy as sp
 from sympy import QQ
@@ -112,6 +113,16 @@ def ring_element(expr: sp.Expr, kernel: Kernel, key: str = "method.weights") -> 
         for name, exponent in zip(names, monom):
             term = term * (table[name] ** exponent if exponent else 1)
         total = total + term
+    return _divided(total) if "pole" in names else total
+
+
+def _divided(total: PolyElement) -> PolyElement:
+    """The same with phi_k/z = phi_{k+1} + 1/(k! z), so that an override is linear where it can be."""
+    ab = alphabet()
+    for k in range(len(ab.phi) - 1):
+        product = ab.phi[k] * ab.pole
+        while coefficient := total.coeff(product):
+            total = total - (product - ab.phi[k + 1] - ab.pole * QQ(1, factorial(k))) * coefficient
     return total
 
 
