@@ -45,6 +45,8 @@ class PathDensity:
         for name, value in (("spread", 1.0 if spread is None else spread), ("tau", tau)):
             if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
                 raise ValueError(f"{name}: got {value!r}; allowed: a number from 0")
+        if any(plan.draws) and not hasattr(solver.coefficients, "share"):
+            raise ValueError(f"solver: {solver.name} renoises, which is no SDE; allowed: solvers of an SDE or a flow")
         self.plan, self.rule, self.spread, self.tau = plan, rule, spread, float(tau)
         self.taken = 0.0 if spread is None else 1.0
         self.rows = levels.of_steps(solver.coefficients, plan, self._numbers)

@@ -8,7 +8,7 @@ from functools import lru_cache
 import pytest
 import torch
 
-from generated import ddim, dpmpp_2m, etdrk4, flow_rk4, sa_solver_2, sde_dpmpp_1, sde_dpmpp_2m
+from generated import ddim, dpmpp_2m, etdrk4, flow_rk4, lcm, sa_solver_2, sde_dpmpp_1, sde_dpmpp_2m
 from runtime import levels
 from runtime.ito import PathDensity, Recorder
 from tests.runtime import mixture
@@ -196,6 +196,8 @@ def test_the_score_of_every_prediction():
 def test_what_is_refused():
     solver, plan = ddim.solver, ddim.solver.plan(4, **LAMBDA)
     x = torch.zeros(2, 1, dtype=torch.float64)
+    with pytest.raises(ValueError, match="lcm renoises, which is no SDE"):
+        Recorder(lcm.solver, lcm.solver.plan(steps=4))
     with pytest.raises(ValueError, match="rule"):
         PathDensity(solver, plan, "euler")
     with pytest.raises(ValueError, match="spread: got -1"):
