@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
-from benchmarks.methods import Method, derived
 from runtime.real import real
+from tests.emitted import emitted
 
 SCHEDULES = {
     "vp_linear": "{kind: vp_linear}",
@@ -37,13 +35,9 @@ POINT = 0.7
 
 
 @pytest.mark.parametrize(("schedule", "method"), CASES)
-def test_one_data_point_keeps_its_marginal(schedule: str, method: str, tmp_path: Path) -> None:
+def test_one_data_point_keeps_its_marginal(schedule: str, method: str) -> None:
     """N(alpha x0, sigma^2) from N(alpha x0, sigma^2), by runs on unit vectors: no samples."""
-    name = f"marginal_{schedule}_{method}"
-    file = tmp_path / f"{name}.yaml"
-    problem = f"{{kind: sde, schedule: {SCHEDULES[schedule]}, prediction: data, tau: 1/2}}"
-    file.write_text(f"name: {name}\nproblem: {problem}\nmethod: {METHODS[method]}\n", "utf-8")
-    solver = derived(Method(name, file, ""), tmp_path, ("torch",)).solver
+    solver = emitted(SCHEDULES[schedule], "data", METHODS[method], "sde, tau: 1/2")
     code, (first, last) = solver.coefficients, solver.domain
     nodes = [first + (last - first) * p for p in (0.1, 0.3, 0.45, 0.7, 0.85, 0.95)]
     levels = [(float(code.alpha(real(t))), float(code.sigma(real(t)))) for t in nodes]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from pathlib import Path as File
 
 import pytest
 import torch
 
-from benchmarks.methods import Method, derived
 from generated import lcm
 from runtime.paths import Path
 from runtime.real import real
 from runtime.transition import deviations
+from tests.emitted import emitted
 
-HEAD = "problem: {kind: sde, schedule: {kind: SCHEDULE}, prediction: PREDICTION, tau: TAU}"
 SPECS = {
     "path_1": ("vp_linear", "noise", "1", "{family: exponential_multistep, steps: 1, integrand: data}"),
     "path_2m": ("flow", "velocity", "1/2", "{family: exponential_multistep, steps: 2, integrand: data}"),
@@ -27,14 +25,11 @@ WIDTH = 0.7
 
 
 @pytest.fixture(scope="module")
-def solvers(tmp_path_factory):
-    folder, found = tmp_path_factory.mktemp("paths"), {}
-    for name, (schedule, prediction, tau, method) in SPECS.items():
-        head = HEAD.replace("SCHEDULE", schedule).replace("PREDICTION", prediction).replace("TAU", tau)
-        file = folder / f"{name}.yaml"
-        file.write_text(f"name: {name}\n{head}\nmethod: {method}\n", "utf-8")
-        found[name] = derived(Method(name, File(file), ""), folder, ("torch",)).solver
-    return found
+def solvers():
+    return {
+        name: emitted(f"{{kind: {schedule}}}", prediction, method, f"sde, tau: {tau}")
+        for name, (schedule, prediction, tau, method) in SPECS.items()
+    }
 
 
 def network(solver):

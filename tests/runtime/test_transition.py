@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks.methods import Method, derived
 from runtime.noise import Philox
 from runtime.real import real
 from runtime.transition import deviations, log_prob, transition
+from tests.emitted import emitted
 
 SPECS = {
     "transition_2m": "{family: exponential_multistep, steps: 2, integrand: data}",
     "transition_pc": "{family: predictor_corrector, steps: 2, integrand: data}",
     "transition_rk": "{family: exponential_rk, nodes: [1/2], integrand: data}",
 }
-HEAD = "problem: {kind: sde, schedule: {kind: vp_linear}, prediction: noise, tau: 1}"
-STEPS, WIDTH = 5, 0.7
+WIDTH = 0.7
 
 
 @pytest.fixture(scope="module")
-def solvers(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("transition")
-    found = {}
-    for name, method in SPECS.items():
-        path = folder / f"{name}.yaml"
-        path.write_text(f"name: {name}\n{HEAD}\nmethod: {method}\n", "utf-8")
-        found[name] = derived(Method(name, Path(path), ""), folder, ("torch",)).solver
-    return found
+def solvers():
+    return {name: emitted("{kind: vp_linear}", "noise", method, "sde, tau: 1") for name, method in SPECS.items()}
 
 
 def network(solver):
